@@ -1,0 +1,191 @@
+/**
+ * The SA API: the typed boundary between the driver, IKE and the agent. Types only. Any engine (`userspace`,
+ * later `xfrm`) implements `Driver`; the agent is its only caller.
+ */
+import type { EncryptionId, HashId } from '../crypto/algorithms.js';
+import type { IpAddress } from '../wire/ip/address.js';
+import type { Selector } from '../wire/ip/selector.js';
+
+/** Security parameter index, 256 to 2^32-1. */
+export type Spi = number & { readonly __brand: 'Spi' };
+
+/** Names one quick mode's result: its inbound and outbound SAs, which live and die together. */
+export type PairId = string & { readonly __brand: 'PairId' };
+
+/** Names one specific, one-directional filter. */
+export type FilterId = string & { readonly __brand: 'FilterId' };
+
+/** A specific filter: no keywords left, one direction. */
+export interface DriverFilter {
+  readonly id: FilterId;
+  /** GUID of the filter action it came from; `netdiag` prints it as Policy Id. */
+  readonly policyId: string;
+  readonly name?: string;
+  /** `outbound` matches packets that leave this host (sent or forwarded), `inbound` those that arrive. */
+  readonly direction: 'inbound' | 'outbound';
+  /** In the packet's own direction. */
+  readonly selector: Selector;
+  readonly action: 'permit' | 'block' | 'secure';
+  /** Inbound clear packets pass although the action is `secure`. */
+  readonly acceptUnsecured: boolean;
+  readonly allowFallback: boolean;
+  /** Far end for an outbound tunnel filter, own address for an inbound one; absent in transport mode. */
+  readonly tunnelEndpoint?: IpAddress;
+}
+
+/** One SA of a pair: a protocol in a direction. `spi` is the one its receiver chose. */
+export interface SaHalf {
+  readonly protocol: 'esp' | 'ah';
+  readonly spi: Spi;
+  /** ESP only; `null` is `null` encryption (RFC 2410). */
+  readonly encryption?: EncryptionId;
+  /** Absent for a combined-mode cipher, and for ESP without integrity. */
+  readonly hash?: HashId;
+  /** Cipher key followed by the salt; empty for AH and NULL. */
+  readonly encryptionKey: Uint8Array;
+  readonly integrityKey: Uint8Array;
+}
+
+/** Everything the driver needs for one negotiated pair. */
+export interface SaPair {
+  readonly id: PairId;
+  /** The outbound filter it serves; absent when the peer negotiated under the default response rule. */
+  readonly filterId?: FilterId;
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+  readonly mode: 'transport' | 'tunnel';
+  /** Traffic it carries, as seen outbound (source is our side). */
+  readonly selector: Selector;
+  /** In order of outbound processing: ESP before AH. */
+  readonly inbound: readonly SaHalf[];
+  readonly outbound: readonly SaHalf[];
+  /** UDP encapsulation (RFC 3948), with the ports of the IKE SA. */
+  readonly udpEncapsulation?: { readonly localPort: number; readonly peerPort: number };
+  /** Addresses before NAT, for transport-mode checksum repair (RFC 3948 3.1.2). */
+  readonly natOriginal?: { readonly local?: IpAddress; readonly peer?: IpAddress };
+  readonly lifetime: SaLifetime;
+  /** Anti-replay window in packets, 0 switches the check off; 64 when absent. */
+  readonly replayWindow?: number;
+}
+
+/** Soft: report `softExpired` once. Hard: stop using the pair and report `hardExpired`. 0 is no limit. */
+export interface SaLifetime {
+  readonly softSeconds: number;
+  readonly hardSeconds: number;
+  readonly softKilobytes: number;
+  readonly hardKilobytes: number;
+}
+
+export interface Endpoint {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** An IKE message off or for UDP 500 or 4500; the non-ESP marker of port 4500 is already off, or not yet on. */
+export interface IkeDatagram {
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+  readonly bytes: Uint8Array;
+}
+
+export type DriverEvent =
+  /** A packet met a `secure` filter without an SA: it is queued, negotiate. Repeated at most once a second a filter and peer. */
+  | {
+      readonly kind: 'acquire';
+      readonly filterId: FilterId;
+      readonly local: IpAddress;
+      readonly peer: IpAddress;
+      readonly packet: Selector;
+    }
+  | {
+      readonly kind: 'softExpired';
+      readonly pairId: PairId;
+      readonly cause: 'seconds' | 'kilobytes' | 'sequence';
+    }
+  | {
+      readonly kind: 'hardExpired';
+      readonly pairId: PairId;
+      readonly cause: 'seconds' | 'kilobytes' | 'sequence';
+    }
+  /** The first authenticated packet on an inbound SA: the peer uses the pair. */
+  | { readonly kind: 'inboundUsed'; readonly pairId: PairId }
+  /** An authenticated packet came from another UDP address: the NAT mapping moved; the pair already follows it. */
+  | { readonly kind: 'peerMoved'; readonly pairId: PairId; readonly peer: Endpoint }
+  | { readonly kind: 'ike'; readonly datagram: IkeDatagram }
+  | { readonly kind: 'failed'; readonly error: Error };
+
+/** Why the driver dropped a packet. Stable words, counted one by one. */
+export type DropReason =
+  | 'blocked'
+  | 'clear-but-secured'
+  | 'no-sa-queue-full'
+  | 'negotiation-failed'
+  | 'bad-spi'
+  | 'replay'
+  | 'not-authenticated'
+  | 'not-decrypted'
+  | 'malformed'
+  | 'fragment'
+  | 'selector-mismatch'
+  | 'too-big'
+  | 'expired'
+  | 'send-failed';
+
+/** IPsec (quick mode, driver) statistics of `monitoring.md` 2.2, with the names of its columns. */
+export interface DriverStatistics {
+  readonly activeAssociations: number;
+  readonly pendingKeys: number;
+  readonly keyAdditions: number;
+  readonly keyDeletions: number;
+  readonly rekeys: number;
+  readonly activeTunnels: number;
+  readonly badSpiPackets: number;
+  readonly packetsNotDecrypted: number;
+  readonly packetsNotAuthenticated: number;
+  readonly packetsWithReplayDetection: number;
+  readonly confidentialBytesSent: number;
+  readonly confidentialBytesReceived: number;
+  readonly authenticatedBytesSent: number;
+  readonly authenticatedBytesReceived: number;
+  readonly transportBytesSent: number;
+  readonly transportBytesReceived: number;
+  readonly tunnelBytesSent: number;
+  readonly tunnelBytesReceived: number;
+  readonly drops: Readonly<Record<DropReason, number>>;
+}
+
+/** What one pair did so far. */
+export interface PairStatistics {
+  readonly pairId: PairId;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly lastInboundAtMs?: number;
+  readonly lastOutboundAtMs?: number;
+  readonly outboundActive: boolean;
+  readonly drops: Readonly<Partial<Record<DropReason, number>>>;
+}
+
+/** A packet engine. Methods throw `IpseckitError` (ENVIRONMENT, ACCESS_DENIED) when the host refuses. */
+export interface Driver {
+  readonly name: 'userspace' | 'xfrm' | 'memory';
+  /** Opens devices and sockets, first removing what an earlier, killed run left behind. */
+  start(onEvent: (event: DriverEvent) => void): Promise<void>;
+  /** Removes everything from the host; safe to call twice. */
+  stop(): Promise<void>;
+  /** Replaces all filters at once. `filters` is in matching order: the first match decides. */
+  setFilters(filters: readonly DriverFilter[]): Promise<void>;
+  sendIke(datagram: IkeDatagram): void;
+  /** Makes the pair's inbound SAs live (IKE calls it before the peer can use them). */
+  installInbound(pair: SaPair): void;
+  /** Sends with this pair from now on, newest first, and releases packets queued for its filter. */
+  activateOutbound(pairId: PairId): void;
+  removePair(pairId: PairId): void;
+  /** Drops what is queued for a filter and peer whose negotiation failed. */
+  negotiationFailed(filterId: FilterId, peer: IpAddress): void;
+  statistics(): DriverStatistics;
+  pairStatistics(): readonly PairStatistics[];
+  /** Packets that met each filter, where the engine can tell. */
+  filterPackets(): Promise<ReadonlyMap<FilterId, number>>;
+}

@@ -1,0 +1,290 @@
+/**
+ * What IKE exchanges with its surroundings: everything comes in as a call with the time, everything goes out
+ * as an effect. Types only; `engine.ts` implements them. Nothing in `src/ike` opens a socket, sets a timer,
+ * reads a clock or a file.
+ */
+import type { FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.js';
+import type { AuthenticationMethod, MainModeMethod, SecurityMethod } from '../policy/model.js';
+import type { IpAddress } from '../wire/ip/address.js';
+import type { Selector } from '../wire/ip/selector.js';
+
+/** Phase-1 settings towards one peer. */
+export interface MainModePolicy {
+  readonly methods: readonly MainModeMethod[];
+  readonly authentication: readonly AuthenticationMethod[];
+  readonly lifetimeSeconds: number;
+  /** 0 unlimited; 1 is master-key PFS. */
+  readonly quickModeLimit: number;
+  /** Identity we send; ID_IPV4_ADDR of the local address when absent. */
+  readonly identity?: Identity;
+  /** Identity the peer must prove; anything when absent (behind NAT its address differs from the packet's). */
+  readonly peerIdentity?: Identity;
+  readonly natTraversal: 'auto' | 'forced' | 'off';
+  /** RFC 3706, used only with peers that announce it. */
+  readonly deadPeerDetection?: {
+    readonly idleSeconds: number;
+    readonly retrySeconds: number;
+    readonly retries: number;
+  };
+}
+
+export type Identity =
+  | { readonly kind: 'address'; readonly address: IpAddress }
+  | { readonly kind: 'fqdn'; readonly name: string }
+  | { readonly kind: 'userFqdn'; readonly name: string }
+  | { readonly kind: 'other'; readonly idType: number; readonly bytes: Uint8Array };
+
+/** Phase-2 settings of one filter. */
+export interface QuickModePolicy {
+  readonly filterId?: FilterId;
+  readonly methods: readonly SecurityMethod[];
+  readonly mode: 'transport' | 'tunnel';
+  /** Outbound view. */
+  readonly selector: Selector;
+}
+
+/** What a peer asks of us in quick mode message 1. */
+export interface QuickModeRequest {
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+  readonly mode: 'transport' | 'tunnel';
+  /** Outbound view: source is our side. */
+  readonly selector: Selector;
+}
+
+/** Policy as IKE sees it. Look-ups are pure and synchronous. */
+export interface IkePolicy {
+  /** `undefined`: no rule covers this peer, refuse. */
+  mainMode(local: IpAddress, peer: IpAddress): MainModePolicy | undefined;
+  /** As responder. A refusal says what was asked and what the nearest rule wanted. */
+  quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string };
+}
+
+/** The surroundings, injected. */
+export interface IkeEnvironment {
+  readonly policy: IkePolicy;
+  /** `length` random bytes. Tests pass a seeded generator. */
+  random(length: number): Uint8Array;
+  /** When the driver last received an authenticated packet on this pair; for dead peer detection. */
+  lastInboundAtMs(pairId: PairId): number | undefined;
+  readonly options?: IkeOptions;
+}
+
+export interface IkeOptions {
+  /** Emit `keys` effects (for decrypting captures). Off unless the user asked. */
+  readonly exportKeys?: boolean;
+  /** Vendor IDs sent. `ipseckit` sends none of Microsoft's. */
+  readonly vendorProfile?: 'ipseckit' | 'windows-2003';
+  /** Half-open responder exchanges kept at most (oldest goes first). */
+  readonly maxHalfOpen?: number;
+}
+
+/** Ask for a quick mode (and a main mode if none is there). `id` comes back in the outcome. */
+export interface AcquireRequest {
+  readonly id: string;
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+  readonly quickMode: QuickModePolicy;
+}
+
+export type IkeEffect =
+  | { readonly kind: 'send'; readonly datagram: IkeDatagram }
+  | { readonly kind: 'installInbound'; readonly pair: SaPair }
+  | { readonly kind: 'activateOutbound'; readonly pairId: PairId }
+  | { readonly kind: 'removePair'; readonly pairId: PairId; readonly reason: string }
+  | { readonly kind: 'acquired'; readonly requestId: string; readonly pairId: PairId }
+  | { readonly kind: 'acquireFailed'; readonly requestId: string; readonly failure: NegotiationFailure }
+  | { readonly kind: 'audit'; readonly event: AuditEvent }
+  | { readonly kind: 'progress'; readonly step: NegotiationStep }
+  | { readonly kind: 'keys'; readonly keys: ExportedKeys };
+
+/** One thing that happened on the wire, in order, for people who watch. */
+export interface NegotiationStep {
+  readonly atMs: number;
+  readonly peer: IpAddress;
+  readonly direction: 'sent' | 'received' | 'note';
+  /** `main mode 1`, `quick mode 2`, `informational`, … */
+  readonly message: string;
+  /** Payloads or what was concluded: `SA KE NONCE`, `NAT detected: we are behind it`. */
+  readonly detail: string;
+  readonly bytes?: number;
+  /** 0 for the first transmission. */
+  readonly retransmission?: number;
+}
+
+/** Stable words for why a negotiation ended. */
+export type FailureReason =
+  | 'no-response'
+  | 'no-policy'
+  | 'no-proposal-chosen'
+  | 'authentication-failed'
+  | 'preshared-keys-differ'
+  | 'authentication-unsupported'
+  | 'invalid-id'
+  | 'invalid-key-exchange'
+  | 'malformed'
+  | 'peer-refused'
+  | 'peer-deleted'
+  | 'dead-peer'
+  | 'policy-changed'
+  | 'cancelled'
+  | 'expired';
+
+/** A refusal, as data: what was wanted and what was offered, attribute by attribute. */
+export interface AttributeMismatch {
+  /** Proposal and transform number, as on the wire. */
+  readonly proposal: number;
+  readonly transform: number;
+  /** Field's name: `encryption`, `hash`, `group`, `encapsulation`, `authentication`, `PFS group`, … */
+  readonly attribute: string;
+  readonly wanted: string;
+  readonly offered: string;
+}
+
+export interface NegotiationFailure {
+  readonly mode: 'main' | 'quick';
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+  /** Which side failed or refused (field of audit event 547). */
+  readonly point: 'me' | 'peer';
+  readonly reason: FailureReason;
+  /** A sentence that says what happened. */
+  readonly text: string;
+  /** What to do about it, a sentence. */
+  readonly next: string;
+  /** The message that was lost, refused or bad: `main mode 3`. */
+  readonly message?: string;
+  /** Win32 error of [MS-ERREF], 13800 … 13897. */
+  readonly windowsCode: number;
+  readonly notify?: { readonly type: number; readonly name: string };
+  readonly mismatches?: readonly AttributeMismatch[];
+}
+
+/** Security-log audit events (`monitoring.md` 3), as data. */
+export type AuditEvent = { readonly atMs: number; readonly peer: IpAddress; readonly local: IpAddress } & (
+  | {
+      readonly id: 541;
+      readonly mode: 'main';
+      readonly peerIdentity: string;
+      readonly filter: Selector;
+      readonly parameters: {
+        readonly encryption: string;
+        readonly hash: string;
+        readonly group: string;
+        readonly lifetimeSeconds: number;
+      };
+    }
+  | {
+      readonly id: 541;
+      readonly mode: 'quick';
+      readonly peerIdentity: string;
+      readonly filter: Selector;
+      readonly parameters: {
+        readonly esp: string;
+        readonly hmac: string;
+        readonly ah: string;
+        readonly encapsulation: 'Transport Mode' | 'Tunnel Mode';
+        readonly inboundSpi: Spi;
+        readonly outboundSpi: Spi;
+        readonly lifetimeSeconds: number;
+        readonly lifetimeKilobytes: number;
+      };
+    }
+  | {
+      readonly id: 542;
+      readonly filter: Selector;
+      readonly inboundSpi: Spi;
+      readonly outboundSpi: Spi;
+      readonly reason: string;
+    }
+  | { readonly id: 543; readonly filter: Selector; readonly reason: string }
+  | {
+      readonly id: 544 | 545;
+      readonly peerIdentity: string;
+      readonly filter: Selector;
+      readonly reason: string;
+    }
+  | {
+      readonly id: 546;
+      readonly mode: 'main' | 'quick';
+      readonly filter: Selector;
+      readonly attribute: string;
+      readonly expected: string;
+      readonly received: string;
+    }
+  | {
+      readonly id: 547;
+      readonly mode: 'main' | 'quick';
+      readonly filter: Selector;
+      readonly failurePoint: 'Me' | 'Peer';
+      readonly failureReason: string;
+    }
+);
+
+/** Key material for decrypting a capture: only ever written to a 0600 file the user asked for. */
+export type ExportedKeys =
+  | {
+      readonly kind: 'ike';
+      readonly initiatorCookie: Uint8Array;
+      readonly encryptionKey: Uint8Array;
+      readonly encryption: string;
+    }
+  | { readonly kind: 'sa'; readonly pair: SaPair };
+
+/** An IKE SA as shown by `sa list` and netdiag. */
+export interface MainModeInfo {
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+  readonly localPort: number;
+  readonly peerPort: number;
+  readonly initiatorCookie: string;
+  readonly responderCookie: string;
+  readonly role: 'initiator' | 'responder';
+  readonly state: 'negotiating' | 'established' | 'expiring';
+  readonly method?: MainModeMethod;
+  readonly authentication?: 'preshared' | 'kerberos' | 'certificate';
+  readonly peerIdentity?: string;
+  readonly natDetected: { readonly local: boolean; readonly peer: boolean };
+  readonly vendorIds: readonly string[];
+  readonly quickModes: number;
+  readonly establishedAtMs?: number;
+  readonly expiresAtMs?: number;
+}
+
+/** A negotiated pair as shown by `sa list` and netdiag. */
+export interface QuickModeInfo {
+  readonly pair: Omit<SaPair, 'inbound' | 'outbound'>;
+  readonly inbound: readonly { readonly protocol: 'esp' | 'ah'; readonly spi: Spi }[];
+  readonly outbound: readonly { readonly protocol: 'esp' | 'ah'; readonly spi: Spi }[];
+  readonly method: SecurityMethod;
+  readonly establishedAtMs: number;
+  readonly expiresAtMs?: number;
+  readonly role: 'initiator' | 'responder';
+}
+
+/** IKE (main mode) statistics of `monitoring.md` 2.1, with the names of its columns. */
+export interface IkeStatistics {
+  readonly mainModes: number;
+  readonly quickModes: number;
+  readonly softAssociations: number;
+  readonly authenticationFailures: number;
+  readonly activeAcquire: number;
+  readonly activeReceive: number;
+  readonly acquireFailures: number;
+  readonly receiveFailures: number;
+  readonly sendFailures: number;
+  readonly acquireHeapSize: number;
+  readonly receiveHeapSize: number;
+  readonly negotiationFailures: number;
+  readonly invalidCookies: number;
+  readonly totalAcquire: number;
+  readonly totalGetSpi: number;
+  readonly keyAdditions: number;
+  readonly keyUpdates: number;
+  readonly getSpiFailures: number;
+  readonly keyAdditionFailures: number;
+  readonly keyUpdateFailures: number;
+  readonly isadbListSize: number;
+  readonly connectionListSize: number;
+  readonly invalidPackets: number;
+}
