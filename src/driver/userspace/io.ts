@@ -1,0 +1,39 @@
+/**
+ * The two seams between the packet engine and the world. Both take and give vectors of packets, so a native
+ * data path can batch; a vector of one is legal. `memory.ts` has in-memory twins of both for tests.
+ *
+ * Packets given to a listener are views on memory that the device reuses: valid until the listener returns.
+ */
+import type { IpAddress } from '../../wire/ip/address.js';
+import type { Endpoint } from '../api.js';
+
+/** A layer-3 tunnel device: whole IP packets in and out. */
+export interface TunDevice {
+  readonly name: string;
+  /** Packets the kernel routed into the device: outbound clear text. */
+  onPackets(listener: (packets: readonly Uint8Array[]) => void): void;
+  /** Hands packets to the kernel as if they had arrived on the device: inbound clear text. */
+  write(packets: readonly Uint8Array[]): void;
+  close(): void;
+}
+
+/** One UDP datagram of port 500 or 4500, payload only (a port 4500 payload still has its marker or SPI). */
+export interface UdpDatagram {
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+  readonly payload: Uint8Array;
+}
+
+/** The outside: raw sockets for protocols 50 and 51 and the UDP ports of IKE, all exempt from our own filters. */
+export interface WireSockets {
+  /** Whole IP packets of protocol 50 or 51 addressed to this host, already reassembled by the kernel. */
+  onIpPackets(listener: (packets: readonly Uint8Array[]) => void): void;
+  onDatagrams(listener: (datagrams: readonly UdpDatagram[]) => void): void;
+  /** Sends whole IP packets; header checksum is filled in. Returns how many the kernel refused. */
+  sendIpPackets(packets: readonly Uint8Array[]): number;
+  /** Returns how many the kernel refused. */
+  sendDatagrams(datagrams: readonly UdpDatagram[]): number;
+  /** MTU of the route to an address, in bytes. */
+  pathMtu(destination: IpAddress): number;
+  close(): void;
+}
