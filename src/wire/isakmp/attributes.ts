@@ -1,0 +1,80 @@
+import { type ByteReader, ByteWriter } from '../bytes.js';
+
+/**
+ * A data attribute (RFC 2408 3.3). The form is kept, so that what was decoded encodes to the same bytes:
+ * `tv` has a 16-bit value in place of the length, `tlv` any number of bytes. Senders choose freely between them;
+ * compare with `attributeNumber`.
+ */
+export type DataAttribute =
+  | { readonly form: 'tv'; readonly type: number; readonly value: number }
+  | { readonly form: 'tlv'; readonly type: number; readonly bytes: Uint8Array };
+
+/** An attribute in the short form; `value` has 16 bits. */
+export function tv(type: number, value: number): DataAttribute {
+  return { form: 'tv', type, value };
+}
+
+/** An attribute in the long form, of given bytes. */
+export function tlv(type: number, bytes: Uint8Array): DataAttribute {
+  return { form: 'tlv', type, bytes };
+}
+
+/** A number in the long form of 4 bytes: how Windows writes every life duration. */
+export function tlvNumber(type: number, value: number): DataAttribute {
+  return tlv(type, new ByteWriter().u32(value).finish());
+}
+
+/** A number in the short form if it fits 16 bits, else in the long form of 4 bytes: how strongSwan writes. */
+export function shortestNumber(type: number, value: number): DataAttribute {
+  return value <= 0xffff ? tv(type, value) : tlvNumber(type, value);
+}
+
+/**
+ * The number an attribute holds, whatever its form. Values beyond 2^53 - 1 read as that maximum;
+ * an empty long form is `undefined`.
+ */
+export function attributeNumber(attribute: DataAttribute): number | undefined {
+  if (attribute.form === 'tv') return attribute.value;
+  if (attribute.bytes.length === 0) return undefined;
+  let value = 0;
+  for (const byte of attribute.bytes) {
+    value = value * 256 + byte;
+    if (value > Number.MAX_SAFE_INTEGER) return Number.MAX_SAFE_INTEGER;
+  }
+  return value;
+}
+
+/** The number of the first attribute of that type; `undefined` when there is none or it is empty. */
+export function findAttributeNumber(attributes: readonly DataAttribute[], type: number): number | undefined {
+  const attribute = attributes.find(candidate => candidate.type === type);
+  return attribute === undefined ? undefined : attributeNumber(attribute);
+}
+
+const shortFormBit = 0x8000;
+
+/** Reads attributes to the end of `reader`. Throws `WireError`. */
+export function readAttributes(reader: ByteReader): DataAttribute[] {
+  const attributes: DataAttribute[] = [];
+  while (reader.remaining > 0) {
+    const word = reader.u16('attribute type');
+    const type = word & ~shortFormBit;
+    if (word & shortFormBit) attributes.push(tv(type, reader.u16('attribute value')));
+    else attributes.push(tlv(type, reader.bytes(reader.u16('attribute length'), 'attribute value')));
+  }
+  return attributes;
+}
+
+/** Writes attributes, each in its own form. */
+export function writeAttributes(writer: ByteWriter, attributes: readonly DataAttribute[]): void {
+  for (const attribute of attributes) {
+    if (attribute.form === 'tv') writer.u16(attribute.type | shortFormBit).u16(attribute.value);
+    else writer.u16(attribute.type).u16(attribute.bytes.length).bytes(attribute.bytes);
+  }
+}
+
+/** Attributes alone, as in the data of a RESPONDER-LIFETIME notification. Throws `WireError`. */
+export function encodeAttributes(attributes: readonly DataAttribute[]): Uint8Array {
+  const writer = new ByteWriter();
+  writeAttributes(writer, attributes);
+  return writer.finish();
+}
