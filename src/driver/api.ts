@@ -44,6 +44,8 @@ export interface SaHalf {
   /** Cipher key followed by the salt; empty for AH and NULL. */
   readonly encryptionKey: Uint8Array;
   readonly integrityKey: Uint8Array;
+  /** ICV length where it is not the table's: 12 for peers that cut HMAC-SHA-256 to 96 bits. */
+  readonly icvBytes?: number;
 }
 
 /** Everything the driver needs for one negotiated pair. */
@@ -165,6 +167,8 @@ export interface PairStatistics {
   readonly lastOutboundAtMs?: number;
   readonly outboundActive: boolean;
   readonly drops: Readonly<Partial<Record<DropReason, number>>>;
+  /** What was last noticed about the peer's packets, a sentence: `the peer truncates HMAC-SHA-256 to 96 bits`. */
+  readonly lastNote?: string;
 }
 
 /** A packet engine. Methods throw `IpseckitError` (ENVIRONMENT, ACCESS_DENIED) when the host refuses. */

@@ -3,6 +3,8 @@
  * data path can batch; a vector of one is legal. `memory.ts` has in-memory twins of both for tests.
  *
  * Packets given to a listener are views on memory that the device reuses: valid until the listener returns.
+ * The same the other way: packets given to `write`, `sendIpPackets` and `sendDatagrams` are views on memory that the
+ * engine reuses, valid until the call returns.
  */
 import type { IpAddress } from '../../wire/ip/address.js';
 import type { Endpoint } from '../api.js';
@@ -35,5 +37,7 @@ export interface WireSockets {
   sendDatagrams(datagrams: readonly UdpDatagram[]): number;
   /** MTU of the route to an address, in bytes. */
   pathMtu(destination: IpAddress): number;
+  /** Source address the kernel would use towards a destination; only asked where policy does not say. */
+  localAddress?(destination: IpAddress): IpAddress | undefined;
   close(): void;
 }
