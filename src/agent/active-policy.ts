@@ -1,0 +1,179 @@
+import type { DriverFilter, FilterId } from '../driver/api.js';
+import type { Identity, IkePolicy, MainModePolicy, QuickModePolicy, QuickModeRequest } from '../ike/api.js';
+import type { Policy, Rule } from '../policy/model.js';
+import type { IpAddress } from '../wire/ip/address.js';
+import {
+  hostRange,
+  mirrorSelector,
+  printSelector,
+  rangeContains,
+  type Selector,
+  selectorCovers,
+  selectorsEqual,
+} from '../wire/ip/selector.js';
+
+/** A policy in force and where it came from. Several are: the assigned one, dynamic rules, ad-hoc tunnels. */
+export interface PolicySource {
+  readonly origin: 'assigned' | 'dynamic' | 'tunnel';
+  readonly policy: Policy;
+  /** What an ad-hoc tunnel asks of IKE beyond a policy's vocabulary. */
+  readonly ike?: TunnelIkeSettings;
+}
+
+export interface TunnelIkeSettings {
+  readonly identity?: Identity;
+  readonly peerIdentity?: Identity;
+  readonly natTraversal?: MainModePolicy['natTraversal'];
+}
+
+/** A specific filter with the rule and the source it came from. */
+export interface ActiveFilter {
+  readonly filter: DriverFilter;
+  readonly rule: Rule;
+  readonly source: PolicySource;
+  /** Larger is more specific; the list is sorted by it. */
+  readonly weight: number;
+}
+
+/** Dead peers are noticed after 30 s without traffic and five unanswered probes (`ike.md` 8.5). */
+const deadPeerDetection = { idleSeconds: 30, retrySeconds: 10, retries: 5 } as const;
+
+/** One immutable view of everything in force: what the driver enforces, and IKE's answers derived from it. */
+export class ActivePolicy implements IkePolicy {
+  /** In matching order. */
+  readonly filters: readonly ActiveFilter[];
+  readonly sources: readonly PolicySource[];
+  readonly #byId: ReadonlyMap<FilterId, ActiveFilter>;
+  /** Filters that ask for protection, those of our own outbound traffic first. */
+  readonly #securing: readonly ActiveFilter[];
+
+  constructor(sources: readonly PolicySource[], filters: readonly ActiveFilter[]) {
+    this.sources = sources;
+    this.filters = filters;
+    this.#byId = new Map(filters.map(active => [active.filter.id, active]));
+    const securing = filters.filter(({ filter }) => filter.action === 'secure');
+    this.#securing = [
+      ...securing.filter(({ filter }) => filter.direction === 'outbound'),
+      ...securing.filter(({ filter }) => filter.direction === 'inbound'),
+    ];
+  }
+
+  find(filterId: FilterId): ActiveFilter | undefined {
+    return this.#byId.get(filterId);
+  }
+
+  mainMode(local: IpAddress, peer: IpAddress): MainModePolicy | undefined {
+    const active = this.#securing.find(candidate => peersMatch(candidate.filter, local, peer));
+    if (active) return mainModePolicy(active.source, active.rule);
+    const fallback = this.#defaultResponse();
+    return fallback && mainModePolicy(fallback.source, fallback.rule);
+  }
+
+  quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string } {
+    const asked = `${request.mode} mode for ${printSelector(request.selector)}`;
+    const nearest: string[] = [];
+    for (const { filter, rule } of this.filters) {
+      if (!selectorCovers(outboundView(filter), request.selector)) continue;
+      if (rule.action.kind !== 'negotiate')
+        return { refused: `asked ${asked}; a ${rule.action.kind} filter covers it` };
+      const mismatch = tunnelMismatch(filter, request);
+      if (mismatch === undefined)
+        return {
+          filterId: filter.id,
+          methods: rule.action.methods,
+          mode: request.mode,
+          selector: request.selector,
+        };
+      nearest.push(`the filter ${printSelector(filter.selector)} ${mismatch}`);
+    }
+    const fallback = this.#defaultResponse();
+    if (fallback?.rule.action.kind === 'negotiate' && request.mode === 'transport')
+      return { methods: fallback.rule.action.methods, mode: 'transport', selector: request.selector };
+    return { refused: `asked ${asked}; ${nearest.length > 0 ? nearest.join('; ') : 'no filter covers it'}` };
+  }
+
+  /**
+   * What to negotiate when a packet met an outbound `secure` filter. A transport filter is narrowed to the two
+   * hosts at hand (one pair of SAs a peer); a tunnel filter is negotiated as it stands, from its own end.
+   */
+  acquire(
+    filterId: FilterId,
+    local: IpAddress,
+    peer: IpAddress,
+  ): { local: IpAddress; peer: IpAddress; quickMode: QuickModePolicy } | undefined {
+    const active = this.#byId.get(filterId);
+    if (active?.rule.action.kind !== 'negotiate') return undefined;
+    const { filter } = active;
+    const { methods } = active.rule.action;
+    if (filter.tunnelEndpoint === undefined) {
+      const selector: Selector = {
+        ...filter.selector,
+        source: hostRange(local),
+        destination: hostRange(peer),
+      };
+      return { local, peer, quickMode: { filterId, methods, mode: 'transport', selector } };
+    }
+    return {
+      local: this.#ownTunnelEnd(filter) ?? local,
+      peer: filter.tunnelEndpoint,
+      quickMode: { filterId, methods, mode: 'tunnel', selector: filter.selector },
+    };
+  }
+
+  /** The end the partner rule names: the inbound tunnel filter for the same traffic the other way. */
+  #ownTunnelEnd(outbound: DriverFilter): IpAddress | undefined {
+    const mirrored = mirrorSelector(outbound.selector);
+    return this.filters.find(
+      ({ filter }) =>
+        filter.direction === 'inbound' &&
+        filter.tunnelEndpoint !== undefined &&
+        selectorsEqual(filter.selector, mirrored),
+    )?.filter.tunnelEndpoint;
+  }
+
+  /** The default response rule of the assigned policy, if it is active. */
+  #defaultResponse(): { source: PolicySource; rule: Rule } | undefined {
+    for (const source of this.sources) {
+      const rule = source.policy.rules.find(
+        candidate => candidate.active && candidate.filterList === undefined,
+      );
+      if (rule) return { source, rule };
+    }
+    return undefined;
+  }
+}
+
+/** A filter's traffic with our side as the source, whichever direction the filter is for. */
+function outboundView(filter: DriverFilter): Selector {
+  return filter.direction === 'outbound' ? filter.selector : mirrorSelector(filter.selector);
+}
+
+function peersMatch(filter: DriverFilter, local: IpAddress, peer: IpAddress): boolean {
+  if (filter.tunnelEndpoint !== undefined)
+    return filter.direction === 'outbound' && filter.tunnelEndpoint === peer;
+  const { source, destination } = outboundView(filter);
+  return rangeContains(source, local) && rangeContains(destination, peer);
+}
+
+/** Why a filter that covers the traffic still is not the one asked for; `undefined` when it is. */
+function tunnelMismatch(filter: DriverFilter, request: QuickModeRequest): string | undefined {
+  if (filter.tunnelEndpoint === undefined)
+    return request.mode === 'transport' ? undefined : 'wants transport mode';
+  if (request.mode !== 'tunnel') return 'wants tunnel mode';
+  const end = filter.direction === 'outbound' ? request.peer : request.local;
+  return filter.tunnelEndpoint === end ? undefined : `belongs to the tunnel to ${filter.tunnelEndpoint}`;
+}
+
+function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
+  const { methods, lifetimeSeconds, masterKeyPfs, quickModeLimit } = source.policy.keyExchange;
+  return {
+    methods,
+    authentication: rule.authentication,
+    lifetimeSeconds,
+    quickModeLimit: masterKeyPfs ? 1 : quickModeLimit,
+    natTraversal: source.ike?.natTraversal ?? 'auto',
+    deadPeerDetection,
+    ...(source.ike?.identity === undefined ? {} : { identity: source.ike.identity }),
+    ...(source.ike?.peerIdentity === undefined ? {} : { peerIdentity: source.ike.peerIdentity }),
+  };
+}

@@ -1,0 +1,309 @@
+import type {
+  Driver,
+  DriverEvent,
+  DriverFilter,
+  DriverStatistics,
+  FilterId,
+  PairId,
+  PairStatistics,
+  SaPair,
+} from '../driver/api.js';
+import type {
+  AuditEvent,
+  ExportedKeys,
+  IkeEffect,
+  IkeOptions,
+  IkeStatistics,
+  MainModeInfo,
+  NegotiationFailure,
+  NegotiationStep,
+  QuickModeInfo,
+} from '../ike/api.js';
+import { IkeEngine } from '../ike/engine.js';
+import { IpseckitError } from '../report/errors.js';
+import type { IpAddress } from '../wire/ip/address.js';
+import { mirrorSelector } from '../wire/ip/selector.js';
+import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
+import type { Clock } from './clock.js';
+import { expandSources } from './expand-sources.js';
+import { changedFilters } from './policy-change.js';
+
+/** Everything the agent needs from outside. */
+export interface AgentDependencies {
+  readonly driver: Driver;
+  readonly clock: Clock;
+  random(length: number): Uint8Array;
+  /** This host's own addresses now. */
+  localAddresses(): readonly IpAddress[];
+  readonly ike?: IkeOptions;
+  onEvent(event: AgentEvent): void;
+}
+
+/** What an agent tells whoever runs it. */
+export type AgentEvent =
+  | { readonly kind: 'audit'; readonly event: AuditEvent }
+  | { readonly kind: 'step'; readonly step: NegotiationStep }
+  | { readonly kind: 'failure'; readonly failure: NegotiationFailure }
+  | { readonly kind: 'keys'; readonly keys: ExportedKeys }
+  | { readonly kind: 'error'; readonly error: Error };
+
+/** How often local addresses are looked at: a new one is in the filters within this time. */
+const addressPollMs = 2_000;
+/** Longest wait for deletes to leave before the sockets close. */
+const farewellMs = 200;
+
+/** A negotiation somebody waits for. */
+interface Waiter {
+  resolve(pairId: PairId): void;
+  reject(failure: NegotiationFailure): void;
+}
+
+/**
+ * The policy agent: hands filters to the driver and offers to IKE, carries IKE's effects to the driver and the
+ * driver's events to IKE. The daemon and a one-shot `tunnel up` run this same object.
+ */
+export class Agent {
+  readonly #deps: AgentDependencies;
+  readonly #ike: IkeEngine;
+  #policy = new ActivePolicy([], []);
+  #addresses: readonly IpAddress[] = [];
+  /** Filters that live as long as a pair negotiated under the default response rule. */
+  readonly #responseFilters = new Map<PairId, readonly DriverFilter[]>();
+  readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
+  #cancelWake: () => void = () => {};
+  #cancelAddressPoll: () => void = () => {};
+  #running = false;
+
+  constructor(deps: AgentDependencies) {
+    this.#deps = deps;
+    this.#ike = new IkeEngine({
+      policy: {
+        mainMode: (local, peer) => this.#policy.mainMode(local, peer),
+        quickMode: request => this.#policy.quickMode(request),
+      },
+      random: length => deps.random(length),
+      lastInboundAtMs: pairId =>
+        deps.driver.pairStatistics().find(pair => pair.pairId === pairId)?.lastInboundAtMs,
+      ...(deps.ike === undefined ? {} : { options: deps.ike }),
+    });
+  }
+
+  get driverName(): Driver['name'] {
+    return this.#deps.driver.name;
+  }
+
+  /** Opens the driver. Throws `IpseckitError` when the host refuses (privilege, port in use). */
+  async start(): Promise<void> {
+    await this.#deps.driver.start(event => this.#onDriverEvent(event));
+    this.#running = true;
+    this.#addresses = this.#deps.localAddresses();
+    this.#pollAddresses();
+  }
+
+  /** Tells every peer, then removes everything from the host. Safe to call twice. */
+  async stop(reason = 'the policy agent stops'): Promise<void> {
+    if (!this.#running) return;
+    this.#running = false;
+    this.#cancelAddressPoll();
+    this.#run(this.#ike.closeAll(this.#now(), reason));
+    this.#cancelWake();
+    await new Promise<void>(resolve => this.#deps.clock.at(this.#now() + farewellMs, resolve));
+    await this.#deps.driver.stop();
+  }
+
+  /**
+   * Puts `sources` in force, applying only the difference: pairs of filters that are gone or read differently
+   * are deleted at the peer, all others go on.
+   */
+  async setSources(sources: readonly PolicySource[]): Promise<void> {
+    const next = new ActivePolicy(sources, expandSources(sources, this.#addresses));
+    const changed = changedFilters(this.#policy.filters, next.filters);
+    this.#policy = next;
+    await this.#setDriverFilters();
+    const stale = this.#ike
+      .quickModes()
+      .filter(({ pair }) =>
+        pair.filterId === undefined ? sources.length === 0 : changed.has(pair.filterId),
+      );
+    for (const { pair } of stale) this.#run(this.#ike.closePair(pair.id, this.#now(), 'the policy changed'));
+  }
+
+  get sources(): readonly PolicySource[] {
+    return this.#policy.sources;
+  }
+
+  /** The specific filters in force, in matching order. */
+  filters(): readonly ActiveFilter[] {
+    return this.#policy.filters;
+  }
+
+  filterPackets(): Promise<ReadonlyMap<FilterId, number>> {
+    return this.#deps.driver.filterPackets();
+  }
+
+  mainModes(): readonly MainModeInfo[] {
+    return this.#ike.mainModes();
+  }
+
+  quickModes(): readonly QuickModeInfo[] {
+    return this.#ike.quickModes();
+  }
+
+  pairStatistics(): readonly PairStatistics[] {
+    return this.#deps.driver.pairStatistics();
+  }
+
+  statistics(): { readonly ike: IkeStatistics; readonly driver: DriverStatistics } {
+    return { ike: this.#ike.statistics(), driver: this.#deps.driver.statistics() };
+  }
+
+  /**
+   * Negotiates a filter now, without waiting for traffic. Resolves when its SAs are up; rejects with the
+   * `NegotiationFailure`.
+   */
+  negotiate(filterId: FilterId, local: IpAddress, peer: IpAddress): Promise<PairId> {
+    return new Promise((resolve, reject) => this.#acquire(filterId, local, peer, { resolve, reject }));
+  }
+
+  /** Deletes pairs at the peer and here; with no pairs left, their main modes too when `mainModes` says so. */
+  closePairs(pairIds: readonly PairId[], reason: string): void {
+    for (const pairId of pairIds) this.#run(this.#ike.closePair(pairId, this.#now(), reason));
+  }
+
+  /** Deletes every SA with a peer, main modes included. */
+  closePeer(peer: IpAddress, reason: string): void {
+    this.#run(this.#ike.closePeer(peer, this.#now(), reason));
+  }
+
+  #now(): number {
+    return this.#deps.clock.nowMs();
+  }
+
+  #acquire(filterId: FilterId, local: IpAddress, peer: IpAddress, waiter?: Waiter): void {
+    const wanted = this.#policy.acquire(filterId, local, peer);
+    if (wanted === undefined) return;
+    const id = `${filterId} ${wanted.local} ${wanted.peer}`;
+    const request = this.#requests.get(id);
+    if (request) {
+      if (waiter) request.waiters.push(waiter);
+      return;
+    }
+    this.#requests.set(id, { filterId, peer, waiters: waiter ? [waiter] : [] });
+    this.#run(this.#ike.acquire({ id, ...wanted }, this.#now()));
+  }
+
+  #onDriverEvent(event: DriverEvent): void {
+    const nowMs = this.#now();
+    switch (event.kind) {
+      case 'ike':
+        return this.#run(this.#ike.receive(event.datagram, nowMs));
+      case 'acquire':
+        return this.#acquire(event.filterId, event.local, event.peer);
+      case 'softExpired':
+        return this.#run(this.#ike.expire(event.pairId, 'soft', nowMs));
+      case 'hardExpired':
+        return this.#run(this.#ike.expire(event.pairId, 'hard', nowMs));
+      case 'inboundUsed':
+        return this.#run(this.#ike.inboundUsed(event.pairId, nowMs));
+      case 'peerMoved':
+        return this.#run(this.#ike.peerMoved(event.pairId, event.peer, nowMs));
+      case 'failed':
+        return this.#deps.onEvent({ kind: 'error', error: event.error });
+    }
+  }
+
+  #run(effects: readonly IkeEffect[]): void {
+    for (const effect of effects) this.#apply(effect);
+    this.#cancelWake();
+    const wakeMs = this.#ike.nextWakeMs();
+    if (wakeMs !== undefined && this.#running)
+      this.#cancelWake = this.#deps.clock.at(wakeMs, () => this.#run(this.#ike.tick(this.#now())));
+  }
+
+  #apply(effect: IkeEffect): void {
+    const { driver, onEvent } = this.#deps;
+    switch (effect.kind) {
+      case 'send':
+        return driver.sendIke(effect.datagram);
+      case 'installInbound':
+        this.#protectResponse(effect.pair);
+        return driver.installInbound(effect.pair);
+      case 'activateOutbound':
+        return driver.activateOutbound(effect.pairId);
+      case 'removePair':
+        driver.removePair(effect.pairId);
+        if (this.#responseFilters.delete(effect.pairId)) this.#refreshDriverFilters();
+        return;
+      case 'acquired':
+        for (const waiter of this.#finish(effect.requestId)) waiter.resolve(effect.pairId);
+        return;
+      case 'acquireFailed': {
+        const request = this.#requests.get(effect.requestId);
+        if (request) driver.negotiationFailed(request.filterId, request.peer);
+        onEvent({ kind: 'failure', failure: effect.failure });
+        for (const waiter of this.#finish(effect.requestId)) waiter.reject(effect.failure);
+        return;
+      }
+      case 'audit':
+        return onEvent({ kind: 'audit', event: effect.event });
+      case 'progress':
+        return onEvent({ kind: 'step', step: effect.step });
+      case 'keys':
+        return onEvent({ kind: 'keys', keys: effect.keys });
+    }
+  }
+
+  #finish(requestId: string): readonly Waiter[] {
+    const waiters = this.#requests.get(requestId)?.waiters ?? [];
+    this.#requests.delete(requestId);
+    return waiters;
+  }
+
+  /** A pair without a filter came of the default response rule: filters for exactly its traffic live with it. */
+  #protectResponse(pair: SaPair): void {
+    if (pair.filterId !== undefined) return;
+    const common = {
+      policyId: '{DEFAULT-RESPONSE}',
+      action: 'secure',
+      acceptUnsecured: false,
+      allowFallback: false,
+    } as const;
+    this.#responseFilters.set(pair.id, [
+      { id: `${pair.id} out` as FilterId, direction: 'outbound', selector: pair.selector, ...common },
+      {
+        id: `${pair.id} in` as FilterId,
+        direction: 'inbound',
+        selector: mirrorSelector(pair.selector),
+        ...common,
+      },
+    ]);
+    this.#refreshDriverFilters();
+  }
+
+  #setDriverFilters(): Promise<void> {
+    const responses = [...this.#responseFilters.values()].flat();
+    return this.#deps.driver.setFilters([...responses, ...this.#policy.filters.map(({ filter }) => filter)]);
+  }
+
+  #refreshDriverFilters(): void {
+    this.#setDriverFilters().catch((error: unknown) => this.#reportError(error));
+  }
+
+  #pollAddresses(): void {
+    this.#cancelAddressPoll = this.#deps.clock.at(this.#now() + addressPollMs, () => {
+      const addresses = this.#deps.localAddresses();
+      if (addresses.join() !== this.#addresses.join()) {
+        this.#addresses = addresses;
+        this.setSources(this.#policy.sources).catch((error: unknown) => this.#reportError(error));
+      }
+      this.#pollAddresses();
+    });
+  }
+
+  #reportError(error: unknown): void {
+    this.#deps.onEvent({
+      kind: 'error',
+      error: error instanceof Error ? error : new IpseckitError('INTERNAL', String(error)),
+    });
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * The control socket's language: one JSON object a line. A request is `{"id":1,"method":"status","params":{}}`;
+ * the answer is `{"id":1,"result":…}` or `{"id":1,"error":{code,message,next}}`. A long call may first send
+ * `{"id":1,"step":…}` lines. This table is the contract of server, client and tests.
+ */
+import type { DriverFilter, DriverStatistics, PairStatistics } from '../../driver/api.js';
+import type {
+  IkeStatistics,
+  MainModeInfo,
+  NegotiationFailure,
+  NegotiationStep,
+  QuickModeInfo,
+} from '../../ike/api.js';
+import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
+import type { TunnelInfo } from '../tunnel.js';
+
+export interface ControlMethods {
+  readonly status: { readonly params: NoParams; readonly result: AgentStatus };
+  readonly filters: { readonly params: NoParams; readonly result: readonly FilterInfo[] };
+  readonly associations: { readonly params: NoParams; readonly result: Associations };
+  readonly statistics: {
+    readonly params: NoParams;
+    readonly result: { readonly ike: IkeStatistics; readonly driver: DriverStatistics };
+  };
+  /** Reads the stores again now. */
+  readonly reload: { readonly params: NoParams; readonly result: { readonly assigned?: string } };
+  /** `policy` is a policy document of the local store; its rules stay until the agent stops or `clearDynamic`. */
+  readonly addDynamic: {
+    readonly params: { readonly policy: unknown };
+    readonly result: { readonly rules: number };
+  };
+  readonly clearDynamic: { readonly params: NoParams; readonly result: { readonly removed: number } };
+  /** `tunnel` is a tunnel document (`tunnel.ts`). Sends steps; fails with the `NegotiationFailure` in `failure`. */
+  readonly tunnelUp: { readonly params: { readonly tunnel: unknown }; readonly result: TunnelInfo };
+  readonly tunnelList: { readonly params: NoParams; readonly result: readonly TunnelInfo[] };
+  readonly tunnelDown: { readonly params: { readonly name: string }; readonly result: TunnelInfo };
+  readonly stop: { readonly params: NoParams; readonly result: Record<string, never> };
+}
+
+export type ControlMethod = keyof ControlMethods;
+export type NoParams = Record<string, never>;
+
+export interface AgentStatus {
+  readonly processId: number;
+  readonly version: string;
+  readonly startedAtMs: number;
+  readonly driver: 'userspace' | 'xfrm' | 'memory';
+  /** Why this engine was chosen. */
+  readonly driverReason: string;
+  readonly assigned?: { readonly id: string; readonly name: string; readonly path: string };
+  /** Set when the assigned policy cannot be loaded; what was in force before stays. */
+  readonly policyError?: string;
+  readonly keyExchange?: KeyExchangeSettings;
+  readonly dynamicRules: number;
+  readonly tunnels: number;
+  readonly filters: number;
+  readonly mainModes: number;
+  readonly quickModes: number;
+  readonly auditFile: string;
+}
+
+/** A specific filter as shown: no key material. */
+export interface FilterInfo {
+  readonly filter: DriverFilter;
+  readonly weight: number;
+  readonly origin: 'assigned' | 'dynamic' | 'tunnel';
+  readonly policyName: string;
+  readonly ruleName?: string;
+  readonly action: FilterAction;
+  /** `preshared`, `kerberos` or `certificate: CA`. */
+  readonly authentication: readonly string[];
+  /** Packets that met it, where the driver can tell. */
+  readonly packets?: number;
+}
+
+export interface Associations {
+  readonly mainModes: readonly MainModeInfo[];
+  readonly quickModes: readonly QuickModeInfo[];
+  readonly pairs: readonly PairStatistics[];
+}
+
+export interface ControlRequest {
+  readonly id: number;
+  readonly method: string;
+  readonly params?: unknown;
+}
+
+export type ControlReply =
+  | { readonly id: number; readonly step: NegotiationStep }
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: ControlError };
+
+export interface ControlError {
+  readonly code: string;
+  readonly message: string;
+  readonly next?: string;
+  /** For a negotiation that failed. */
+  readonly failure?: NegotiationFailure;
+}
+
+/** Longest line either side accepts, in bytes. */
+export const longestLineBytes = 4 * 1024 * 1024;

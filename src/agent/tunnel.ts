@@ -1,0 +1,318 @@
+import { randomUUID } from 'node:crypto';
+import { Secret } from '../crypto/secret.js';
+import type { PairId } from '../driver/api.js';
+import type { Identity } from '../ike/api.js';
+import {
+  type AddressSpec,
+  type Filter,
+  type Guid,
+  type MainModeMethod,
+  type Policy,
+  policyDefaults,
+  type Rule,
+  type SecurityMethod,
+} from '../policy/model.js';
+import { parseAhProposals, parseEspProposals, parseIkeProposals } from '../policy/proposals.js';
+import { IpseckitError } from '../report/errors.js';
+import { addressFamily, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
+import type { PolicySource } from './active-policy.js';
+
+/** An address with a prefix length, as `--local-net` takes it. */
+export interface Network {
+  readonly address: IpAddress;
+  readonly prefixLength: number;
+}
+
+/** An ad-hoc connection: what `tunnel up` was asked for, complete. */
+export interface TunnelSpec {
+  readonly name: string;
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+  readonly presharedKey: Secret<string>;
+  /** Tunnel mode between networks, or transport mode for traffic between the two hosts. */
+  readonly traffic:
+    | {
+        readonly mode: 'tunnel';
+        readonly localNetworks: readonly Network[];
+        readonly remoteNetworks: readonly Network[];
+      }
+    | {
+        readonly mode: 'transport';
+        readonly protocol: number;
+        readonly localPort: number;
+        readonly remotePort: number;
+      };
+  readonly ike: readonly MainModeMethod[];
+  readonly methods: readonly SecurityMethod[];
+  readonly mainModeLifetimeSeconds: number;
+  readonly forceEncapsulation: boolean;
+  readonly identity?: Identity;
+  readonly peerIdentity?: Identity;
+}
+
+/** What `tunnel list` shows. */
+export interface TunnelInfo {
+  readonly name: string;
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+  readonly mode: 'tunnel' | 'transport';
+  readonly traffic: string;
+  readonly state: 'up' | 'negotiating' | 'down';
+  readonly pairs: readonly PairId[];
+  /** Why it is down, when the last attempt failed. */
+  readonly lastFailure?: string;
+}
+
+/** Proposals offered when none are asked for: today's first, what Windows 2000 can do last. */
+export const defaultTunnelProposals = {
+  ike: 'aes256-sha256-modp2048,aes128-sha256-modp2048,aes128-sha1-modp2048,3des-sha1-modp2048,3des-sha1-modp1024',
+  esp: 'aes256-sha256,aes128-sha256,aes128-sha1,3des-sha1,3des-md5',
+} as const;
+
+/** The text form of a tunnel: what the control socket carries and the agent keeps in a 0600 file. */
+export interface TunnelDocument {
+  readonly format: 'ipseckit-tunnel';
+  readonly version: 1;
+  readonly name: string;
+  readonly local: string;
+  readonly peer: string;
+  readonly presharedKey: string;
+  readonly localNetworks?: readonly string[];
+  readonly remoteNetworks?: readonly string[];
+  readonly protocol?: number;
+  readonly localPort?: number;
+  readonly remotePort?: number;
+  readonly ike?: string;
+  readonly esp?: string;
+  readonly ah?: string;
+  readonly lifetimeSeconds?: number;
+  readonly lifetimeKilobytes?: number;
+  readonly mainModeLifetimeSeconds?: number;
+  readonly forceEncapsulation?: boolean;
+  readonly localId?: string;
+  readonly remoteId?: string;
+}
+
+/**
+ * Checks a tunnel document from a command line, the control socket or a file. Throws `IpseckitError`: USAGE
+ * naming the field, CONFLICT for fields that exclude each other, UNSUPPORTED for IPv6.
+ */
+export function parseTunnel(value: unknown): TunnelSpec {
+  if (!isRecord(value)) throw bad('a tunnel', 'must be an object');
+  if (value.format !== 'ipseckit-tunnel' || value.version !== 1)
+    throw bad(
+      'format',
+      'must be "ipseckit-tunnel", version 1',
+      'it was written by another version of ipseckit',
+    );
+  const presharedKey = text(value, 'presharedKey');
+  if (presharedKey === undefined || presharedKey === '') throw bad('presharedKey', 'must not be empty');
+  const lifetimes = {
+    ...optional('lifetimeSeconds', count(value, 'lifetimeSeconds', 60, 86_400 * 30)),
+    ...optional('lifetimeKilobytes', count(value, 'lifetimeKilobytes', 100, 0xffff_ffff)),
+  };
+  const methods = [
+    ...parseEspProposals(text(value, 'esp') ?? (value.ah === undefined ? defaultTunnelProposals.esp : '')),
+    ...parseAhProposals(text(value, 'ah') ?? ''),
+  ].map(method => ({ ...method, ...lifetimes }));
+  if (methods.length === 0) throw bad('esp', 'needs at least one proposal');
+  return {
+    name: requiredText(value, 'name'),
+    local: address(value, 'local'),
+    peer: address(value, 'peer'),
+    presharedKey: new Secret(presharedKey),
+    traffic: parseTraffic(value),
+    ike: parseIkeProposals(text(value, 'ike') ?? defaultTunnelProposals.ike),
+    methods,
+    mainModeLifetimeSeconds:
+      count(value, 'mainModeLifetimeSeconds', 60, 86_400 * 30) ?? policyDefaults.mainModeLifetimeSeconds,
+    forceEncapsulation: value.forceEncapsulation === true,
+    ...optional('identity', identity(text(value, 'localId'))),
+    ...optional('peerIdentity', identity(text(value, 'remoteId'))),
+  };
+}
+
+/** The tunnel as a policy in force: two one-way rules in tunnel mode, one mirrored rule in transport mode. */
+export function tunnelSource(tunnel: TunnelSpec): PolicySource {
+  const policy: Policy = {
+    id: guid(),
+    name: tunnel.name,
+    pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
+    keyExchange: {
+      masterKeyPfs: false,
+      lifetimeSeconds: tunnel.mainModeLifetimeSeconds,
+      quickModeLimit: 0,
+      methods: tunnel.ike,
+    },
+    rules: rulesOf(tunnel),
+  };
+  return {
+    origin: 'tunnel',
+    policy,
+    ike: {
+      natTraversal: tunnel.forceEncapsulation ? 'forced' : 'auto',
+      ...optional('identity', tunnel.identity),
+      ...optional('peerIdentity', tunnel.peerIdentity),
+    },
+  };
+}
+
+/** `10.0.1.0/24 <-> 10.0.2.0/24`, or `tcp 0 <-> 80` for transport mode. */
+export function describeTraffic({ traffic }: TunnelSpec): string {
+  if (traffic.mode === 'transport')
+    return `protocol ${traffic.protocol === 0 ? 'any' : traffic.protocol} ports ${traffic.localPort}/${traffic.remotePort}`;
+  const list = (networks: readonly Network[]) =>
+    networks.map(net => `${net.address}/${net.prefixLength}`).join(' ');
+  return `${list(traffic.localNetworks)} <-> ${list(traffic.remoteNetworks)}`;
+}
+
+function rulesOf(tunnel: TunnelSpec): Rule[] {
+  const { traffic } = tunnel;
+  const rule = (name: string, filters: readonly Omit<Filter, 'id'>[], endpoint?: IpAddress): Rule => ({
+    id: guid(),
+    name: `${tunnel.name} ${name}`,
+    active: true,
+    filterList: { id: guid(), filters: filters.map(filter => ({ id: guid(), ...filter })) },
+    action: {
+      id: guid(),
+      kind: 'negotiate',
+      methods: tunnel.methods,
+      acceptUnsecured: false,
+      allowFallback: false,
+    },
+    authentication: [{ kind: 'preshared', key: tunnel.presharedKey }],
+    ...(endpoint === undefined ? {} : { tunnelEndpoint: { kind: 'host', address: endpoint } }),
+    connectionType: 'all',
+  });
+  if (traffic.mode === 'transport') {
+    const { protocol, localPort, remotePort } = traffic;
+    const host = (hostAddress: IpAddress): AddressSpec => ({ kind: 'host', address: hostAddress });
+    const ends = { source: host(tunnel.local), destination: host(tunnel.peer) };
+    return [
+      rule('transport', [
+        { ...ends, protocol, sourcePort: localPort, destinationPort: remotePort, mirrored: true },
+      ]),
+    ];
+  }
+  const between = (sources: readonly Network[], destinations: readonly Network[]) =>
+    sources.flatMap(source =>
+      destinations.map(destination => ({
+        source: { kind: 'subnet', ...source } as const,
+        destination: { kind: 'subnet', ...destination } as const,
+        protocol: 0,
+        sourcePort: 0,
+        destinationPort: 0,
+        mirrored: false,
+      })),
+    );
+  return [
+    rule('out', between(traffic.localNetworks, traffic.remoteNetworks), tunnel.peer),
+    rule('in', between(traffic.remoteNetworks, traffic.localNetworks), tunnel.local),
+  ];
+}
+
+function parseTraffic(value: Record<string, unknown>): TunnelSpec['traffic'] {
+  const remoteNetworks = networks(value, 'remoteNetworks');
+  const localNetworks = networks(value, 'localNetworks');
+  const protocol = count(value, 'protocol', 0, 255) ?? 0;
+  const localPort = count(value, 'localPort', 0, 65_535) ?? 0;
+  const remotePort = count(value, 'remotePort', 0, 65_535) ?? 0;
+  if (remoteNetworks.length === 0 && localNetworks.length === 0) {
+    if ((localPort !== 0 || remotePort !== 0) && protocol !== 6 && protocol !== 17)
+      throw new IpseckitError('CONFLICT', 'ports need --protocol tcp or udp');
+    return { mode: 'transport', protocol, localPort, remotePort };
+  }
+  if (protocol !== 0 || localPort !== 0 || remotePort !== 0)
+    throw new IpseckitError(
+      'CONFLICT',
+      'networks (tunnel mode) and protocol or ports (transport mode) exclude each other',
+      {
+        next: 'leave out --local-net and --remote-net, or --protocol, --local-port and --remote-port',
+      },
+    );
+  const host = (name: string): Network => ({ address: address(value, name), prefixLength: 32 });
+  return {
+    mode: 'tunnel',
+    localNetworks: localNetworks.length > 0 ? localNetworks : [host('local')],
+    remoteNetworks: remoteNetworks.length > 0 ? remoteNetworks : [host('peer')],
+  };
+}
+
+function networks(value: Record<string, unknown>, field: string): Network[] {
+  const list = value[field] ?? [];
+  if (!Array.isArray(list)) throw bad(field, 'must be a list of networks');
+  return list.map((entry: unknown) => {
+    const [host = '', prefix = '32', ...more] = String(entry).split('/');
+    const parsed = parseIpAddress(host);
+    const prefixLength = Number(prefix);
+    if (parsed === undefined || more.length > 0 || !/^\d+$/.test(prefix) || prefixLength > 32)
+      throw bad(field, `"${String(entry)}" is not a network`, 'write it as 10.0.1.0/24');
+    return { address: ipv4(parsed, field), prefixLength };
+  });
+}
+
+/** `@name` or a dotted name is an FQDN, `user@host` a user FQDN, an address literal an address. */
+function identity(spelled: string | undefined): Identity | undefined {
+  if (spelled === undefined) return undefined;
+  const literal = parseIpAddress(spelled);
+  if (literal !== undefined) return { kind: 'address', address: literal };
+  if (spelled.startsWith('@')) return { kind: 'fqdn', name: spelled.slice(1) };
+  return spelled.includes('@') ? { kind: 'userFqdn', name: spelled } : { kind: 'fqdn', name: spelled };
+}
+
+function address(value: Record<string, unknown>, field: string): IpAddress {
+  const spelled = requiredText(value, field);
+  const parsed = parseIpAddress(spelled);
+  if (parsed === undefined) throw bad(field, `"${spelled}" is not an IP address`);
+  return ipv4(parsed, field);
+}
+
+function ipv4(parsed: IpAddress, field: string): IpAddress {
+  if (addressFamily(parsed) === 6)
+    throw new IpseckitError('UNSUPPORTED', `${field}: ${parsed} is IPv6, which is not supported yet`, {
+      next: 'use an IPv4 address',
+    });
+  return parsed;
+}
+
+function requiredText(value: Record<string, unknown>, field: string): string {
+  const found = text(value, field);
+  if (found === undefined || found === '') throw bad(field, 'is missing');
+  return found;
+}
+
+function text(value: Record<string, unknown>, field: string): string | undefined {
+  const found = value[field];
+  if (found === undefined) return undefined;
+  if (typeof found !== 'string') throw bad(field, 'must be text');
+  return found;
+}
+
+function count(
+  value: Record<string, unknown>,
+  field: string,
+  least: number,
+  most: number,
+): number | undefined {
+  const found = value[field];
+  if (found === undefined) return undefined;
+  if (typeof found !== 'number' || !Number.isInteger(found) || found < least || found > most)
+    throw bad(field, `must be a whole number from ${least} to ${most}`);
+  return found;
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function bad(field: string, why: string, next?: string): IpseckitError {
+  return new IpseckitError('USAGE', `${field}: ${why}`, next === undefined ? {} : { next });
+}
+
+function guid(): Guid {
+  return `{${randomUUID().toUpperCase()}}` as Guid;
+}

@@ -1,0 +1,72 @@
+import { type EncryptionId, encryptionAlgorithms, type HashId } from '../crypto/algorithms.js';
+import type { SaHalf } from '../driver/api.js';
+import type { ExportedKeys } from '../ike/api.js';
+import { toHex } from '../wire/bytes.js';
+import type { IpAddress } from '../wire/ip/address.js';
+
+/** The two tables of a Wireshark profile that decrypt IKEv1 and ESP, by file name. */
+export type KeyTable = 'ikev1_decryption_table' | 'esp_sa';
+
+const wiresharkCiphers: Readonly<Record<EncryptionId, string>> = {
+  des: 'DES-CBC [RFC2405]',
+  '3des': 'TripleDES-CBC [RFC2451]',
+  aes128: 'AES-CBC [RFC3602]',
+  aes192: 'AES-CBC [RFC3602]',
+  aes256: 'AES-CBC [RFC3602]',
+  aes128gcm: 'AES-GCM [RFC4106]',
+  aes192gcm: 'AES-GCM [RFC4106]',
+  aes256gcm: 'AES-GCM [RFC4106]',
+  null: 'NULL',
+};
+
+const wiresharkHashes: Readonly<Record<HashId, string>> = {
+  md5: 'HMAC-MD5-96 [RFC2403]',
+  sha1: 'HMAC-SHA-1-96 [RFC2404]',
+  sha256: 'HMAC-SHA-256-128 [RFC4868]',
+  sha384: 'HMAC-SHA-384-192 [RFC4868]',
+  sha512: 'HMAC-SHA-512-256 [RFC4868]',
+};
+
+/** Lines for the key tables, ready to append. AH needs no keys to be read, so it has none. */
+export function wiresharkLines(
+  keys: ExportedKeys,
+): readonly { readonly table: KeyTable; readonly line: string }[] {
+  if (keys.kind === 'ike')
+    return [
+      {
+        table: 'ikev1_decryption_table',
+        line: `${toHex(keys.initiatorCookie)},${toHex(keys.encryptionKey)}`,
+      },
+    ];
+  const { pair } = keys;
+  return [
+    ...pair.outbound.map(half => espLine(half, pair.local, pair.peer)),
+    ...pair.inbound.map(half => espLine(half, pair.peer, pair.local)),
+  ].flatMap(line => (line === undefined ? [] : ([{ table: 'esp_sa', line }] as const)));
+}
+
+function espLine(half: SaHalf, source: IpAddress, destination: IpAddress): string | undefined {
+  if (half.protocol !== 'esp' || half.encryption === undefined) return undefined;
+  const combined = 'tagBytes' in encryptionAlgorithms[half.encryption];
+  const integrity =
+    half.hash === undefined
+      ? combined
+        ? 'ANY 128 bit authentication [no checking]'
+        : 'NULL'
+      : wiresharkHashes[half.hash];
+  const fields = [
+    'IPv4',
+    source,
+    destination,
+    `0x${half.spi.toString(16).padStart(8, '0')}`,
+    wiresharkCiphers[half.encryption],
+    hexField(half.encryptionKey),
+    integrity,
+    hexField(half.integrityKey),
+  ];
+  return fields.map(field => `"${field}"`).join(',');
+}
+
+function hexField(key: Uint8Array): string {
+  return key.length === 0 ? '' : `0x${toHex(key)}`;
+}

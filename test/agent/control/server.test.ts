@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { callAgent } from '../../../src/agent/control/client.js';
+import { longestLineBytes } from '../../../src/agent/control/protocol.js';
+import { type ControlHandlers, ControlServer } from '../../../src/agent/control/server.js';
+import { NegotiationError } from '../../../src/agent/failure.js';
+import type { NegotiationFailure } from '../../../src/ike/api.js';
+import { IpseckitError } from '../../../src/report/errors.js';
+import { ipAddress } from '../../../src/wire/ip/address.js';
+
+const failure: NegotiationFailure = {
+  mode: 'main',
+  local: ipAddress('192.0.2.1'),
+  peer: ipAddress('192.0.2.2'),
+  point: 'peer',
+  reason: 'preshared-keys-differ',
+  text: 'the preshared keys most likely differ',
+  next: 'compare them',
+  windowsCode: 13801,
+};
+
+const refuse = () => {
+  throw new IpseckitError('UNSUPPORTED', 'not in this test', { next: 'nothing' });
+};
+
+const handlers: ControlHandlers = {
+  status: refuse,
+  filters: () => [],
+  associations: refuse,
+  statistics: refuse,
+  reload: () => ({ assigned: 'P' }),
+  addDynamic: params => ({ rules: JSON.stringify(params).length }),
+  clearDynamic: () => {
+    throw new Error('a plain fault');
+  },
+  tunnelUp: (_params, onStep) => {
+    onStep({ atMs: 1, peer: failure.peer, direction: 'sent', message: 'main mode 1', detail: 'SA VID' });
+    throw new NegotiationError(failure);
+  },
+  tunnelList: refuse,
+  tunnelDown: refuse,
+  stop: refuse,
+};
+
+describe('the control socket', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ipseckit-control-'));
+  const path = join(folder, 'agent.sock');
+  const server = new ControlServer(path, handlers);
+  before(() => server.listen());
+  after(() => {
+    server.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** Sends raw bytes and collects everything until the server closes or is quiet for 100 ms. */
+  const raw = (bytes: string) =>
+    new Promise<string>(resolve => {
+      let answer = '';
+      const socket = createConnection(path, () => socket.write(bytes));
+      socket.setTimeout(100, () => socket.destroy());
+      socket.on('data', chunk => {
+        answer += chunk.toString();
+      });
+      socket.on('error', () => {});
+      socket.on('close', () => resolve(answer));
+    });
+
+  test('answers a call, and is private to its owner', async () => {
+    assert.deepEqual(await callAgent(path, 'reload', {}), { assigned: 'P' });
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+  });
+
+  test('an error keeps its code and next step', async () => {
+    await assert.rejects(callAgent(path, 'status', {}), error => {
+      assert.ok(error instanceof IpseckitError);
+      assert.deepEqual(
+        [error.code, error.message, error.next],
+        ['UNSUPPORTED', 'not in this test', 'nothing'],
+      );
+      return true;
+    });
+    await assert.rejects(callAgent(path, 'clearDynamic', {}), /a plain fault/);
+  });
+
+  test('a failed negotiation arrives as data, after its steps', async () => {
+    const steps: string[] = [];
+    await assert.rejects(
+      callAgent(path, 'tunnelUp', { tunnel: {} }, { onStep: step => steps.push(step.message) }),
+      error => {
+        assert.ok(error instanceof NegotiationError);
+        assert.deepEqual(error.failure, failure);
+        assert.equal(error.exitCode, 10);
+        return true;
+      },
+    );
+    assert.deepEqual(steps, ['main mode 1']);
+  });
+
+  test('bad input gets an error reply and a closed connection, and the server goes on', async () => {
+    for (const bad of ['garbage\n', '[]\n', 'null\n', '{"id":"x","method":"status"}\n', '{"id":1}\n'])
+      assert.match(await raw(bad), /"code":"USAGE"/, bad);
+    assert.match(await raw('{"id":1,"method":"__proto__"}\n'), /no such method/);
+    assert.match(await raw('{"id":1,"method":"constructor"}\n'), /no such method/);
+    assert.match(await raw('x'.repeat(longestLineBytes + 1)), /over/);
+    assert.equal(await raw('{"id":1,"method":'), '', 'half a request is no request');
+    assert.deepEqual(await callAgent(path, 'reload', {}), { assigned: 'P' });
+  });
+
+  test('several requests in one write are all answered', async () => {
+    const answer = await raw('{"id":1,"method":"reload"}\n{"id":2,"method":"filters"}\n');
+    assert.deepEqual(
+      answer
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line).id)
+        .sort(),
+      [1, 2],
+    );
+  });
+
+  test('a second agent on the same socket is refused', async () => {
+    await assert.rejects(new ControlServer(path, handlers).listen(), error => {
+      assert.ok(error instanceof IpseckitError && error.code === 'CONFLICT');
+      return true;
+    });
+  });
+
+  test('no agent is AGENT_UNREACHABLE, exit code 4', async () => {
+    await assert.rejects(callAgent(join(folder, 'none.sock'), 'status', {}), error => {
+      assert.ok(error instanceof IpseckitError);
+      assert.equal(error.exitCode, 4);
+      assert.match(error.next ?? '', /agent start/);
+      return true;
+    });
+  });
+});
