@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
+import { describeTraffic, parseTunnel, tunnelSource } from '../../src/agent/tunnel.js';
+import { IpseckitError } from '../../src/report/errors.js';
+
+const document = {
+  format: 'ipseckit-tunnel',
+  version: 1,
+  name: 'office',
+  local: '192.0.2.1',
+  peer: '198.51.100.7',
+  presharedKey: 'a very secret key',
+};
+
+const refused = (change: Record<string, unknown>) => {
+  try {
+    parseTunnel({ ...document, ...change });
+  } catch (error) {
+    assert.ok(error instanceof IpseckitError, String(error));
+    return `${error.code} ${error.message}`;
+  }
+  return assert.fail('was accepted');
+};
+
+describe('parseTunnel', () => {
+  test('host to host is transport mode for everything, with the default proposals', () => {
+    const tunnel = parseTunnel(document);
+    assert.deepEqual(tunnel.traffic, { mode: 'transport', protocol: 0, localPort: 0, remotePort: 0 });
+    assert.deepEqual(tunnel.ike[0], { encryption: 'aes256', hash: 'sha256', group: 14 });
+    assert.deepEqual(tunnel.methods[0], { esp: { encryption: 'aes256', hash: 'sha256' } });
+  });
+
+  test('a remote network alone is tunnel mode from this host', () => {
+    const tunnel = parseTunnel({ ...document, remoteNetworks: ['10.2.0.0/16'] });
+    assert.equal(describeTraffic(tunnel), '192.0.2.1/32 <-> 10.2.0.0/16');
+  });
+
+  test('says which field is wrong', () => {
+    assert.match(refused({ peer: 'gateway' }), /^USAGE peer: "gateway" is not an IP address/);
+    assert.match(refused({ peer: '2001:db8::1' }), /^UNSUPPORTED peer: .*IPv6/);
+    assert.match(refused({ remoteNetworks: ['10.2.0.0/33'] }), /^USAGE remoteNetworks: "10.2.0.0\/33"/);
+    assert.match(refused({ remoteNetworks: '10.2.0.0/16' }), /^USAGE remoteNetworks: must be a list/);
+    assert.match(refused({ presharedKey: '' }), /^USAGE presharedKey/);
+    assert.match(refused({ esp: '3des-sha3' }), /^USAGE proposal "3des-sha3": "sha3" is not/);
+    assert.match(refused({ ike: '3des-sha1' }), /^USAGE proposal "3des-sha1": IKE needs a group/);
+    assert.match(refused({ esp: 'aes128gcm16-sha1' }), /brings its own integrity/);
+    assert.match(refused({ esp: '' }), /^USAGE esp: needs at least one/);
+    assert.match(refused({ localPort: 80 }), /^CONFLICT ports need/);
+    assert.match(refused({ protocol: 6, remoteNetworks: ['10.0.0.0/8'] }), /^CONFLICT networks/);
+    assert.match(refused({ lifetimeSeconds: 5 }), /^USAGE lifetimeSeconds/);
+    assert.match(refused({ version: 2 }), /^USAGE format/);
+    assert.throws(() => parseTunnel('office'), IpseckitError);
+    assert.throws(() => parseTunnel(null), IpseckitError);
+  });
+
+  test('the key is nowhere in what can be printed', () => {
+    const source = tunnelSource(parseTunnel(document));
+    assert.doesNotMatch(JSON.stringify(source) + inspect(source, { depth: 12 }), /very secret/);
+  });
+});
+
+describe('tunnelSource', () => {
+  test('tunnel mode is two one-way rules, each with the end its packets travel to', () => {
+    const { policy } = tunnelSource(
+      parseTunnel({
+        ...document,
+        localNetworks: ['10.1.0.0/16', '10.3.0.0/16'],
+        remoteNetworks: ['10.2.0.0/16'],
+      }),
+    );
+    assert.deepEqual(
+      policy.rules.map(rule => [
+        rule.tunnelEndpoint,
+        rule.filterList?.filters.length,
+        rule.filterList?.filters[0]?.mirrored,
+      ]),
+      [
+        [{ kind: 'host', address: '198.51.100.7' }, 2, false],
+        [{ kind: 'host', address: '192.0.2.1' }, 2, false],
+      ],
+    );
+  });
+
+  test('transport mode is one mirrored rule', () => {
+    const { policy } = tunnelSource(parseTunnel({ ...document, protocol: 6, remotePort: 80 }));
+    const [rule] = policy.rules;
+    assert.equal(policy.rules.length, 1);
+    assert.equal(rule?.tunnelEndpoint, undefined);
+    assert.equal(rule?.filterList?.filters[0]?.mirrored, true);
+    assert.equal(rule?.filterList?.filters[0]?.destinationPort, 80);
+  });
+});
