@@ -73,6 +73,7 @@ export class Agent {
   #cancelWake: () => void = () => {};
   #cancelAddressPoll: () => void = () => {};
   #running = false;
+  #filterChange: Promise<void> = Promise.resolve();
 
   constructor(deps: AgentDependencies) {
     this.#deps = deps;
@@ -280,9 +281,14 @@ export class Agent {
     this.#refreshDriverFilters();
   }
 
+  /** One change at a time reaches the driver, each with what is in force when its turn comes. */
   #setDriverFilters(): Promise<void> {
-    const responses = [...this.#responseFilters.values()].flat();
-    return this.#deps.driver.setFilters([...responses, ...this.#policy.filters.map(({ filter }) => filter)]);
+    const turn = this.#filterChange.then(() => {
+      const responses = [...this.#responseFilters.values()].flat();
+      return this.#deps.driver.setFilters([...responses, ...this.#policy.filters.map(({ filter }) => filter)]);
+    });
+    this.#filterChange = turn.catch(() => {});
+    return turn;
   }
 
   #refreshDriverFilters(): void {
