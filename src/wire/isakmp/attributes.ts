@@ -1,4 +1,5 @@
-import { type ByteReader, ByteWriter } from '../bytes.js';
+import { ByteReader, ByteWriter, toHex } from '../bytes.js';
+import { attributeNames, nameOf, printNumber } from './numbers.js';
 
 /**
  * A data attribute (RFC 2408 3.3). The form is kept, so that what was decoded encodes to the same bytes:
@@ -77,4 +78,29 @@ export function encodeAttributes(attributes: readonly DataAttribute[]): Uint8Arr
   const writer = new ByteWriter();
   writeAttributes(writer, attributes);
   return writer.finish();
+}
+
+/** The inverse of `encodeAttributes`. Throws `WireError`. */
+export function decodeAttributes(bytes: Uint8Array): DataAttribute[] {
+  return readAttributes(new ByteReader(bytes));
+}
+
+/**
+ * One line an attribute: `encryption 3DES (5)`, `life duration 28800`. `protocol` of the proposal says what the
+ * numbers mean; without it they stay numbers.
+ */
+export function printAttributes(
+  attributes: readonly DataAttribute[],
+  protocol: number | undefined,
+): string[] {
+  const names = attributeNames(protocol);
+  return attributes.map(attribute => {
+    const type = nameOf(names.types, attribute.type);
+    if (attribute.form === 'tlv' && attribute.bytes.length > 6) return `${type} ${toHex(attribute.bytes)}`;
+    const value = attributeNumber(attribute);
+    const printed = value === undefined ? '(empty)' : printNumber(names.values[attribute.type] ?? {}, value);
+    return attribute.form === 'tlv'
+      ? `${type} ${printed}, ${attribute.bytes.length} bytes`
+      : `${type} ${printed}`;
+  });
 }

@@ -13,6 +13,12 @@ export function nameOf(table: NumberTable, number: number): string {
   return String(number);
 }
 
+/** `3DES (5)`; the bare number when the table has no name for it. */
+export function printNumber(table: NumberTable, number: number): string {
+  const name = nameOf(table, number);
+  return name === String(number) ? name : `${name} (${number})`;
+}
+
 /** Payload types (RFC 2408 3.1, RFC 3947 9, [MS-IKEE] 2.2.3). */
 export const payloadTypes = {
   NONE: 0,
@@ -31,20 +37,24 @@ export const payloadTypes = {
   VID: 13,
   /** Mode config; IANA "MODE CFG". */
   ATTRIBUTES: 14,
+  'NAT-D-04': 15,
+  'NAT-OA-04': 16,
   'NAT-D': 20,
   'NAT-OA': 21,
   'GSS-TOKEN': 129,
+  'NAT-D-02': 130,
+  'NAT-OA-02': 131,
   FRAGMENT: 132,
 } as const;
 
 /** Payload numbers of NAT-D and NAT-OA in each revision of NAT traversal. Use one revision in an exchange. */
 export const natPayloadTypes = {
   /** RFC 3947. */
-  rfc: { natD: 20, natOa: 21 },
+  rfc: { natD: payloadTypes['NAT-D'], natOa: payloadTypes['NAT-OA'] },
   /** draft-ietf-ipsec-nat-t-ike-02 and -03: Windows 2000, XP, 2003. */
-  draft02: { natD: 130, natOa: 131 },
+  draft02: { natD: payloadTypes['NAT-D-02'], natOa: payloadTypes['NAT-OA-02'] },
   /** drafts 04 to 08: accepted, never sent. */
-  draft04: { natD: 15, natOa: 16 },
+  draft04: { natD: payloadTypes['NAT-D-04'], natOa: payloadTypes['NAT-OA-04'] },
 } as const;
 
 /** Exchange types (RFC 2408 3.1, RFC 2409 5, [MS-AIPS] 2.2). */
@@ -260,6 +270,16 @@ export const phase2Values: Readonly<Record<number, NumberTable>> = {
   [phase2Attributes.ESN]: { ESN: 1 },
 };
 
+/** Attribute and value names in transforms of a protocol; none without a protocol (mode config). */
+export function attributeNames(protocol: number | undefined): {
+  readonly types: NumberTable;
+  readonly values: Readonly<Record<number, NumberTable>>;
+} {
+  if (protocol === undefined) return { types: {}, values: {} };
+  if (protocol === protocols.ISAKMP) return { types: phase1Attributes, values: phase1Values };
+  return { types: phase2Attributes, values: phase2Values };
+}
+
 /** Identification types (RFC 2407 4.6.2.1; the last is [MS-IKEE]'s). */
 export const idTypes = {
   IPV4_ADDR: 1,
@@ -343,6 +363,7 @@ export const decodeLimits = {
   payloads: 256,
   vendorIds: 32,
   transformsPerSa: 200,
+  proposalsPerSa: 200,
   nonceBytes: { min: 8, max: 256 },
   deleteSpis: 4096,
   spiBytes: 16,

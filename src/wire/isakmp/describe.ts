@@ -1,0 +1,56 @@
+/** Messages for people: one line for the progress of a negotiation, many for a debug log. */
+import { toHex } from '../bytes.js';
+import { declarationOf, payloadType } from './declarations.js';
+import { indent } from './fields.js';
+import type { IsakmpHeader } from './message.js';
+import { exchangeTypes, headerFlags, nameOf, notifyTypes } from './numbers.js';
+import type { Payload } from './payloads.js';
+
+/** `SA KE NONCE VID*3`, `HASH NOTIFY(R-U-THERE)`: payload names in order, neighbours of one name counted. */
+export function summarisePayloads(payloads: readonly Payload[]): string {
+  const groups: { readonly name: string; count: number }[] = [];
+  for (const payload of payloads) {
+    const name = payloadName(payload);
+    const last = groups.at(-1);
+    if (last?.name === name) last.count++;
+    else groups.push({ name, count: 1 });
+  }
+  return groups.map(({ name, count }) => (count === 1 ? name : `${name}*${count}`)).join(' ');
+}
+
+/** Every field of the payloads, one line each, nested by indentation. */
+export function dumpPayloads(payloads: readonly Payload[]): string {
+  return payloadLines(payloads).join('\n');
+}
+
+/** Header and payloads, one field a line. Without payloads: the header of a message that was not decrypted. */
+export function dumpMessage(header: IsakmpHeader, payloads?: readonly Payload[]): string {
+  const { initiatorCookie, responderCookie, exchangeType, flags, messageId, length } = header;
+  return [
+    `${nameOf(exchangeTypes, exchangeType)}, message id ${messageId.toString(16).padStart(8, '0')}, ${length} bytes`,
+    ...indent([
+      `cookies ${toHex(initiatorCookie)} ${toHex(responderCookie)}`,
+      ...(flags === 0 ? [] : [`flags ${printFlags(flags)}`]),
+      ...(payloads === undefined ? ['payloads not decrypted'] : payloadLines(payloads)),
+    ]),
+  ].join('\n');
+}
+
+function payloadLines(payloads: readonly Payload[]): string[] {
+  return payloads.flatMap(payload => {
+    const declaration = declarationOf(payloadType(payload));
+    return [declaration.name, ...indent(declaration.print(payload, {}))];
+  });
+}
+
+function payloadName(payload: Payload): string {
+  const { name } = declarationOf(payloadType(payload));
+  return payload.kind === 'notify' ? `${name}(${nameOf(notifyTypes, payload.notifyType)})` : name;
+}
+
+function printFlags(flags: number): string {
+  return Array.from({ length: 8 }, (_, bit) => 1 << bit)
+    .filter(bit => flags & bit)
+    .map(bit => nameOf(headerFlags, bit))
+    .join(' ');
+}
