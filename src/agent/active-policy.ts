@@ -1,5 +1,6 @@
 import type { DriverFilter, FilterId } from '../driver/api.js';
 import type { Identity, IkePolicy, MainModePolicy, QuickModePolicy, QuickModeRequest } from '../ike/api.js';
+import type { ExpandedFilter } from '../policy/expand.js';
 import type { Policy, Rule } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import {
@@ -27,13 +28,7 @@ export interface TunnelIkeSettings {
 }
 
 /** A specific filter with the rule and the source it came from. */
-export interface ActiveFilter {
-  readonly filter: DriverFilter;
-  readonly rule: Rule;
-  readonly source: PolicySource;
-  /** Larger is more specific; the list is sorted by it. */
-  readonly weight: number;
-}
+export type ActiveFilter = ExpandedFilter<PolicySource>;
 
 /** Dead peers are noticed after 30 s without traffic and five unanswered probes (`ike.md` 8.5). */
 const deadPeerDetection = { idleSeconds: 30, retrySeconds: 10, retries: 5 } as const;

@@ -20,12 +20,12 @@ import type {
   QuickModeInfo,
 } from '../ike/api.js';
 import { IkeEngine } from '../ike/engine.js';
+import { type ExpansionNote, expandPolicies, type LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { mirrorSelector } from '../wire/ip/selector.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import type { Clock } from './clock.js';
-import { expandSources } from './expand-sources.js';
 import { changedFilters } from './policy-change.js';
 
 /** Everything the agent needs from outside. */
@@ -34,7 +34,7 @@ export interface AgentDependencies {
   readonly clock: Clock;
   random(length: number): Uint8Array;
   /** This host's own addresses now. */
-  localAddresses(): readonly IpAddress[];
+  localAddresses(): readonly LocalAddress[];
   readonly ike?: IkeOptions;
   onEvent(event: AgentEvent): void;
 }
@@ -66,7 +66,8 @@ export class Agent {
   readonly #deps: AgentDependencies;
   readonly #ike: IkeEngine;
   #policy = new ActivePolicy([], []);
-  #addresses: readonly IpAddress[] = [];
+  #addresses: readonly LocalAddress[] = [];
+  #notes: readonly ExpansionNote[] = [];
   /** Filters that live as long as a pair negotiated under the default response rule. */
   readonly #responseFilters = new Map<PairId, readonly DriverFilter[]>();
   readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
@@ -117,9 +118,11 @@ export class Agent {
    * are deleted at the peer, all others go on.
    */
   async setSources(sources: readonly PolicySource[]): Promise<void> {
-    const next = new ActivePolicy(sources, expandSources(sources, this.#addresses));
+    const { filters, notes } = expandPolicies(sources, { localAddresses: this.#addresses });
+    const next = new ActivePolicy(sources, filters);
     const changed = changedFilters(this.#policy.filters, next.filters);
     this.#policy = next;
+    this.#notes = notes;
     await this.#setDriverFilters();
     const stale = this.#ike
       .quickModes()
@@ -136,6 +139,11 @@ export class Agent {
   /** The specific filters in force, in matching order. */
   filters(): readonly ActiveFilter[] {
     return this.#policy.filters;
+  }
+
+  /** Filters that are not enforced as written, and why. */
+  notes(): readonly ExpansionNote[] {
+    return this.#notes;
   }
 
   filterPackets(): Promise<ReadonlyMap<FilterId, number>> {
@@ -285,7 +293,10 @@ export class Agent {
   #setDriverFilters(): Promise<void> {
     const turn = this.#filterChange.then(() => {
       const responses = [...this.#responseFilters.values()].flat();
-      return this.#deps.driver.setFilters([...responses, ...this.#policy.filters.map(({ filter }) => filter)]);
+      return this.#deps.driver.setFilters([
+        ...responses,
+        ...this.#policy.filters.map(({ filter }) => filter),
+      ]);
     });
     this.#filterChange = turn.catch(() => {});
     return turn;
@@ -298,7 +309,7 @@ export class Agent {
   #pollAddresses(): void {
     this.#cancelAddressPoll = this.#deps.clock.at(this.#now() + addressPollMs, () => {
       const addresses = this.#deps.localAddresses();
-      if (addresses.join() !== this.#addresses.join()) {
+      if (JSON.stringify(addresses) !== JSON.stringify(this.#addresses)) {
         this.#addresses = addresses;
         this.setSources(this.#policy.sources).catch((error: unknown) => this.#reportError(error));
       }

@@ -1,16 +1,22 @@
 import { createSocket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
+import type { LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import { type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 
+/** Adapters of dial-up connections, as Linux names them. */
+const dialupAdapter = /^(ppp|wwan|rmnet)/;
+
 /** This host's IPv4 addresses, loopback excluded, sorted so that two calls compare. */
-export function localAddresses(): IpAddress[] {
-  return Object.values(networkInterfaces())
-    .flatMap(list => list ?? [])
-    .filter(entry => entry.family === 'IPv4' && !entry.internal)
-    .map(entry => parseIpAddress(entry.address))
-    .filter(address => address !== undefined)
-    .sort();
+export function localAddresses(): LocalAddress[] {
+  return Object.entries(networkInterfaces())
+    .flatMap(([adapter, entries]) => (entries ?? []).map(entry => ({ adapter, ...entry })))
+    .filter(({ family, internal }) => family === 'IPv4' && !internal)
+    .flatMap(({ adapter, address: text }): LocalAddress[] => {
+      const address = parseIpAddress(text);
+      return address ? [{ address, connectionType: dialupAdapter.test(adapter) ? 'dialup' : 'lan' }] : [];
+    })
+    .sort((a, b) => (a.address < b.address ? -1 : 1));
 }
 
 /** The address the kernel would send from to reach `peer`. Throws `IpseckitError` (ENVIRONMENT) without a route. */
