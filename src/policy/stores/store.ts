@@ -1,0 +1,44 @@
+import type { IpseckitError } from '../../report/errors.js';
+import type { Guid, Policy } from '../model.js';
+
+/** One line of a listing. */
+export interface PolicySummary {
+  readonly id: Guid;
+  readonly name: string;
+  readonly description?: string;
+  readonly rules: number;
+  readonly assigned: boolean;
+}
+
+export interface PolicyListing {
+  /** By name. */
+  readonly policies: readonly PolicySummary[];
+  /** What could not be read; each names its file and what to do. */
+  readonly problems: readonly IpseckitError[];
+}
+
+/**
+ * A place policies are kept (`-w`). Names are the same in any case. Methods throw `IpseckitError`: STORE for content
+ * that cannot be read (which is never overwritten or removed), ACCESS_DENIED for missing rights.
+ */
+export interface PolicyStore {
+  /** What `netdiag` prints as `Local` or `Directory`. */
+  readonly kind: 'local' | 'directory';
+  list(): Promise<PolicyListing>;
+  /** `undefined` when there is no policy of that name. */
+  read(name: string): Promise<Policy | undefined>;
+  /** Creates or replaces the policy with this id. Two policies cannot have the same name. */
+  write(policy: Policy): Promise<void>;
+  /** Also unassigns it. False when there was no policy of that name. */
+  delete(name: string): Promise<boolean>;
+  /** The assigned policy, in full. */
+  assigned(): Promise<Policy | undefined>;
+  /** Makes this the one assigned policy. Throws STORE when there is no policy of that name. */
+  assign(name: string): Promise<void>;
+  /** False when the policy of that name is not there or was not assigned. */
+  unassign(name: string): Promise<boolean>;
+  /** Runs `change` while nobody else can write: for reading, changing and writing through its argument as one step. */
+  exclusively<T>(change: (store: PolicyStore) => Promise<T>): Promise<T>;
+  /** Where a policy lies, as `netdiag` prints it. */
+  path(policy: { readonly id: Guid }): string;
+}

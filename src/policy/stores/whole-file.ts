@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileError } from './file-error.js';
+
+/**
+ * Replaces a file whole: a reader, also after a crash, sees the old text or the new, never a part. Mode 0600 unless
+ * said otherwise. Throws `IpseckitError` (ACCESS_DENIED, STORE); the old file is then untouched.
+ */
+export function writeWholeFile(path: string, text: string, mode = 0o600): void {
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    const file = openSync(temporary, 'wx', mode);
+    try {
+      // The umask may have taken bits away.
+      fchmodSync(file, mode);
+      const bytes = Buffer.from(text, 'utf8');
+      for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+    syncFolder(dirname(path));
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw fileError('write', path, error);
+  }
+}
+
+/** Makes a rename or removal in `folder` outlive a power failure. */
+export function syncFolder(folder: string): void {
+  const handle = openSync(folder, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
