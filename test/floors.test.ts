@@ -15,6 +15,7 @@ const floors: Record<string, number> = {
   'src/agent': 3,
   'src/diag': 4,
   'src/monitor': 4,
+  'src/cli': 5,
   'src/index.ts': 5,
   commands: 6,
   bin: 7,

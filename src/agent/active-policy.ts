@@ -172,3 +172,11 @@ function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
     ...(source.ike?.peerIdentity === undefined ? {} : { peerIdentity: source.ike.peerIdentity }),
   };
 }
+
+/** The sources of one origin. */
+export function sourcesOf(
+  sources: readonly PolicySource[],
+  origin: PolicySource['origin'],
+): readonly PolicySource[] {
+  return sources.filter(source => source.origin === origin);
+}

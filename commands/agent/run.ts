@@ -1,0 +1,41 @@
+import { Flags } from '@oclif/core';
+import { AgentHost } from '../../src/agent/host.js';
+import { IpseckitCommand } from '../../src/cli/base.js';
+import { chooseDriver } from '../../src/cli/driver.js';
+import { KeyFiles } from '../../src/cli/key-files.js';
+import { describeEvent } from '../../src/cli/steps.js';
+import { ipseckitHome } from '../../src/policy/stores/home.js';
+
+export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> {
+  static override summary = 'run the policy agent in the foreground';
+  static override description =
+    'Enforces the assigned policy until SIGINT, SIGTERM or "ipseckit agent stop", and prints what it does on stderr. "ipseckit agent start" runs the same in the background.';
+  static override flags = {
+    'export-keys': Flags.directory({
+      summary: 'append key material for Wireshark to tables in this folder (mode 0600)',
+      description: 'Whoever reads these files can decrypt the traffic. Off unless asked for.',
+    }),
+  };
+
+  async run(): Promise<{ stopped: true }> {
+    const { flags } = await this.parse(AgentRunCommand);
+    const keyFiles = flags['export-keys'] === undefined ? undefined : new KeyFiles(flags['export-keys']);
+    const { driver, reason } = await chooseDriver();
+    const host = new AgentHost({
+      home: ipseckitHome(),
+      driver,
+      driverReason: reason,
+      version: this.config.version,
+      ike: { exportKeys: keyFiles !== undefined },
+      onEvent: event => {
+        if (event.kind === 'keys') keyFiles?.write(event.keys);
+        else this.logToStderr(describeEvent(event));
+      },
+    });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => host.stop());
+    await host.run(() =>
+      this.logToStderr(`The policy agent runs (process ${process.pid}, ${driver.name} engine).`),
+    );
+    return { stopped: true };
+  }
+}

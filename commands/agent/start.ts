@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AgentStatus } from '../../src/agent/control/protocol.js';
+import { agentCallIfRunning } from '../../src/cli/agent.js';
+import { IpseckitCommand } from '../../src/cli/base.js';
+import { ipseckitHome } from '../../src/policy/stores/home.js';
+import { type ErrorCode, errorClasses, IpseckitError } from '../../src/report/errors.js';
+
+export default class AgentStartCommand extends IpseckitCommand<AgentStatus> {
+  static override summary = 'start the policy agent in the background';
+  static override description = 'Returns once the agent answers. Harmless when one runs already.';
+
+  async run(): Promise<AgentStatus> {
+    await this.parse(AgentStartCommand);
+    const running = await agentCallIfRunning('status', {});
+    if (running) {
+      this.print(`The policy agent runs already (process ${running.processId}).`);
+      return running;
+    }
+    const { runtime } = ipseckitHome();
+    mkdirSync(runtime, { recursive: true, mode: 0o700 });
+    const logFile = join(runtime, 'agent.log');
+    const log = openSync(logFile, 'w', 0o600);
+    const program = process.argv[1] ?? '';
+    const child = spawn(process.execPath, [program, 'agent', 'run'], {
+      detached: true,
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
+    let exitCode: number | null = null;
+    child.once('exit', code => {
+      exitCode = code ?? 1;
+    });
+    for (let waitedMs = 0; waitedMs < 15_000; waitedMs += 100) {
+      const status = await agentCallIfRunning('status', {});
+      if (status) {
+        child.unref();
+        this.print(`The policy agent has started (process ${status.processId}, log ${logFile}).`);
+        return status;
+      }
+      if (exitCode !== null) throw startError(readFileSync(logFile, 'utf8'), exitCode, logFile);
+      await sleep(100);
+    }
+    child.kill();
+    throw new IpseckitError('AGENT_UNREACHABLE', 'the policy agent did not answer within 15 s', {
+      next: `see ${logFile}`,
+    });
+  }
+}
+
+/** The agent's own last words, with its own exit code. */
+function startError(log: string, exitCode: number, logFile: string): IpseckitError {
+  const code = (Object.keys(errorClasses) as ErrorCode[]).find(
+    known => errorClasses[known].exitCode === exitCode,
+  );
+  const message = /^error: (.*)$/m.exec(log)?.[1] ?? `the policy agent ended at once with ${exitCode}`;
+  return new IpseckitError(code ?? 'ENVIRONMENT', message, {
+    next: /^next: (.*)$/m.exec(log)?.[1] ?? `see ${logFile}`,
+  });
+}

@@ -1,0 +1,26 @@
+import type { AgentStatus } from '../../src/agent/control/protocol.js';
+import { agentCall } from '../../src/cli/agent.js';
+import { IpseckitCommand } from '../../src/cli/base.js';
+
+export default class AgentStatusCommand extends IpseckitCommand<AgentStatus> {
+  static override summary = 'show what the policy agent runs';
+  static override description =
+    'Prints the process, the packet engine and why it was chosen, the policy in force, and how many filters and SAs there are. Exits 4 when no agent runs.';
+
+  async run(): Promise<AgentStatus> {
+    await this.parse(AgentStatusCommand);
+    const status = await agentCall('status', {});
+    this.print(
+      `The policy agent runs as process ${status.processId} since ${new Date(status.startedAtMs).toISOString()}`,
+      `Packet engine   ${status.driver} (${status.driverReason})`,
+      `Local policy    ${status.assigned === undefined ? 'none assigned' : `'${status.assigned.name}' (${status.assigned.path})`}`,
+      ...(status.policyError === undefined ? [] : [`Policy error    ${status.policyError}`]),
+      `Dynamic rules   ${status.dynamicRules}`,
+      `Tunnels         ${status.tunnels}`,
+      `Filters         ${status.filters}`,
+      `SAs             ${status.mainModes} main mode, ${status.quickModes} quick mode`,
+      `Audit events    ${status.auditFile}`,
+    );
+    return status;
+  }
+}

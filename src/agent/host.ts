@@ -1,0 +1,237 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Driver } from '../driver/api.js';
+import type { AuditEvent, IkeOptions } from '../ike/api.js';
+import { policyFromDocument } from '../policy/document.js';
+import type { Policy } from '../policy/model.js';
+import { type Home, localStoreFolder } from '../policy/stores/home.js';
+import { LocalStore } from '../policy/stores/local.js';
+import { IpseckitError } from '../report/errors.js';
+import { type ActiveFilter, sourcesOf } from './active-policy.js';
+import { Agent, type AgentEvent } from './agent.js';
+import { AuditLog } from './audit-log.js';
+import { systemClock } from './clock.js';
+import type { AgentStatus, FilterInfo } from './control/protocol.js';
+import { type ControlHandlers, ControlServer } from './control/server.js';
+import { localAddresses } from './local-addresses.js';
+import { auditFilePath, controlSocketPath } from './paths.js';
+import { PolicyWatch } from './policy-watch.js';
+import { TunnelBook } from './tunnel-book.js';
+import { TunnelFiles } from './tunnel-files.js';
+
+export interface AgentHostOptions {
+  readonly home: Home;
+  readonly driver: Driver;
+  readonly driverReason: string;
+  readonly version: string;
+  readonly ike?: IkeOptions;
+  /** Everything worth a line in the foreground: `agent run` prints it. */
+  onEvent(event: AgentEvent): void;
+}
+
+/**
+ * The agent as a daemon: the `Agent` with the local store it watches, the control socket it serves, the audit
+ * events it writes and the persistent tunnels it keeps.
+ */
+export class AgentHost {
+  readonly #options: AgentHostOptions;
+  readonly #store: LocalStore;
+  readonly #agent: Agent;
+  readonly #audit: AuditLog;
+  readonly #control: ControlServer;
+  readonly #tunnels: TunnelBook;
+  readonly #startedAtMs = Date.now();
+  #watch: PolicyWatch | undefined;
+  #assigned: Policy | undefined;
+  #policyError: string | undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  #stopped: (() => void) | undefined;
+
+  constructor(options: AgentHostOptions) {
+    this.#options = options;
+    this.#store = new LocalStore(localStoreFolder(options.home));
+    this.#audit = new AuditLog(auditFilePath(options.home));
+    this.#agent = new Agent({
+      driver: options.driver,
+      clock: systemClock,
+      random: randomBytes,
+      localAddresses,
+      onEvent: event => this.#onEvent(event),
+      ...(options.ike === undefined ? {} : { ike: options.ike }),
+    });
+    this.#tunnels = new TunnelBook(this.#agent, new TunnelFiles(join(options.home.state, 'tunnels')));
+    this.#control = new ControlServer(controlSocketPath(options.home), this.#handlers());
+  }
+
+  /**
+   * Starts and runs until `stop` or the control call of that name. Throws `IpseckitError` when it cannot start;
+   * nothing is left behind then.
+   */
+  async run(onReady: () => void): Promise<void> {
+    const stopped = new Promise<void>(resolve => {
+      this.#stopped = resolve;
+    });
+    await this.#control.listen();
+    try {
+      await this.#agent.start();
+      this.#watch = new PolicyWatch(this.#store.folder, () => void this.#reload());
+      await this.#reload();
+      for (const error of await this.#tunnels.restore()) this.#options.onEvent({ kind: 'error', error });
+      onReady();
+      await stopped;
+    } finally {
+      this.#watch?.close();
+      await this.#agent.stop();
+      this.#control.close();
+      this.#audit.close();
+    }
+  }
+
+  /** Ends `run`: SAs are deleted at the peers and the host is as it was before. */
+  stop(): void {
+    this.#stopped?.();
+  }
+
+  #onEvent(event: AgentEvent): void {
+    if (event.kind === 'audit') this.#writeAudit(event.event);
+    if (event.kind === 'step') this.#tunnels.onStep(event.step);
+    this.#options.onEvent(event);
+  }
+
+  #writeAudit(event: AuditEvent): void {
+    try {
+      this.#audit.write(event);
+    } catch (error) {
+      this.#options.onEvent({
+        kind: 'error',
+        error: new IpseckitError(
+          'ENVIRONMENT',
+          `audit event ${event.id} could not be written to ${this.#audit.path}: ${error}`,
+        ),
+      });
+    }
+  }
+
+  /** Reads the store again; a policy that cannot be read leaves in force what was. One at a time. */
+  #reload(): Promise<void> {
+    this.#reloading = this.#reloading.then(async () => {
+      try {
+        const assigned = await this.#store.assigned();
+        this.#policyError = undefined;
+        this.#assigned = assigned;
+        if (assigned) this.#watch?.pollEvery(assigned.pollIntervalMinutes);
+        const others = this.#agent.sources.filter(({ origin }) => origin !== 'assigned');
+        await this.#agent.setSources(
+          assigned ? [{ origin: 'assigned', policy: assigned }, ...others] : others,
+        );
+      } catch (error) {
+        this.#policyError = error instanceof Error ? error.message : String(error);
+        this.#options.onEvent({
+          kind: 'error',
+          error: error instanceof Error ? error : new Error(String(error)),
+        });
+      }
+    });
+    return this.#reloading;
+  }
+
+  #handlers(): ControlHandlers {
+    return {
+      status: () => this.#status(),
+      filters: () => this.#filters(),
+      associations: () => ({
+        mainModes: this.#agent.mainModes(),
+        quickModes: this.#agent.quickModes(),
+        pairs: this.#agent.pairStatistics(),
+      }),
+      statistics: () => this.#agent.statistics(),
+      reload: async () => {
+        await this.#reload();
+        if (this.#policyError !== undefined) throw new IpseckitError('STORE', this.#policyError);
+        return this.#assigned === undefined ? {} : { assigned: this.#assigned.name };
+      },
+      addDynamic: async params => {
+        const policy = dynamicPolicy(params);
+        await this.#agent.setSources([...this.#agent.sources, { origin: 'dynamic', policy }]);
+        return { rules: policy.rules.length };
+      },
+      clearDynamic: async () => {
+        const removed = sourcesOf(this.#agent.sources, 'dynamic').flatMap(
+          ({ policy }) => policy.rules,
+        ).length;
+        await this.#agent.setSources(this.#agent.sources.filter(({ origin }) => origin !== 'dynamic'));
+        return { removed };
+      },
+      tunnelUp: (params, onStep) => this.#tunnels.up(field(params, 'tunnel'), onStep),
+      tunnelList: () => this.#tunnels.list(),
+      tunnelDown: params => this.#tunnels.down(String(field(params, 'name'))),
+      stop: () => {
+        // The answer leaves before the socket closes.
+        setImmediate(() => this.stop());
+        return {};
+      },
+    };
+  }
+
+  #status(): AgentStatus {
+    const { sources } = this.#agent;
+    return {
+      processId: process.pid,
+      version: this.#options.version,
+      startedAtMs: this.#startedAtMs,
+      driver: this.#agent.driverName,
+      driverReason: this.#options.driverReason,
+      ...(this.#assigned === undefined
+        ? {}
+        : {
+            assigned: {
+              id: this.#assigned.id,
+              name: this.#assigned.name,
+              path: this.#store.path(this.#assigned),
+            },
+            keyExchange: this.#assigned.keyExchange,
+          }),
+      ...(this.#policyError === undefined ? {} : { policyError: this.#policyError }),
+      dynamicRules: sourcesOf(sources, 'dynamic').flatMap(({ policy }) => policy.rules).length,
+      tunnels: sourcesOf(sources, 'tunnel').length,
+      filters: this.#agent.filters().length,
+      mainModes: this.#agent.mainModes().length,
+      quickModes: this.#agent.quickModes().length,
+      auditFile: this.#audit.path,
+    };
+  }
+
+  async #filters(): Promise<FilterInfo[]> {
+    const packets = await this.#agent.filterPackets();
+    return this.#agent.filters().map(active => {
+      const met = packets.get(active.filter.id);
+      return { ...filterInfo(active), ...(met === undefined ? {} : { packets: met }) };
+    });
+  }
+}
+
+function filterInfo({ filter, rule, source, weight }: ActiveFilter): FilterInfo {
+  return {
+    filter,
+    weight,
+    origin: source.origin,
+    policyName: source.policy.name,
+    ...(rule.name === undefined ? {} : { ruleName: rule.name }),
+    action: rule.action,
+    authentication: rule.authentication.map(method =>
+      method.kind === 'certificate' ? `certificate: ${method.authority}` : method.kind,
+    ),
+  };
+}
+
+function dynamicPolicy(params: unknown): Policy {
+  try {
+    return policyFromDocument(field(params, 'policy'));
+  } catch (error) {
+    throw new IpseckitError('USAGE', `not a policy: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function field(params: unknown, name: string): unknown {
+  return typeof params === 'object' && params !== null ? Reflect.get(params, name) : undefined;
+}

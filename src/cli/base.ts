@@ -1,0 +1,46 @@
+import { Command, Errors } from '@oclif/core';
+import { IpseckitError } from '../report/errors.js';
+
+/**
+ * What every command shares: `run` returns the data and prints it through `print`; with `--json` the same data is
+ * printed as JSON instead. Errors end as `error: what and where`, `next: what to do`, and a documented exit code.
+ */
+export abstract class IpseckitCommand<Result> extends Command {
+  static override enableJsonFlag = true;
+
+  abstract override run(): Promise<Result>;
+
+  /** Prints lines for people; silent with `--json`. */
+  protected print(...lines: readonly string[]): void {
+    for (const line of lines) this.log(line);
+  }
+
+  protected override async catch(error: Error): Promise<void> {
+    // `--help` and `--version` end this way.
+    if (error instanceof Errors.ExitError) throw error;
+    const known = asIpseckitError(error);
+    process.exitCode = known.exitCode;
+    if (this.jsonEnabled()) this.logJson({ error: known });
+    else process.stderr.write(describeError(known));
+  }
+}
+
+/** Any error as one a user can read; what is not ours and no parse error is a fault of ipseckit. */
+export function asIpseckitError(error: unknown): IpseckitError {
+  if (error instanceof IpseckitError) return error;
+  if (error instanceof Errors.CLIError) {
+    // oclif's parse errors list their details over several lines and end with a hint of their own.
+    const message = error.message.replace(/\s*See more help with --help\s*$/, '').trim();
+    return new IpseckitError('USAGE', message, { next: '--help shows how the command is used' });
+  }
+  return new IpseckitError('INTERNAL', error instanceof Error ? error.message : String(error), {
+    next: 'this is a fault of ipseckit: run it again with IPSECKIT_DEBUG=1 and report what it prints',
+    cause: error,
+  });
+}
+
+/** The lines an error prints on stderr; the stack of a fault only when `IPSECKIT_DEBUG` asks for it. */
+export function describeError(error: IpseckitError): string {
+  const cause = error.cause instanceof Error && process.env.IPSECKIT_DEBUG ? `${error.cause.stack}\n` : '';
+  return `error: ${error.message}\n${error.next === undefined ? '' : `next: ${error.next}\n`}${cause}`;
+}

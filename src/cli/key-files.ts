@@ -1,0 +1,19 @@
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExportedKeys } from '../ike/api.js';
+import { wiresharkLines } from '../monitor/wireshark-keys.js';
+
+/** Wireshark's key tables in a folder; copied into a Wireshark profile they decrypt a capture. */
+export class KeyFiles {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+
+  write(keys: ExportedKeys): void {
+    for (const { table, line } of wiresharkLines(keys))
+      appendFileSync(join(this.#folder, table), `${line}\n`, { mode: 0o600 });
+  }
+}

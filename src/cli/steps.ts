@@ -1,0 +1,41 @@
+import type { AgentEvent } from '../agent/agent.js';
+import { printAuditEvent } from '../agent/audit-text.js';
+import type { NegotiationFailure, NegotiationStep } from '../ike/api.js';
+
+const arrows = { sent: '->', received: '<-', note: '  ' } as const;
+
+/** `-> main mode 1: SA VID VID (168 bytes)`. */
+export function describeStep(step: NegotiationStep): string {
+  const size = step.bytes === undefined ? '' : ` (${step.bytes} bytes)`;
+  const again = step.retransmission ? `, retransmission ${step.retransmission}` : '';
+  return `${arrows[step.direction]} ${step.peer} ${step.message}: ${step.detail}${size}${again}`;
+}
+
+/** Why a negotiation failed, with each attribute that did not match. */
+export function describeFailure(failure: NegotiationFailure): string[] {
+  const where = failure.message === undefined ? '' : ` at ${failure.message}`;
+  const mismatches = failure.mismatches ?? [];
+  return [
+    `${failure.mode} mode with ${failure.peer} failed${where}: ${failure.text}`,
+    ...mismatches.map(
+      ({ proposal, transform, attribute, wanted, offered }) =>
+        `  proposal ${proposal} transform ${transform}: ${attribute}: wanted ${wanted}, offered ${offered}`,
+    ),
+  ];
+}
+
+/** One agent event as text, without key material. */
+export function describeEvent(event: AgentEvent): string {
+  switch (event.kind) {
+    case 'audit':
+      return printAuditEvent(event.event);
+    case 'step':
+      return describeStep(event.step);
+    case 'failure':
+      return describeFailure(event.failure).join('\n');
+    case 'error':
+      return `error: ${event.error.message}`;
+    case 'keys':
+      return 'key material (not shown)';
+  }
+}
