@@ -63,8 +63,7 @@ export class ByteReader {
 
   /** The next `length` bytes, as a view on the same memory. */
   bytes(length: number, what: string): Uint8Array {
-    if (length < 0 || length > this.remaining)
-      this.fail('truncated', `${what}: needs ${length} bytes, has ${this.remaining}`);
+    this.#require(length, what);
     const start = this.#position;
     this.#position += length;
     return this.#bytes.subarray(start, this.#position);
@@ -86,10 +85,16 @@ export class ByteReader {
     throw new WireError(reason, this.offset, what);
   }
 
+  #require(length: number, what: string): void {
+    if (length < 0 || length > this.remaining)
+      this.fail('truncated', `${what}: needs ${length} bytes, has ${this.remaining}`);
+  }
+
   #number(size: 1 | 2 | 4, what: string): number {
-    const field = this.bytes(size, what);
+    this.#require(size, what);
+    const end = this.#position + size;
     let value = 0;
-    for (const byte of field) value = value * 256 + byte;
+    while (this.#position < end) value = value * 256 + (this.#bytes[this.#position++] ?? 0);
     return value;
   }
 }

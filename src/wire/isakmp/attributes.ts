@@ -20,8 +20,9 @@ export function tlv(type: number, bytes: Uint8Array): DataAttribute {
   return { form: 'tlv', type, bytes };
 }
 
-/** A number in the long form of 4 bytes: how Windows writes every life duration. */
+/** A number of 32 bits in the long form: how Windows writes every life duration. Throws `RangeError`. */
 export function tlvNumber(type: number, value: number): DataAttribute {
+  if (value >= 2 ** 32) throw new RangeError(`attribute ${type}: ${value} does not fit 32 bits`);
   return tlv(type, new ByteWriter().u32(value).finish());
 }
 
@@ -65,15 +66,18 @@ export function readAttributes(reader: ByteReader): DataAttribute[] {
   return attributes;
 }
 
-/** Writes attributes, each in its own form. */
+/** Writes attributes, each in its own form. Throws `RangeError` on a number that does not fit its field. */
 export function writeAttributes(writer: ByteWriter, attributes: readonly DataAttribute[]): void {
   for (const attribute of attributes) {
+    const number = attribute.form === 'tv' ? attribute.value : attribute.bytes.length;
+    if (attribute.type < 0 || attribute.type >= shortFormBit || number < 0 || number > 0xffff)
+      throw new RangeError(`attribute ${attribute.type}: ${number} does not fit its field`);
     if (attribute.form === 'tv') writer.u16(attribute.type | shortFormBit).u16(attribute.value);
     else writer.u16(attribute.type).u16(attribute.bytes.length).bytes(attribute.bytes);
   }
 }
 
-/** Attributes alone, as in the data of a RESPONDER-LIFETIME notification. Throws `WireError`. */
+/** Attributes alone, as in the data of a RESPONDER-LIFETIME notification. */
 export function encodeAttributes(attributes: readonly DataAttribute[]): Uint8Array {
   const writer = new ByteWriter();
   writeAttributes(writer, attributes);

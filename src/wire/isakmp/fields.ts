@@ -49,19 +49,22 @@ export type Layout<T> = { readonly [K in keyof T]-?: Field<T[K]> } & {
 interface Step {
   /** The property of the structure; what `measures`, when set. */
   readonly property: string;
+  /** For people. */
   readonly label: string;
+  /** For errors. */
+  readonly fullName: string;
   readonly field: Field<unknown>;
   readonly measures?: keyof Measures;
 }
 
-function stepsOf(layout: object): Step[] {
+function stepsOf(name: string, layout: object): Step[] {
   // Object.entries forgets the types `Layout` has checked: each field only ever meets its own property's values.
   const entries: [string, Field<unknown>][] = Object.entries(layout);
   return entries.map(([key, field]) => {
     const label = key.replace(/[A-Z]/g, capital => ` ${capital.toLowerCase()}`);
     const [, measures, measured] = /^(length|count) of (.+)$/.exec(key) ?? [];
-    if (measured === undefined) return { property: key, label, field };
-    return { property: measured, label, field, measures: measures === 'length' ? 'length' : 'count' };
+    const step = { property: measured ?? key, label, fullName: `${name} ${label}`, field };
+    return measured === undefined ? step : { ...step, measures: measures === 'length' ? 'length' : 'count' };
   });
 }
 
@@ -71,7 +74,7 @@ export function struct<T extends object>(
   layout: Layout<T>,
   inner: (value: T) => PrintContext = () => ({}),
 ): Struct<T> {
-  const steps = stepsOf(layout);
+  const steps = stepsOf(name, layout);
   const contents = steps.filter(step => step.measures === undefined && step.property !== 'reserved');
   const fieldOf = new Map(contents.map(step => [step.property, step.field]));
   const nothing: Measures = {};
@@ -80,8 +83,8 @@ export function struct<T extends object>(
     read(reader) {
       const value: Record<string, unknown> = {};
       const measured = new Map<string, Measures>();
-      for (const { property, label, field, measures } of steps) {
-        const content = field.read(reader, `${name} ${label}`, measured.get(property) ?? nothing);
+      for (const { property, fullName, field, measures } of steps) {
+        const content = field.read(reader, fullName, measured.get(property) ?? nothing);
         if (measures !== undefined)
           measured.set(property, { ...measured.get(property), [measures]: content });
         else if (property !== 'reserved') value[property] = content;
@@ -92,11 +95,11 @@ export function struct<T extends object>(
       return value as T;
     },
     write(writer, value) {
-      for (const { property, label, field, measures } of steps) {
+      for (const { property, fullName, field, measures } of steps) {
         const content: unknown = Reflect.get(value, property);
         const written =
           measures === undefined ? content : fieldOf.get(property)?.measure?.(content)[measures];
-        field.write(writer, written, `${name} ${label}`);
+        field.write(writer, written, fullName);
       }
     },
     print(value, context) {

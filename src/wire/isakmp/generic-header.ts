@@ -1,4 +1,4 @@
-import type { ByteReader, ByteWriter } from '../bytes.js';
+import { type ByteReader, type ByteWriter, WireError } from '../bytes.js';
 
 /** Bytes of the generic payload header (RFC 2408 3.2): next payload, reserved, length. */
 export const genericHeaderLength = 4;
@@ -13,11 +13,17 @@ export function readGenericHeader(
   suspicion = '',
 ): { readonly next: number; readonly body: ByteReader } {
   const next = reader.u8(`${name} next payload`);
+  const reservedOffset = reader.offset;
   if (reader.u8(`${name} reserved`) !== 0)
-    reader.fail('bad-value', `${name} reserved byte is not zero${suspicion}`);
+    throw new WireError('bad-value', reservedOffset, `${name} reserved byte is not zero${suspicion}`);
+  const lengthOffset = reader.offset;
   const length = reader.u16(`${name} length`);
   if (length < genericHeaderLength)
-    reader.fail('bad-length', `${name} length ${length} is less than its header${suspicion}`);
+    throw new WireError(
+      'bad-length',
+      lengthOffset,
+      `${name} length ${length} is less than its header${suspicion}`,
+    );
   return { next, body: reader.slice(length - genericHeaderLength, `${name}${suspicion}`) };
 }
 
