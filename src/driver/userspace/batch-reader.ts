@@ -1,0 +1,61 @@
+import { indexStride, type NativeIo, type NativeReader, type readerKinds } from './native.js';
+
+/** What a reader tells; `packet` and the other look-ups are valid until `onPackets` returns. */
+export interface BatchReaderEvents {
+  onPackets(batch: BatchReader, count: number): void;
+  /** The descriptor is of no use any more (`EBADFD`: the device was deleted). */
+  onFailure(code: string): void;
+  onPathMtu?(destination: number, mtuBytes: number): void;
+}
+
+/** A descriptor being read, with the memory its packets arrive in. */
+export class BatchReader {
+  readonly #native: NativeIo;
+  readonly #reader: NativeReader;
+  readonly #memory: ArrayBuffer;
+  readonly #index: Uint32Array;
+
+  /** Takes over `fd`. */
+  constructor(
+    native: NativeIo,
+    fd: number,
+    kind: (typeof readerKinds)[keyof typeof readerKinds],
+    events: BatchReaderEvents,
+  ) {
+    this.#native = native;
+    this.#memory = new ArrayBuffer(native.slabBytes);
+    this.#index = new Uint32Array(native.batchPackets * indexStride);
+    this.#reader = native.startReader(
+      fd,
+      kind,
+      new Uint8Array(this.#memory),
+      this.#index,
+      count => events.onPackets(this, count),
+      code => events.onFailure(code),
+      (destination, mtuBytes) => events.onPathMtu?.(destination, mtuBytes),
+    );
+  }
+
+  /** The bytes of packet `i` of the batch. */
+  packet(i: number): Uint8Array {
+    const at = i * indexStride;
+    return new Uint8Array(this.#memory, this.#index[at] ?? 0, this.#index[at + 1] ?? 0);
+  }
+
+  /** All packets of a batch. */
+  packets(count: number): Uint8Array[] {
+    const packets: Uint8Array[] = [];
+    for (let i = 0; i < count; i++) packets.push(this.packet(i));
+    return packets;
+  }
+
+  /** Peer address and port, and local address, of datagram `i`. */
+  addresses(i: number): readonly [peerAddress: number, peerPort: number, localAddress: number] {
+    const at = i * indexStride;
+    return [this.#index[at + 2] ?? 0, this.#index[at + 3] ?? 0, this.#index[at + 4] ?? 0];
+  }
+
+  close(): void {
+    this.#native.stopReader(this.#reader);
+  }
+}

@@ -1,0 +1,298 @@
+import { randomFillSync } from 'node:crypto';
+import type { IpAddress } from '../../wire/ip/address.js';
+import type {
+  Driver,
+  DriverEvent,
+  DriverFilter,
+  DriverStatistics,
+  FilterId,
+  IkeDatagram,
+  PairId,
+  PairStatistics,
+  SaPair,
+} from '../api.js';
+import { PacketEngine, type PacketEngineOptions } from './engine.js';
+import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
+import { KernelSockets } from './sockets.js';
+import { type NoDefaultExempt, steeringNames } from './steering.js';
+import { KernelTun } from './tun.js';
+
+/** Every field has a default. */
+export interface UserspaceDriverOptions {
+  /** Name of the TUN device; there is one driver to a network namespace. */
+  readonly tunName?: string;
+  readonly noDefaultExempt?: NoDefaultExempt;
+  readonly engine?: PacketEngineOptions;
+}
+
+const ikePort = 500;
+const natTraversalPort = 4500;
+
+/**
+ * Whole datagrams must reach the engine: it protects first and fragments then (RFC 4301 7.1), and answers what is too
+ * big itself, knowing what each SA adds. So the device takes the longest packet there is.
+ */
+const tunMtuBytes = 65_535;
+
+/** The most that protection adds: outer header 20, UDP 8, ESP with AES-CBC and a 256-bit ICV 73; rounded up to 4. */
+const maximumOverheadBytes = 104;
+const ipAndTcpHeaderBytes = 40;
+/** Segments are never sized for more than Ethernet's MTU: jumbo frames rarely reach far. */
+const ordinaryMtuBytes = 1500;
+/** Ways looked at; hosts with more peers have them behind the same few devices. */
+const sampledPeers = 64;
+/** The longest delay `setTimeout` takes. */
+const longestDelayMs = 0x7fff_ffff;
+/** Counters read this recently are shown as they are. */
+const counterAgeMs = 1_000;
+
+/**
+ * The driver in user space: a packet engine between a TUN device and raw and UDP sockets, with the kernel's nftables
+ * and policy routing steering packets to it. Everything that happens on this host happens here; the engine is pure.
+ */
+export class UserspaceDriver implements Driver {
+  readonly name = 'userspace';
+  readonly #options: UserspaceDriverOptions;
+  readonly #random = randomPool();
+  #running: Running | undefined;
+
+  constructor(options: UserspaceDriverOptions = {}) {
+    this.#options = options;
+  }
+
+  async start(onEvent: (event: DriverEvent) => void): Promise<void> {
+    if (this.#running !== undefined) return;
+    const fail = (error: Error) => onEvent({ kind: 'failed', error });
+    // The device first: who holds it may touch the rest.
+    const tun = new KernelTun(this.#options.tunName ?? 'ipseckit0', fail);
+    const steering = new KernelSteering({
+      tun: tun.name,
+      tunMtuBytes,
+      ikePort,
+      natTraversalPort,
+      noDefaultExempt: this.#options.noDefaultExempt ?? 0,
+    });
+    try {
+      await steering.start();
+      const sockets = new KernelSockets({
+        mark: steeringNames.bypassMark,
+        ikePort,
+        natTraversalPort,
+        onFailure: fail,
+      });
+      this.#running = this.#wire(tun, sockets, steering, onEvent);
+    } catch (error) {
+      await steering.stop().catch(() => {});
+      tun.close();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    if (running === undefined) return;
+    running.timer.cancel();
+    running.sockets.close();
+    try {
+      await running.steering.stop();
+    } finally {
+      running.tun.close();
+    }
+  }
+
+  /** Like `stop`, for exit paths that cannot wait; never throws. */
+  stopSync(): void {
+    const running = this.#running;
+    this.#running = undefined;
+    if (running === undefined) return;
+    running.timer.cancel();
+    running.sockets.close();
+    removeSteeringSync();
+    running.tun.close();
+  }
+
+  async setFilters(filters: readonly DriverFilter[]): Promise<void> {
+    const { engine, steering, timer } = this.#started();
+    // The engine first: a packet that new rules steer to it must find its filter.
+    engine.setFilters(filters, nowMs());
+    timer.arm();
+    await steering.apply(filters, this.#segmentBytes(filters));
+  }
+
+  sendIke(datagram: IkeDatagram): void {
+    this.#running?.engine.sendIke(datagram);
+  }
+
+  installInbound(pair: SaPair): void {
+    const { engine, timer } = this.#started();
+    engine.installInbound(pair, nowMs());
+    timer.arm();
+  }
+
+  activateOutbound(pairId: PairId): void {
+    const { engine, timer } = this.#started();
+    engine.activateOutbound(pairId, nowMs());
+    timer.arm();
+  }
+
+  removePair(pairId: PairId): void {
+    this.#running?.engine.removePair(pairId);
+  }
+
+  negotiationFailed(filterId: FilterId, peer: IpAddress): void {
+    this.#running?.engine.negotiationFailed(filterId, peer);
+  }
+
+  /** What nftables counted is as of the last `filterPackets`; one older than a second is read anew for the next call. */
+  statistics(): DriverStatistics {
+    const { engine, steering, tun } = this.#started();
+    const statistics = engine.statistics();
+    const { blocked, clearButSecured } = steering.latestCounters;
+    if (nowMs() - steering.countersReadAtMs > counterAgeMs) steering.counters().catch(() => {});
+    const { drops } = statistics;
+    return {
+      ...statistics,
+      drops: {
+        ...drops,
+        blocked: drops.blocked + blocked,
+        'clear-but-secured': drops['clear-but-secured'] + clearButSecured,
+        'send-failed': drops['send-failed'] + tun.refusedPackets,
+      },
+    };
+  }
+
+  pairStatistics(): readonly PairStatistics[] {
+    const offsetMs = Date.now() - nowMs();
+    return this.#started()
+      .engine.pairStatistics()
+      .map(pair => onWallClock(pair, offsetMs));
+  }
+
+  async filterPackets(): Promise<ReadonlyMap<FilterId, number>> {
+    const { engine, steering } = this.#started();
+    const packets = new Map(engine.filterPackets());
+    // An outbound packet meets its filter in nftables, and the same one again in the engine.
+    for (const [id, count] of (await steering.counters()).filters)
+      packets.set(id, Math.max(count, packets.get(id) ?? 0));
+    return packets;
+  }
+
+  #started(): Running {
+    if (this.#running === undefined) throw new Error('the driver is not started');
+    return this.#running;
+  }
+
+  #wire(
+    tun: KernelTun,
+    sockets: KernelSockets,
+    steering: KernelSteering,
+    emit: (event: DriverEvent) => void,
+  ): Running {
+    const engine = new PacketEngine(
+      { tun, sockets, random: this.#random, emit },
+      { ikePort, ...this.#options.engine },
+    );
+    const timer = new WakeTimer(
+      () => engine.nextWakeMs(),
+      () => engine.tick(nowMs()),
+    );
+    tun.onPackets(packets => {
+      engine.processOutbound(packets, nowMs());
+      timer.arm();
+    });
+    sockets.onIpPackets(packets => {
+      engine.processInboundIp(packets, nowMs());
+      timer.arm();
+    });
+    sockets.onDatagrams(datagrams => {
+      engine.processDatagrams(datagrams, nowMs());
+      timer.arm();
+    });
+    return { tun, sockets, steering, engine, timer };
+  }
+
+  /** The segment size that fits the narrowest way to a peer, whatever protects it. */
+  #segmentBytes(filters: readonly DriverFilter[]): number {
+    const { sockets } = this.#started();
+    const peers = new Set<IpAddress>();
+    for (const { direction, action, tunnelEndpoint, selector } of filters) {
+      if (direction === 'outbound' && action === 'secure')
+        peers.add(tunnelEndpoint ?? selector.destination.first);
+      if (peers.size >= sampledPeers) break;
+    }
+    const mtuBytes = Math.min(ordinaryMtuBytes, ...[...peers].map(peer => sockets.pathMtu(peer)));
+    return mtuBytes - maximumOverheadBytes - ipAndTcpHeaderBytes;
+  }
+}
+
+/** What exists between `start` and `stop`. */
+interface Running {
+  readonly tun: KernelTun;
+  readonly sockets: KernelSockets;
+  readonly steering: KernelSteering;
+  readonly engine: PacketEngine;
+  readonly timer: WakeTimer;
+}
+
+/** Calls the engine when it asked to be woken. */
+class WakeTimer {
+  readonly #nextWakeMs: () => number | undefined;
+  readonly #tick: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #atMs = Number.POSITIVE_INFINITY;
+
+  constructor(nextWakeMs: () => number | undefined, tick: () => void) {
+    this.#nextWakeMs = nextWakeMs;
+    this.#tick = tick;
+  }
+
+  /** Sets the timer anew when the engine wants to be woken earlier than it would be. */
+  arm(): void {
+    const wakeMs = this.#nextWakeMs();
+    if (wakeMs === undefined || wakeMs >= this.#atMs) return;
+    clearTimeout(this.#timer);
+    this.#atMs = wakeMs;
+    const delayMs = Math.min(longestDelayMs, Math.max(0, Math.ceil(wakeMs - nowMs())));
+    this.#timer = setTimeout(() => {
+      this.#atMs = Number.POSITIVE_INFINITY;
+      this.#tick();
+      this.arm();
+    }, delayMs);
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#atMs = Number.NEGATIVE_INFINITY;
+  }
+}
+
+/** The engine's clock: monotonic, so that setting the wall clock expires no SA. */
+function nowMs(): number {
+  return performance.now();
+}
+
+/** The engine's times as the wall clock tells them. */
+function onWallClock(pair: PairStatistics, offsetMs: number): PairStatistics {
+  const { lastInboundAtMs: inbound, lastOutboundAtMs: outbound } = pair;
+  return {
+    ...pair,
+    ...(inbound === undefined ? {} : { lastInboundAtMs: Math.round(inbound + offsetMs) }),
+    ...(outbound === undefined ? {} : { lastOutboundAtMs: Math.round(outbound + offsetMs) }),
+  };
+}
+
+/** Random bytes, fetched from the system by the page: asking for each packet's IV costs more than encrypting it. */
+function randomPool(): (length: number) => Uint8Array {
+  const pool = new Uint8Array(16_384);
+  let used = pool.length;
+  return length => {
+    if (length > pool.length) return randomFillSync(new Uint8Array(length));
+    if (used + length > pool.length) {
+      randomFillSync(pool);
+      used = 0;
+    }
+    used += length;
+    return pool.slice(used - length, used);
+  };
+}

@@ -1,0 +1,264 @@
+/** Applies `steering.ts` to the kernel of this network namespace, with the programs `nft` and `ip`. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { IpseckitError } from '../../report/errors.js';
+import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
+import { subnetRange } from '../../wire/ip/selector.js';
+import type { DriverFilter, FilterId } from '../api.js';
+import { errnoOf } from './native.js';
+import {
+  fallbackRoutes,
+  filterComment,
+  nftRemoval,
+  nftRuleset,
+  routingRemoval,
+  routingSetup,
+  type SteeringOptions,
+  steeringNames,
+} from './steering.js';
+
+/** What does not change while the driver runs. */
+export type KernelSteeringOptions = Omit<
+  SteeringOptions,
+  'localAddresses' | 'broadcastAddresses' | 'segmentBytes'
+> & { readonly tunMtuBytes: number };
+
+/** Packets that nftables counted, over all rule sets since the start. */
+export interface SteeringCounters {
+  readonly filters: ReadonlyMap<FilterId, number>;
+  readonly blocked: number;
+  readonly clearButSecured: number;
+}
+
+/** Settings of the TUN device, in `/proc/sys/net`; where they cannot be written, the default mostly does. */
+const deviceSettings = (tun: string) => [
+  // Packets we opened come from addresses that are routed elsewhere; with `all.rp_filter` 1 their mark explains it.
+  [`ipv4/conf/${tun}/rp_filter`, '0'],
+  [`ipv4/conf/${tun}/src_valid_mark`, '1'],
+  [`ipv4/conf/${tun}/send_redirects`, '0'],
+  [`ipv4/conf/${tun}/accept_redirects`, '0'],
+  [`ipv6/conf/${tun}/disable_ipv6`, '1'],
+];
+
+/** The nftables table and the policy routing in force. */
+export class KernelSteering {
+  readonly #options: KernelSteeringOptions;
+  #filters: readonly DriverFilter[] = [];
+  #applied = false;
+  /** Counted under rule sets that have been replaced. */
+  #earlier: SteeringCounters = { filters: new Map(), blocked: 0, clearButSecured: 0 };
+  #latest: SteeringCounters = this.#earlier;
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  /** One `nft` at a time: counters are read between two rule sets, not during the change. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: KernelSteeringOptions) {
+    this.#options = options;
+  }
+
+  /** Removes what an earlier, killed run left behind, and routes marked packets into the TUN device. */
+  async start(): Promise<void> {
+    await this.#removeAll();
+    const { tun, tunMtuBytes } = this.#options;
+    for (const [name, value] of deviceSettings(tun)) {
+      try {
+        writeFileSync(`/proc/sys/net/${name}`, `${value}\n`);
+      } catch {
+        // Read-only in some containers.
+      }
+    }
+    await run('ip', ['-4', '-batch', '-'], `${routingSetup(tun, tunMtuBytes).join('\n')}\n`);
+  }
+
+  /** Puts filters in force, all at once; when that fails, those before stay in force. */
+  apply(filters: readonly DriverFilter[], segmentBytes: number): Promise<void> {
+    return this.#next(async () => {
+      const options = { ...this.#options, ...hostAddresses(), segmentBytes };
+      await this.#readCounters();
+      await run('nft', ['-f', '-'], nftRuleset(filters, options));
+      this.#earlier = this.#latest;
+      this.#filters = filters;
+      this.#applied = true;
+      const routes = fallbackRoutes(filters, options).map(route => `route replace ${route}\n`);
+      const flush = `route flush table ${steeringNames.fallbackRouteTable}\n`;
+      await run('ip', ['-4', '-force', '-batch', '-'], flush + routes.join(''), { mayFail: true });
+    });
+  }
+
+  /** Counts as of now. */
+  counters(): Promise<SteeringCounters> {
+    return this.#next(async () => {
+      await this.#readCounters();
+      return this.#latest;
+    });
+  }
+
+  /** Counts as of the last reading. */
+  get latestCounters(): SteeringCounters {
+    return this.#latest;
+  }
+
+  /** When they were read, on the clock of `performance.now`. */
+  get countersReadAtMs(): number {
+    return this.#readAtMs;
+  }
+
+  stop(): Promise<void> {
+    return this.#next(async () => {
+      if (this.#applied) await this.#readCounters();
+      this.#applied = false;
+      await this.#removeAll();
+    });
+  }
+
+  async #removeAll(): Promise<void> {
+    await run('nft', ['-f', '-'], nftRemoval());
+    await run('ip', ['-4', '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, { mayFail: true });
+  }
+
+  async #readCounters(): Promise<void> {
+    this.#readAtMs = performance.now();
+    if (!this.#applied) return;
+    const json = await run('nft', ['-j', 'list', 'table', 'inet', steeringNames.table], '');
+    this.#latest = addCounters(this.#earlier, countersOf(json, this.#filters));
+  }
+
+  #next<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(action, action);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+}
+
+/** Removes every trace of the driver from the kernel, for exit paths that cannot wait; never throws. */
+export function removeSteeringSync(): void {
+  const options = { stdio: ['pipe', 'ignore', 'ignore'] as ('pipe' | 'ignore')[], env: programEnvironment() };
+  spawnSync('nft', ['-f', '-'], { ...options, input: nftRemoval() });
+  spawnSync('ip', ['-4', '-force', '-batch', '-'], { ...options, input: `${routingRemoval().join('\n')}\n` });
+}
+
+/** Counts per filter from what `nft -j list table` printed about the rules of `filters`. */
+export function countersOf(json: string, filters: readonly DriverFilter[]): SteeringCounters {
+  const indexes = new Map(filters.map((_, index) => [filterComment(index), index]));
+  const counts = new Map<FilterId, number>();
+  let blocked = 0;
+  let clearButSecured = 0;
+  for (const { comment, packets, drops } of countedRules(JSON.parse(json))) {
+    const filter = filters[indexes.get(comment) ?? -1];
+    if (filter === undefined) continue;
+    counts.set(filter.id, (counts.get(filter.id) ?? 0) + packets);
+    if (!drops) continue;
+    if (filter.direction === 'inbound' && filter.action === 'secure') clearButSecured += packets;
+    else blocked += packets;
+  }
+  return { filters: counts, blocked, clearButSecured };
+}
+
+function* countedRules(listing: unknown): Generator<{ comment: string; packets: number; drops: boolean }> {
+  for (const item of arrayIn(listing, 'nftables')) {
+    const rule = memberOf(item, 'rule');
+    const comment = memberOf(rule, 'comment');
+    const statements = arrayIn(rule, 'expr');
+    const counter = statements
+      .map(statement => memberOf(statement, 'counter'))
+      .find(value => value !== undefined);
+    const packets = memberOf(counter, 'packets');
+    if (typeof comment !== 'string' || typeof packets !== 'number') continue;
+    yield { comment, packets, drops: statements.some(statement => hasMember(statement, 'drop')) };
+  }
+}
+
+function hasMember(value: unknown, name: string): value is object {
+  return typeof value === 'object' && value !== null && name in value;
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return hasMember(value, name) ? new Map<string, unknown>(Object.entries(value)).get(name) : undefined;
+}
+
+function arrayIn(value: unknown, name: string): readonly unknown[] {
+  const member = memberOf(value, name);
+  return Array.isArray(member) ? member : [];
+}
+
+function addCounters(a: SteeringCounters, b: SteeringCounters): SteeringCounters {
+  const filters = new Map(a.filters);
+  for (const [id, packets] of b.filters) filters.set(id, (filters.get(id) ?? 0) + packets);
+  return {
+    filters,
+    blocked: a.blocked + b.blocked,
+    clearButSecured: a.clearButSecured + b.clearButSecured,
+  };
+}
+
+/** IPv4 addresses of this host, and the broadcast addresses of its subnets. */
+function hostAddresses(): { localAddresses: IpAddress[]; broadcastAddresses: IpAddress[] } {
+  const local = new Set<IpAddress>();
+  const broadcast = new Set<IpAddress>();
+  for (const { family, address: text, cidr } of Object.values(networkInterfaces()).flatMap(
+    list => list ?? [],
+  )) {
+    const address = parseIpAddress(text);
+    const prefixLength = Number(cidr?.split('/')[1] ?? 32);
+    if (family !== 'IPv4' || address === undefined) continue;
+    local.add(address);
+    if (prefixLength < 31 && !text.startsWith('127.')) broadcast.add(subnetRange(address, prefixLength).last);
+  }
+  return { localAddresses: [...local].sort(), broadcastAddresses: [...broadcast].sort() };
+}
+
+/** `ip` and `nft` live in folders that an ordinary user's PATH lacks. */
+function programEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' };
+}
+
+/** Runs a program to its end and returns its output. Throws `IpseckitError` when it fails, unless it may. */
+async function run(
+  program: 'nft' | 'ip',
+  args: readonly string[],
+  input: string,
+  { mayFail = false }: { mayFail?: boolean } = {},
+): Promise<string> {
+  const child = spawn(program, args, { env: programEnvironment() });
+  const output = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', text => {
+    output.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', text => {
+    output.stderr += text;
+  });
+  child.stdin.on('error', () => {}); // It ended without reading all; its status says why.
+  child.stdin.end(input);
+  try {
+    await once(child, 'close');
+  } catch (error) {
+    throw cannotRun(program, error);
+  }
+  if (child.exitCode === 0 || mayFail) return output.stdout;
+  throw failed(program, output.stderr);
+}
+
+function cannotRun(program: string, cause: unknown): IpseckitError {
+  const missing = errnoOf(cause) === 'ENOENT';
+  return new IpseckitError(
+    'ENVIRONMENT',
+    missing ? `the program ${program} is not installed` : `cannot run ${program}: ${String(cause)}`,
+    { next: 'install the packages nftables and iproute2', cause },
+  );
+}
+
+function failed(program: string, complaint: string): IpseckitError {
+  const text = `${program}: ${complaint.trim().split('\n').slice(0, 3).join('; ') || 'failed without saying why'}`;
+  if (/operation not permitted|permission denied/i.test(complaint))
+    return new IpseckitError('ACCESS_DENIED', text, {
+      next: 'run as root, or with the capabilities CAP_NET_ADMIN and CAP_NET_RAW',
+    });
+  return new IpseckitError('ENVIRONMENT', text, {
+    next:
+      program === 'nft'
+        ? 'check that the kernel has nf_tables for IPv4 and inet ("modprobe nf_tables", "nft list ruleset")'
+        : 'check that the kernel has policy routing ("ip rule")',
+  });
+}

@@ -1,0 +1,153 @@
+/**
+ * The native addon (`native/`): batched packet I/O that Node has no calls for. It knows IPv4 only; addresses cross the
+ * boundary as numbers.
+ */
+import { createRequire } from 'node:module';
+import { IpseckitError } from '../../report/errors.js';
+import { addressBytes, addressFamily, type IpAddress } from '../../wire/ip/address.js';
+
+/** A running reader; opaque. */
+export type NativeReader = { readonly __brand: 'NativeReader' };
+
+/** What a descriptor is, for `startReader`. */
+export const readerKinds = { tun: 0, raw: 1, udp: 2 } as const;
+
+/** Numbers that describe one packet in a reader's index. */
+export const indexStride = 5;
+
+/** The addon's functions. Each throws an `Error` with `code` (`EADDRINUSE`) and `syscall`. */
+export interface NativeIo {
+  /** Packets a reader delivers at most at once. */
+  readonly batchPackets: number;
+  /** Size of the memory a reader fills. */
+  readonly slabBytes: number;
+  /** Opens a TUN device and returns its descriptor. */
+  openTun(name: string): number;
+  /** Returns how many packets the kernel refused. */
+  writeTun(fd: number, packets: readonly Uint8Array[]): number;
+  openRawReceiver(protocol: number, mark: number): number;
+  openRawSender(mark: number): number;
+  /** `noChecksum` 1 sends UDP checksum 0. */
+  openUdp(port: number, mark: number, noChecksum: 0 | 1): number;
+  /** Returns how many packets the kernel refused. */
+  sendRaw(fd: number, packets: readonly Uint8Array[]): number;
+  /** `addresses` has three numbers a payload: peer address, peer port, local address (0: the kernel chooses). */
+  sendUdp(fd: number, payloads: readonly Uint8Array[], addresses: Uint32Array): number;
+  /**
+   * Reads `fd` whenever it has packets, and owns it from now on. `index` gets, a packet, offset and length in `slab`,
+   * and of UDP the peer's address and port and the local address.
+   */
+  startReader(
+    fd: number,
+    kind: (typeof readerKinds)[keyof typeof readerKinds],
+    slab: Uint8Array,
+    index: Uint32Array,
+    onPackets: (count: number) => void,
+    onFailure: (code: string) => void,
+    onPathMtu: (destination: number, mtuBytes: number) => void,
+  ): NativeReader;
+  /** Stops a reader and closes its descriptor; safe to call twice. */
+  stopReader(reader: NativeReader): void;
+  /** MTU as configured, and the source address, of the route that packets with `mark` take. */
+  findRoute(destination: number, mark: number): readonly [mtuBytes: number, source: number];
+  /** Closes a descriptor that no reader owns. */
+  closeFd(fd: number): void;
+}
+
+const addonPath = '../../../../src/driver/userspace/native/build/Release/ipseckit_native.node';
+let loaded: NativeIo | undefined;
+
+/** The addon. Throws `IpseckitError` (ENVIRONMENT) where it has not been built. */
+export function nativeIo(): NativeIo {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): NativeIo {
+  try {
+    const addon: unknown = createRequire(import.meta.url)(addonPath);
+    if (isNativeIo(addon)) return addon;
+  } catch (cause) {
+    throw new IpseckitError('ENVIRONMENT', `the native part of ipseckit cannot be loaded: ${textOf(cause)}`, {
+      next: 'install a C compiler and make, then run "npm rebuild" in the folder of ipseckit',
+      cause,
+    });
+  }
+  throw new IpseckitError('ENVIRONMENT', 'the native part of ipseckit belongs to another version', {
+    next: 'run "npm rebuild" in the folder of ipseckit',
+  });
+}
+
+const functionNames = [
+  'openTun',
+  'writeTun',
+  'openRawReceiver',
+  'openRawSender',
+  'openUdp',
+  'sendRaw',
+  'sendUdp',
+  'startReader',
+  'stopReader',
+  'findRoute',
+  'closeFd',
+] as const satisfies readonly (keyof NativeIo)[];
+
+function isNativeIo(addon: unknown): addon is NativeIo {
+  if (typeof addon !== 'object' || addon === null) return false;
+  const members = new Map<string, unknown>(Object.entries(addon));
+  return (
+    functionNames.every(name => typeof members.get(name) === 'function') &&
+    typeof members.get('batchPackets') === 'number' &&
+    typeof members.get('slabBytes') === 'number'
+  );
+}
+
+/** The errno name of a system error (`EPERM`), if it is one. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The text of anything thrown. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The error for a missing privilege; `undefined` when `error` is another one. */
+export function accessDenied(what: string, error: unknown): IpseckitError | undefined {
+  const errno = errnoOf(error);
+  if (errno !== 'EPERM' && errno !== 'EACCES') return undefined;
+  return new IpseckitError('ACCESS_DENIED', `${what}: ${textOf(error)}`, {
+    next: 'run as root, or with the capabilities CAP_NET_ADMIN and CAP_NET_RAW',
+    cause: error,
+  });
+}
+
+/** An IPv4 address as a number in host order; `undefined` for IPv6. */
+export function ipv4Number(address: IpAddress): number | undefined {
+  const known = numbers.get(address);
+  if (known !== undefined) return known;
+  if (addressFamily(address) !== 4) return undefined;
+  const [a = 0, b = 0, c = 0, d = 0] = addressBytes(address);
+  const number = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+  remember(numbers, address, number);
+  return number;
+}
+
+/** The IPv4 address of a number in host order. */
+export function ipv4Address(number: number): IpAddress {
+  const known = addresses.get(number);
+  if (known !== undefined) return known;
+  const address = [24, 16, 8, 0].map(shift => (number >>> shift) & 0xff).join('.') as IpAddress;
+  remember(addresses, number, address);
+  return address;
+}
+
+/** Peers are few and their packets many; a flood of invented addresses must not fill the memory. */
+const rememberedAddresses = 4096;
+const numbers = new Map<IpAddress, number>();
+const addresses = new Map<number, IpAddress>();
+
+function remember<K, V>(map: Map<K, V>, key: K, value: V): void {
+  if (map.size >= rememberedAddresses) map.clear();
+  map.set(key, value);
+}

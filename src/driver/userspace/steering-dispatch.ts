@@ -1,0 +1,109 @@
+/**
+ * From filters to nftables chains: one rule after the other while filters are few; where they are many, a look-up
+ * of the far address first, which leads to a chain with only the filters that can match it.
+ */
+import { addressBytes, addressFamily, addressFromBytes, type IpAddress } from '../../wire/ip/address.js';
+import { type AddressRange, prefixLengthOf, printRange, type Selector } from '../../wire/ip/selector.js';
+import type { DriverFilter } from '../api.js';
+
+/** The nftables rules of one filter. */
+export interface FilterRules {
+  readonly filter: DriverFilter;
+  readonly lines: readonly string[];
+}
+
+export interface RuleChain {
+  readonly name: string;
+  readonly lines: readonly string[];
+}
+
+/** Up to this many filters are simply tried one after the other. */
+const linearFilters = 16;
+
+/** The nftables match of a selector, with a space behind it; all traffic is all of its family. */
+export function matchOf(selector: Selector): string {
+  const { source, destination, protocol, sourcePort, destinationPort } = selector;
+  const family = addressFamily(source.first) === 4 ? 'ip' : 'ip6';
+  const ports = sourcePort !== 0 || destinationPort !== 0;
+  const terms = [
+    matchRange(`${family} saddr`, source),
+    matchRange(`${family} daddr`, destination),
+    ...(protocol !== 0 ? [`meta l4proto ${protocol}`] : ports ? ['meta l4proto { tcp, udp }'] : []),
+    ...(sourcePort !== 0 ? [`th sport ${sourcePort}`] : []),
+    ...(destinationPort !== 0 ? [`th dport ${destinationPort}`] : []),
+  ].filter(term => term !== '');
+  const addressed = terms[0]?.startsWith('ip') ?? false;
+  const nfproto = addressed ? [] : [`meta nfproto ${family === 'ip' ? 'ipv4' : 'ipv6'}`];
+  return [...nfproto, ...terms].map(term => `${term} `).join('');
+}
+
+function matchRange(field: string, range: AddressRange): string {
+  return prefixLengthOf(range) === 0 ? '' : `${field} ${printRange(range)}`;
+}
+
+/** The chain `name` that applies `rules` in order, and the chains it goes to. Chains come before their users. */
+export function dispatch(name: 'inbound' | 'outbound', rules: readonly FilterRules[]): RuleChain[] {
+  if (rules.length <= linearFilters) return [{ name, lines: rules.flatMap(rule => rule.lines) }];
+  const field = name === 'outbound' ? 'daddr' : 'saddr';
+  const far = (filter: DriverFilter) =>
+    name === 'outbound' ? filter.selector.destination : filter.selector.source;
+  const chains: RuleChain[] = [];
+  const lines: string[] = [];
+  // IPv6 filters are few and stay in line.
+  const ipv4 = rules.filter(rule => addressFamily(far(rule.filter).first) === 4);
+  const names = new Map<string, string>();
+  const elements: string[] = [];
+  for (const { first, last, members } of intervals(ipv4.map(rule => far(rule.filter)))) {
+    const key = members.join(',');
+    let target = names.get(key);
+    if (target === undefined) {
+      target = `${name}-${names.size}`;
+      names.set(key, target);
+      chains.push({ name: target, lines: members.flatMap(member => ipv4[member]?.lines ?? []) });
+    }
+    elements.push(`${printRange({ first, last })} : goto ${target}`);
+  }
+  lines.push(`ip ${field} vmap { ${elements.join(', ')} }`);
+  for (const rule of rules) if (!ipv4.includes(rule)) lines.push(...rule.lines);
+  return [...chains, { name, lines }];
+}
+
+interface Interval {
+  readonly first: IpAddress;
+  readonly last: IpAddress;
+  /** Indexes of the ranges that cover it, ascending; never empty. */
+  readonly members: readonly number[];
+}
+
+/** Cuts the IPv4 addresses into intervals within which the same ranges apply. */
+function intervals(ranges: readonly AddressRange[]): Interval[] {
+  const starts = new Map<number, number[]>();
+  const ends = new Map<number, number[]>();
+  const add = (map: Map<number, number[]>, at: number, index: number) => {
+    const list = map.get(at);
+    if (list === undefined) map.set(at, [index]);
+    else list.push(index);
+  };
+  for (const [index, range] of ranges.entries()) {
+    add(starts, toNumber(range.first), index);
+    add(ends, toNumber(range.last) + 1, index);
+  }
+  const cuts = [...new Set([...starts.keys(), ...ends.keys()])].sort((a, b) => a - b);
+  const active = new Set<number>();
+  return cuts.flatMap((cut, i) => {
+    for (const index of ends.get(cut) ?? []) active.delete(index);
+    for (const index of starts.get(cut) ?? []) active.add(index);
+    const next = cuts[i + 1];
+    if (active.size === 0 || next === undefined) return [];
+    const members = [...active].sort((a, b) => a - b);
+    return [{ first: toAddress(cut), last: toAddress(next - 1), members }];
+  });
+}
+
+function toNumber(address: IpAddress): number {
+  return addressBytes(address).reduce((value, byte) => value * 256 + byte, 0);
+}
+
+function toAddress(value: number): IpAddress {
+  return addressFromBytes(Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value));
+}

@@ -1,0 +1,275 @@
+/**
+ * How the kernel is told which packets are ours: an nftables table that permits, blocks or marks by the filters, and
+ * policy routing that takes the marked packets to the TUN device. Pure: filters come in, the text for `nft -f` and
+ * `ip -batch` goes out. `kernel-steering.ts` applies it.
+ *
+ *   local output ---> chain output -----+                      +-- marked --> routing table --> TUN --> packet engine
+ *                                       +--> chain outbound ---+
+ *   to be forwarded > chain prerouting -+                      +-- not marked --> the host's own routing
+ *   from outside ---> chain input/forward --> chain inbound: clear packets that should have been secured end here
+ *
+ * Packets of the engine itself carry the `bypass` mark, packets it opened come in from the TUN device. When the agent
+ * dies, table, rules and the unreachable route stay: secured traffic stops, it does not go out in clear.
+ */
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
+import type { DriverFilter } from '../api.js';
+import { dispatch, matchOf } from './steering-dispatch.js';
+
+/** Names and numbers in the kernel that are ours. */
+export const steeringNames = {
+  table: 'ipseckit',
+  /** Of the firewall mark only these bits are used, so that others may use theirs. */
+  markMask: 0x3000_0000,
+  /** To be secured: goes to the TUN device. */
+  secureMark: 0x1000_0000,
+  /** Sent by the engine itself: not looked at. */
+  bypassMark: 0x2000_0000,
+  /** Opened by the engine: came in through the TUN device. */
+  openedMark: 0x3000_0000,
+  /** Where marked packets are routed (ESP 50, AH 51). */
+  secureRouteTable: 50051,
+  /** Routes towards tunnelled networks for programs on this host, used where the host has none of its own. */
+  fallbackRouteTable: 50052,
+  rulePreferences: { secure: 50, opened: 51, fallback: 32_800 },
+} as const;
+
+/** Value of `NoDefaultExempt` (policy-semantics.md 7): which traffic is exempt from all filters. */
+export type NoDefaultExempt = 0 | 1 | 2 | 3;
+
+/** What steering needs to know of the host. */
+export interface SteeringOptions {
+  /** Name of the TUN device. */
+  readonly tun: string;
+  readonly localAddresses: readonly IpAddress[];
+  /** Broadcast addresses of the host's subnets. */
+  readonly broadcastAddresses: readonly IpAddress[];
+  /** TCP maximum segment size announced on secured connections, so that their packets need not be fragmented. */
+  readonly segmentBytes: number;
+  readonly ikePort: number;
+  readonly natTraversalPort: number;
+  readonly noDefaultExempt: NoDefaultExempt;
+}
+
+const { table, markMask, secureMark, bypassMark, openedMark } = steeringNames;
+const hex = (value: number) => `0x${value.toString(16)}`;
+const isMarked = (mark: number) => `meta mark & ${hex(markMask)} == ${hex(mark)}`;
+const isNotMarked = (mark: number) => `meta mark & ${hex(markMask)} != ${hex(mark)}`;
+const keepOthersMark = (mark: number) => {
+  const others = `meta mark & ${hex(~markMask >>> 0)}`;
+  return `meta mark set ${mark === 0 ? others : `${others} | ${hex(mark)}`}`;
+};
+
+/** The comment of the rules of filter number `index`, by which counters are found again. */
+export function filterComment(index: number): string {
+  return `filter ${index}`;
+}
+
+/** The text for `nft -f -`: replaces the whole table in one transaction. */
+export function nftRuleset(filters: readonly DriverFilter[], options: SteeringOptions): string {
+  const chains = [
+    chain('exempt', exemptRules(options)),
+    ...filterChains('outbound', filters, options),
+    ...filterChains('inbound', filters, options),
+    chain('output', outputRules(options), 'type route hook output priority mangle; policy accept;'),
+    chain(
+      'prerouting',
+      preroutingRules(options),
+      'type filter hook prerouting priority mangle; policy accept;',
+    ),
+    chain('input', inputRules(options), 'type filter hook input priority mangle; policy accept;'),
+    chain('forward', forwardRules(options), 'type filter hook forward priority mangle; policy accept;'),
+    chain(
+      'postrouting',
+      postroutingRules(options),
+      'type filter hook postrouting priority mangle; policy accept;',
+    ),
+  ];
+  return `${nftRemoval()}table inet ${table} {\n${addressSets(options)}${chains.join('')}}\n`;
+}
+
+/** The text for `nft -f -` that removes the table, whether it is there or not. */
+export function nftRemoval(): string {
+  return `table inet ${table}\ndelete table inet ${table}\n`;
+}
+
+function chain(name: string, rules: readonly string[], hook?: string): string {
+  const lines = [...(hook === undefined ? [] : [hook]), ...rules].map(line => `    ${line}\n`);
+  return `  chain ${name} {\n${lines.join('')}  }\n`;
+}
+
+function addressSets(options: SteeringOptions): string {
+  const set = (name: string, addresses: readonly string[]) =>
+    `  set ${name} {\n    type ipv4_addr; flags interval; auto-merge;\n${
+      addresses.length === 0 ? '' : `    elements = { ${addresses.join(', ')} }\n`
+    }  }\n`;
+  const ipv4 = (addresses: readonly IpAddress[]) => addresses.filter(address => addressFamily(address) === 4);
+  return (
+    set('own', ipv4(options.localAddresses)) +
+    set('groups', ['224.0.0.0/4', '255.255.255.255', ...ipv4(options.broadcastAddresses)])
+  );
+}
+
+/** Default exemptions. Neighbour discovery is IPv6's ARP, which no filter ever sees either. */
+function exemptRules({ noDefaultExempt }: SteeringOptions): string[] {
+  const groups = ['ip daddr @groups accept', 'ip6 daddr ff00::/8 accept'];
+  const services = [
+    'meta l4proto 46 accept',
+    'meta l4proto { tcp, udp } th sport 88 accept',
+    'meta l4proto { tcp, udp } th dport 88 accept',
+  ];
+  return [
+    'icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept',
+    ...(noDefaultExempt === 0 || noDefaultExempt === 1 ? groups : []),
+    ...(noDefaultExempt === 0 || noDefaultExempt === 2 ? services : []),
+  ];
+}
+
+function outputRules({ ikePort, natTraversalPort }: SteeringOptions): string[] {
+  return [
+    `${isMarked(bypassMark)} accept`,
+    'oifname "lo" accept',
+    `udp sport { ${ikePort}, ${natTraversalPort} } accept`,
+    'jump exempt',
+    'goto outbound',
+  ];
+}
+
+function preroutingRules({ tun, segmentBytes }: SteeringOptions): string[] {
+  return [
+    'iifname "lo" accept',
+    `iifname "${tun}" ${clamp(segmentBytes)}`,
+    `iifname "${tun}" ${keepOthersMark(openedMark)}`,
+    'ip daddr @own accept',
+    'jump exempt',
+    'goto outbound',
+  ];
+}
+
+function inputRules({ tun, ikePort, natTraversalPort }: SteeringOptions): string[] {
+  return [
+    `${isNotMarked(0)} ${keepOthersMark(0)}`,
+    `iifname { "lo", "${tun}" } accept`,
+    'meta l4proto { esp, ah } accept',
+    `udp dport { ${ikePort}, ${natTraversalPort} } accept`,
+    // A router's "fragmentation needed" about our own packets: the quoted header's protocol, or its UDP source port.
+    'icmp type destination-unreachable icmp code 4 @th,136,8 { 50, 51 } accept',
+    `icmp type destination-unreachable icmp code 4 @th,136,8 17 @th,224,16 ${natTraversalPort} accept`,
+    'jump exempt',
+    'goto inbound',
+  ];
+}
+
+function forwardRules({ tun }: SteeringOptions): string[] {
+  return [`iifname "${tun}" accept`, 'jump exempt', 'goto inbound'];
+}
+
+function postroutingRules({ tun, segmentBytes }: SteeringOptions): string[] {
+  return [`oifname "${tun}" ${clamp(segmentBytes)}`];
+}
+
+/** Lowers (the kernel never raises) the segment size a TCP SYN announces. */
+function clamp(segmentBytes: number): string {
+  return `tcp flags & (syn | rst) == syn tcp option maxseg size set ${segmentBytes}`;
+}
+
+/** The chain of one direction, and where filters are many, the chains it branches to. */
+function filterChains(
+  direction: DriverFilter['direction'],
+  filters: readonly DriverFilter[],
+  options: SteeringOptions,
+): string[] {
+  const rules = filters.flatMap((filter, index) =>
+    filter.direction === direction
+      ? [
+          {
+            filter,
+            lines:
+              direction === 'outbound'
+                ? outboundRules(filter, index, options)
+                : inboundRules(filter, index, options),
+          },
+        ]
+      : [],
+  );
+  return dispatch(direction, rules).map(({ name, lines }) => chain(name, lines));
+}
+
+function outboundRules(filter: DriverFilter, index: number, options: SteeringOptions): string[] {
+  const comment = `comment "${filterComment(index)}"`;
+  const match = matchOf(filter.selector);
+  if (filter.action === 'permit') return [`${match}counter accept ${comment}`];
+  const { sourcePort, destinationPort } = filter.selector;
+  // Later fragments have no ports; on a gateway they come one by one, and must not slip past a filter with ports.
+  const fragments =
+    sourcePort === 0 && destinationPort === 0
+      ? []
+      : [
+          `${matchOf({ ...filter.selector, sourcePort: 0, destinationPort: 0 })}ip frag-off & 0x1fff != 0 counter drop ${comment}`,
+        ];
+  const secure = filter.action === 'secure' && addressFamily(filter.selector.source.first) === 4;
+  const verdict = secure
+    ? `${negotiable(options)}counter ${keepOthersMark(secureMark)} accept`
+    : 'counter drop';
+  return [...fragments, `${match}${verdict} ${comment}`];
+}
+
+function inboundRules(filter: DriverFilter, index: number, options: SteeringOptions): string[] {
+  const comment = `comment "${filterComment(index)}"`;
+  const match = matchOf(filter.selector);
+  if (filter.action === 'permit') return [`${match}counter accept ${comment}`];
+  if (filter.action === 'block') return [`${match}counter drop ${comment}`];
+  if (filter.acceptUnsecured) return [`${match}counter accept ${comment}`];
+  // On a gateway, packets on their way into a tunnel arrive in clear from the inside.
+  return [`${match}${negotiable(options)}${isNotMarked(secureMark)} counter drop ${comment}`];
+}
+
+/** Nothing is negotiated for broadcast and multicast, even where they are not exempt. */
+function negotiable({ noDefaultExempt }: SteeringOptions): string {
+  return noDefaultExempt >= 2 ? 'ip daddr != @groups ' : '';
+}
+
+/** Lines for `ip -batch`: sets up the device and the routing of marked packets. */
+export function routingSetup(tun: string, mtuBytes: number): string[] {
+  const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
+  return [
+    `link set dev ${tun} mtu ${mtuBytes} txqueuelen 1000 up`,
+    `route add default dev ${tun} table ${secureRouteTable}`,
+    `route add unreachable default metric 4294967295 table ${secureRouteTable}`,
+    `rule add pref ${rulePreferences.secure} fwmark ${hex(secureMark)}/${hex(markMask)} lookup ${secureRouteTable}`,
+    // Strict reverse path filtering asks "would I answer through the TUN device?" with `iif lo`.
+    `rule add pref ${rulePreferences.opened} iif lo fwmark ${hex(openedMark)}/${hex(markMask)} lookup ${secureRouteTable}`,
+    `rule add pref ${rulePreferences.fallback} lookup ${fallbackRouteTable}`,
+  ];
+}
+
+/** Lines for `ip -force -batch`: removes what `routingSetup` and `fallbackRoutes` made; each may fail. */
+export function routingRemoval(): string[] {
+  const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
+  return [
+    `rule del pref ${rulePreferences.secure} lookup ${secureRouteTable}`,
+    `rule del pref ${rulePreferences.opened} lookup ${secureRouteTable}`,
+    `rule del pref ${rulePreferences.fallback} lookup ${fallbackRouteTable}`,
+    `route flush table ${secureRouteTable}`,
+    `route flush table ${fallbackRouteTable}`,
+  ];
+}
+
+/**
+ * Routes towards tunnelled networks, as arguments of `route replace`: with them, a program on this host finds a source
+ * address, and a route at all, where the host has no default route.
+ */
+export function fallbackRoutes(filters: readonly DriverFilter[], options: SteeringOptions): string[] {
+  const routes = new Map<string, string>();
+  for (const { direction, action, tunnelEndpoint, selector } of filters) {
+    if (direction !== 'outbound' || action !== 'secure' || tunnelEndpoint === undefined) continue;
+    const prefixLength = prefixLengthOf(selector.destination);
+    if (prefixLength === undefined || addressFamily(selector.destination.first) !== 4) continue;
+    const destination = `${selector.destination.first}/${prefixLength}`;
+    const source = options.localAddresses.find(address => rangeContains(selector.source, address));
+    const from = source === undefined ? '' : ` src ${source}`;
+    const route = `${destination} dev ${options.tun} table ${steeringNames.fallbackRouteTable}${from}`;
+    if (!routes.has(destination)) routes.set(destination, route);
+  }
+  return [...routes.values()];
+}
