@@ -1,5 +1,6 @@
 import { Command, Errors } from '@oclif/core';
 import { IpseckitError } from '../report/errors.js';
+import { isColourTerminal, renderTable } from '../report/table.js';
 
 /**
  * What every command shares: `run` returns the data and prints it through `print`; with `--json` the same data is
@@ -13,6 +14,12 @@ export abstract class IpseckitCommand<Result> extends Command {
   /** Prints lines for people; silent with `--json`. */
   protected print(...lines: readonly string[]): void {
     for (const line of lines) this.log(line);
+  }
+
+  /** Prints a table with these titles; titles bold on a terminal. */
+  protected printTable(titles: readonly string[], rows: readonly (readonly string[])[]): void {
+    const columns = titles.map(title => ({ title }));
+    this.log(renderTable(columns, rows, isColourTerminal(process.stdout)));
   }
 
   protected override async catch(error: Error): Promise<void> {

@@ -1,6 +1,8 @@
 import type { AgentEvent } from '../agent/agent.js';
 import { printAuditEvent } from '../agent/audit-text.js';
-import type { NegotiationFailure, NegotiationStep } from '../ike/api.js';
+import type { NegotiationFailure, NegotiationStep, QuickModeInfo } from '../ike/api.js';
+import { printSecurityMethod } from '../policy/proposals.js';
+import { printSelector } from '../wire/ip/selector.js';
 
 const arrows = { sent: '->', received: '<-', note: '  ' } as const;
 
@@ -38,4 +40,12 @@ export function describeEvent(event: AgentEvent): string {
     case 'keys':
       return 'key material (not shown)';
   }
+}
+
+/** `192.0.2.1 - 192.0.2.2 transport ESP[3DES,SHA] in 0x… out 0x…`. */
+export function describeQuickMode({ pair, inbound, outbound, method }: QuickModeInfo): string {
+  const spis = (halves: QuickModeInfo['inbound']) =>
+    halves.map(half => `0x${half.spi.toString(16).padStart(8, '0')}`).join('+');
+  const encapsulated = pair.udpEncapsulation === undefined ? '' : ' in UDP';
+  return `${pair.local} - ${pair.peer} ${pair.mode} ${printSecurityMethod(method)}${encapsulated}, ${printSelector(pair.selector)}, SPIs in ${spis(inbound)} out ${spis(outbound)}`;
 }

@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs';
+import { Flags } from '@oclif/core';
+import { printAuditEvent } from '../src/agent/audit-text.js';
+import { auditFilePath } from '../src/agent/paths.js';
+import { IpseckitCommand } from '../src/cli/base.js';
+import type { AuditEvent } from '../src/ike/api.js';
+import { readEvents } from '../src/monitor/events.js';
+import { ipseckitHome } from '../src/policy/stores/home.js';
+
+export default class EventsCommand extends IpseckitCommand<readonly AuditEvent[]> {
+  static override summary =
+    'show audit events 541 to 547: SAs established and ended, and why negotiations failed';
+  static override examples = [
+    '<%= config.bin %> events --id 547',
+    '<%= config.bin %> events --peer 192.0.2.2 --last 5',
+  ];
+  static override flags = {
+    last: Flags.integer({ summary: 'the newest this many', default: 20, min: 1 }),
+    id: Flags.integer({
+      summary: 'only events of this id',
+      multiple: true,
+      multipleNonGreedy: true,
+      min: 541,
+      max: 547,
+    }),
+    peer: Flags.string({ summary: 'only events about this peer', helpValue: 'ADDRESS' }),
+  };
+
+  async run(): Promise<readonly AuditEvent[]> {
+    const { flags } = await this.parse(EventsCommand);
+    const path = auditFilePath(ipseckitHome());
+    const { events, unreadable } = readEvents(path, {
+      last: flags.last,
+      ...(flags.id === undefined ? {} : { ids: flags.id }),
+      ...(flags.peer === undefined ? {} : { peer: flags.peer }),
+    });
+    for (const event of events) this.print(`${new Date(event.atMs).toISOString()} ${printAuditEvent(event)}`);
+    if (events.length === 0) this.print(existsSync(path) ? 'No events match.' : `No events yet (${path}).`);
+    if (unreadable > 0) this.logToStderr(`${unreadable} lines of ${path} are no events and were left out`);
+    return events;
+  }
+}

@@ -1,0 +1,58 @@
+import type { Associations } from '../../src/agent/control/protocol.js';
+import { agentCall } from '../../src/cli/agent.js';
+import { IpseckitCommand } from '../../src/cli/base.js';
+import { printIkeProposal, printSecurityMethod } from '../../src/policy/proposals.js';
+import { printSelector } from '../../src/wire/ip/selector.js';
+
+/** `0x0badcafe`, or two of them for AH+ESP. */
+const spis = (halves: readonly { readonly spi: number }[]) =>
+  halves.map(({ spi }) => `0x${spi.toString(16).padStart(8, '0')}`).join('+');
+
+export default class SaListCommand extends IpseckitCommand<Associations> {
+  static override summary = 'list main mode and quick mode SAs with what they carried';
+
+  async run(): Promise<Associations> {
+    await this.parse(SaListCommand);
+    const associations = await agentCall('associations', {});
+    const nowMs = Date.now();
+    const left = (expiresAtMs: number | undefined) =>
+      expiresAtMs === undefined ? '' : `${Math.max(0, Math.round((expiresAtMs - nowMs) / 1000))} s`;
+    this.print(`There are ${associations.mainModes.length} main mode SAs`);
+    if (associations.mainModes.length > 0)
+      this.printTable(
+        ['Local', 'Peer', 'State', 'Role', 'Method', 'Peer identity', 'NAT', 'Quick modes', 'Expires'],
+        associations.mainModes.map(sa => [
+          `${sa.local}:${sa.localPort}`,
+          `${sa.peer}:${sa.peerPort}`,
+          sa.state,
+          sa.role,
+          sa.method === undefined ? '' : printIkeProposal(sa.method),
+          sa.peerIdentity ?? '',
+          [sa.natDetected.local ? 'here' : '', sa.natDetected.peer ? 'peer' : ''].filter(Boolean).join('+') ||
+            'no',
+          `${sa.quickModes}`,
+          left(sa.expiresAtMs),
+        ]),
+      );
+    this.print('', `There are ${associations.quickModes.length} quick mode SAs`);
+    if (associations.quickModes.length > 0)
+      this.printTable(
+        ['Traffic', 'Peer', 'Mode', 'Method', 'SPI in', 'SPI out', 'Bytes in', 'Bytes out', 'Expires'],
+        associations.quickModes.map(sa => {
+          const carried = associations.pairs.find(({ pairId }) => pairId === sa.pair.id);
+          return [
+            printSelector(sa.pair.selector),
+            sa.pair.peer,
+            sa.pair.udpEncapsulation === undefined ? sa.pair.mode : `${sa.pair.mode} in UDP`,
+            printSecurityMethod(sa.method),
+            spis(sa.inbound),
+            spis(sa.outbound),
+            `${carried?.bytesReceived ?? 0}`,
+            `${carried?.bytesSent ?? 0}`,
+            left(sa.expiresAtMs),
+          ];
+        }),
+      );
+    return associations;
+  }
+}

@@ -1,0 +1,102 @@
+import { Args, Flags } from '@oclif/core';
+import { NegotiationError } from '../../src/agent/failure.js';
+import { parseTunnel, type TunnelInfo } from '../../src/agent/tunnel.js';
+import { agentCall } from '../../src/cli/agent.js';
+import { IpseckitCommand } from '../../src/cli/base.js';
+import { chooseDriver } from '../../src/cli/driver.js';
+import { KeyFiles } from '../../src/cli/key-files.js';
+import { openOneShot, runCommand, untilInterrupted } from '../../src/cli/one-shot.js';
+import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
+import { tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
+import type { QuickModeInfo } from '../../src/ike/api.js';
+import { IpseckitError } from '../../src/report/errors.js';
+
+type Result =
+  | { readonly tunnel: TunnelInfo }
+  | { readonly quickModes: readonly QuickModeInfo[]; readonly commandStatus?: number };
+
+export default class TunnelUpCommand extends IpseckitCommand<Result> {
+  static override summary = 'bring up a connection to a gateway right now, without daemon or stored policy';
+  static override description =
+    `Brings the connection up and shows each step on stderr. With COMMAND it runs it while the connection is up and exits with its exit code; otherwise it stays until Ctrl-C. Then the SAs are deleted at the peer and nothing is left behind.
+
+Without --local-net and --remote-net the traffic between this host and the peer is secured (transport mode). With --persist the running agent keeps the connection instead.`;
+  static override examples = [
+    '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --remote-net 10.2.0.0/16',
+    '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --ike 3des-sha1-modp1024 --esp 3des-sha1 -- ssh 198.51.100.7',
+    '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --protocol tcp --remote-port 445 --persist files',
+  ];
+  static override strict = false;
+  static override usage = 'tunnel up PEER --psk-file FILE [FLAGS] [-- COMMAND …]';
+  static override args = {
+    peer: Args.string({ required: true, description: 'address or name of the gateway or host' }),
+  };
+  static override flags = {
+    ...tunnelFlags,
+    timeout: Flags.integer({ summary: 'seconds to wait for the connection', default: 65, min: 1, max: 3600 }),
+    persist: Flags.string({
+      summary: 'hand the connection to the running agent under this name',
+      helpValue: 'NAME',
+    }),
+    quiet: Flags.boolean({ char: 'q', summary: 'do not show the steps' }),
+    'export-keys': Flags.directory({
+      summary: 'append key material for Wireshark to tables in this folder (mode 0600)',
+      exclusive: ['persist'],
+    }),
+  };
+
+  async run(): Promise<Result> {
+    const { args, argv, flags } = await this.parse(TunnelUpCommand);
+    const command = argv.slice(1).map(String);
+    if (flags.persist !== undefined && command.length > 0)
+      throw new IpseckitError('CONFLICT', '--persist keeps the connection; it cannot run a command as well');
+    const document = await tunnelDocument(flags.persist ?? args.peer, args.peer, flags);
+    const spec = parseTunnel(document);
+    const show = (text: string) => {
+      if (!flags.quiet) process.stderr.write(`${text}\n`);
+    };
+    try {
+      if (flags.persist !== undefined) {
+        const onStep = (step: Parameters<typeof describeStep>[0]) => show(describeStep(step));
+        const tunnel = await agentCall(
+          'tunnelUp',
+          { tunnel: document },
+          { timeoutMs: flags.timeout * 1000, onStep },
+        );
+        this.print(
+          `Tunnel '${tunnel.name}' is up: ${tunnel.local} - ${tunnel.peer}, ${tunnel.mode} mode, ${tunnel.traffic}`,
+        );
+        return { tunnel };
+      }
+      const keyFiles = flags['export-keys'] === undefined ? undefined : new KeyFiles(flags['export-keys']);
+      const { driver } = await chooseDriver();
+      const tunnel = await openOneShot(spec, {
+        driver,
+        timeoutMs: flags.timeout * 1000,
+        exportKeys: keyFiles !== undefined,
+        onEvent: event => {
+          if (event.kind === 'step') show(describeStep(event.step));
+          if (event.kind === 'error') show(`error: ${event.error.message}`);
+          if (event.kind === 'keys') keyFiles?.write(event.keys);
+        },
+      });
+      for (const quickMode of tunnel.quickModes) show(`up: ${describeQuickMode(quickMode)}`);
+      try {
+        if (command.length === 0) {
+          show('Ctrl-C takes it down.');
+          await untilInterrupted();
+          return { quickModes: tunnel.quickModes };
+        }
+        const commandStatus = await runCommand(command);
+        process.exitCode = commandStatus;
+        return { quickModes: tunnel.quickModes, commandStatus };
+      } finally {
+        await tunnel.close();
+        show('down: the SAs are deleted at the peer.');
+      }
+    } catch (error) {
+      if (error instanceof NegotiationError) for (const line of describeFailure(error.failure)) show(line);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { Agent, type AgentEvent } from '../agent/agent.js';
+import { systemClock } from '../agent/clock.js';
+import { localAddresses } from '../agent/local-addresses.js';
+import { bringUp } from '../agent/one-shot.js';
+import type { TunnelSpec } from '../agent/tunnel.js';
+import type { Driver } from '../driver/api.js';
+import type { QuickModeInfo } from '../ike/api.js';
+
+/** A connection of this process's own: up until `close`. */
+export interface OneShotTunnel {
+  readonly quickModes: readonly QuickModeInfo[];
+  /** Deletes the SAs at the peer and leaves nothing behind. */
+  close(): Promise<void>;
+}
+
+/**
+ * Brings a tunnel up inside this process, without a daemon. Whatever goes wrong, nothing stays behind. Throws
+ * `NegotiationError` or `IpseckitError`.
+ */
+export async function openOneShot(
+  tunnel: TunnelSpec,
+  options: {
+    readonly driver: Driver;
+    readonly timeoutMs: number;
+    readonly exportKeys: boolean;
+    onEvent(event: AgentEvent): void;
+  },
+): Promise<OneShotTunnel> {
+  const agent = new Agent({
+    driver: options.driver,
+    clock: systemClock,
+    random: randomBytes,
+    localAddresses,
+    ike: { exportKeys: options.exportKeys },
+    onEvent: options.onEvent,
+  });
+  try {
+    await agent.start();
+    const pairs = await bringUp(agent, tunnel, options.timeoutMs);
+    return {
+      quickModes: agent.quickModes().filter(({ pair }) => pairs.includes(pair.id)),
+      close: () => agent.stop('the tunnel was taken down'),
+    };
+  } catch (error) {
+    await agent.stop('the tunnel did not come up');
+    throw error;
+  }
+}
+
+/** Runs a command to its end with our own terminal; its exit code, or 128 and the signal's number as a shell has it. */
+export function runCommand(command: readonly string[]): Promise<number> {
+  const [program = '', ...args] = command;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'inherit' });
+    // Ctrl-C reaches the command from the terminal itself; we wait for it and then take the tunnel down.
+    const ignore = () => {};
+    process.on('SIGINT', ignore);
+    const forward = () => child.kill('SIGTERM');
+    process.on('SIGTERM', forward);
+    const done = () => {
+      process.off('SIGINT', ignore);
+      process.off('SIGTERM', forward);
+    };
+    child.once('error', error => {
+      done();
+      reject(error);
+    });
+    child.once('exit', (code, signal) => {
+      done();
+      resolve(code ?? 128 + (signal === 'SIGINT' ? 2 : signal === 'SIGKILL' ? 9 : 15));
+    });
+  });
+}
+
+/** Resolves on the first SIGINT, SIGTERM or SIGHUP. */
+export function untilInterrupted(): Promise<void> {
+  return new Promise(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
+  });
+}

@@ -1,0 +1,135 @@
+import { Flags } from '@oclif/core';
+import { localAddressTowards } from '../agent/local-addresses.js';
+import { defaultTunnelProposals, type TunnelDocument } from '../agent/tunnel.js';
+import { IpseckitError } from '../report/errors.js';
+import { parseIpAddress } from '../wire/ip/address.js';
+import { readSecretFile } from './secret-file.js';
+
+/** Flags that describe an ad-hoc connection. */
+export const tunnelFlags = {
+  'psk-file': Flags.file({ required: true, summary: 'file whose first line is the preshared key' }),
+  local: Flags.string({
+    summary: "this host's address; the one the route to the peer uses when left out",
+    helpValue: 'ADDRESS',
+  }),
+  'local-net': Flags.string({
+    multiple: true,
+    multipleNonGreedy: true,
+    summary: 'network behind this host (tunnel mode)',
+    helpValue: 'NET/LEN',
+  }),
+  'remote-net': Flags.string({
+    multiple: true,
+    multipleNonGreedy: true,
+    summary: 'network behind the peer (tunnel mode)',
+    helpValue: 'NET/LEN',
+  }),
+  protocol: Flags.string({ summary: 'only this protocol: tcp, udp, icmp or a number (transport mode)' }),
+  'local-port': Flags.integer({ summary: 'only this port here (transport mode)', min: 1, max: 65_535 }),
+  'remote-port': Flags.integer({
+    summary: 'only this port at the peer (transport mode)',
+    min: 1,
+    max: 65_535,
+  }),
+  ike: Flags.string({
+    summary: `IKE proposals, preferred first; default ${defaultTunnelProposals.ike}`,
+    helpValue: '3des-sha1-modp1024,…',
+  }),
+  esp: Flags.string({
+    summary: `ESP proposals; a group at the end asks for PFS; default ${defaultTunnelProposals.esp}`,
+    helpValue: '3des-sha1,…',
+  }),
+  ah: Flags.string({ summary: 'AH proposals, instead of ESP or after it', helpValue: 'sha1,…' }),
+  'local-id': Flags.string({
+    summary: 'identity to send: an address, @name or user@name; default the local address',
+  }),
+  'remote-id': Flags.string({
+    summary: 'identity the peer must have; anyone who knows the key when left out',
+  }),
+  lifetime: Flags.integer({ summary: 'seconds until a key is replaced', min: 60 }),
+  'ike-lifetime': Flags.integer({ summary: 'seconds until main mode is negotiated anew', min: 60 }),
+  encap: Flags.boolean({ summary: 'UDP encapsulation (port 4500) even without a NAT' }),
+} as const;
+
+const protocolNumbers: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17 };
+
+/** What the flags of `tunnelFlags` come out as. */
+export interface TunnelFlagValues {
+  readonly 'psk-file': string;
+  readonly local?: string | undefined;
+  readonly 'local-net'?: readonly string[] | undefined;
+  readonly 'remote-net'?: readonly string[] | undefined;
+  readonly protocol?: string | undefined;
+  readonly 'local-port'?: number | undefined;
+  readonly 'remote-port'?: number | undefined;
+  readonly ike?: string | undefined;
+  readonly esp?: string | undefined;
+  readonly ah?: string | undefined;
+  readonly 'local-id'?: string | undefined;
+  readonly 'remote-id'?: string | undefined;
+  readonly lifetime?: number | undefined;
+  readonly 'ike-lifetime'?: number | undefined;
+  readonly encap?: boolean | undefined;
+}
+
+/** The tunnel document the flags describe. Reads the key file and asks the kernel and the resolver for addresses. */
+export async function tunnelDocument(
+  name: string,
+  peerText: string,
+  flags: TunnelFlagValues,
+): Promise<TunnelDocument> {
+  const peer = parseIpAddress(peerText) ?? (await resolveName(peerText));
+  const given = {
+    localNetworks: flags['local-net'],
+    remoteNetworks: flags['remote-net'],
+    protocol: flags.protocol === undefined ? undefined : protocolNumber(flags.protocol),
+    localPort: flags['local-port'],
+    remotePort: flags['remote-port'],
+    ike: flags.ike,
+    esp: flags.esp,
+    ah: flags.ah,
+    localId: flags['local-id'],
+    remoteId: flags['remote-id'],
+    lifetimeSeconds: flags.lifetime,
+    mainModeLifetimeSeconds: flags['ike-lifetime'],
+    forceEncapsulation: flags.encap,
+  };
+  return {
+    format: 'ipseckit-tunnel',
+    version: 1,
+    name,
+    local: flags.local ?? (await localAddressTowards(peer)),
+    peer,
+    presharedKey: readSecretFile(flags['psk-file']).reveal(),
+    ...withoutUndefined(given),
+  };
+}
+
+async function resolveName(name: string) {
+  // Loaded only when there is a name to resolve.
+  const { lookup } = await import('node:dns/promises');
+  try {
+    const address = parseIpAddress((await lookup(name, { family: 4 })).address);
+    if (address !== undefined) return address;
+  } catch {
+    // Said below, in our words.
+  }
+  throw new IpseckitError('NAME_RESOLUTION', `cannot resolve '${name}'`, {
+    next: 'check the name, or give the address',
+  });
+}
+
+function protocolNumber(text: string): number {
+  const number = protocolNumbers[text.toLowerCase()] ?? Number(text);
+  if (!Number.isInteger(number) || number < 0 || number > 255)
+    throw new IpseckitError('USAGE', `protocol: "${text}" is not a protocol`, {
+      next: 'tcp, udp, icmp or a number from 0 to 255',
+    });
+  return number;
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+function withoutUndefined<T extends object>(value: T): Defined<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as Defined<T>;
+}
