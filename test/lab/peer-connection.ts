@@ -1,0 +1,89 @@
+/** An IKEv1 connection with a preshared key, as a test describes it, and as strongSwan's `load-conn` wants it. */
+import type { ViciMessage } from './vici.js';
+
+export interface PeerConnection {
+  /** Names the connection and its one child. */
+  readonly name: string;
+  readonly local: string;
+  /** `%any` for a responder that takes all. */
+  readonly remote: string;
+  readonly psk: string;
+  /** strongSwan proposals in order of preference: `3des-sha1-modp1024`. */
+  readonly ike: readonly string[];
+  /** `3des-sha1`, `aes128gcm16`, with PFS `3des-sha1-modp1024`. One of `esp` and `ah`. */
+  readonly esp?: readonly string[];
+  readonly ah?: readonly string[];
+  readonly mode: 'transport' | 'tunnel';
+  /** `10.1.0.0/24`, `dynamic[tcp/80]`; the connection's own address when absent. */
+  readonly localSelector?: string;
+  readonly remoteSelector?: string;
+  readonly localId?: string;
+  readonly remoteId?: string;
+  /** UDP encapsulation even where no NAT is. */
+  readonly encapsulate?: boolean;
+  readonly ikeRekeySeconds?: number;
+  /** How long after `ikeRekeySeconds` the IKE SA still lives. */
+  readonly ikeOverSeconds?: number;
+  readonly childRekeySeconds?: number;
+  readonly childLifeSeconds?: number;
+  readonly childRekeyBytes?: number;
+  readonly childLifeBytes?: number;
+  readonly dpdDelaySeconds?: number;
+  readonly dpdTimeoutSeconds?: number;
+  readonly dpdAction?: 'clear' | 'trap' | 'restart';
+  /** `trap`: the first matching packet negotiates. */
+  readonly startAction?: 'none' | 'trap' | 'start';
+  /** Further settings of the connection and of the child, as swanctl.conf names them. */
+  readonly extra?: ViciMessage;
+  readonly childExtra?: ViciMessage;
+}
+
+export function loadConnMessage(one: PeerConnection): ViciMessage {
+  return {
+    [one.name]: {
+      version: '1',
+      local_addrs: [one.local],
+      remote_addrs: [one.remote],
+      proposals: one.ike,
+      encap: one.encapsulate === true ? 'yes' : undefined,
+      rekey_time: seconds(one.ikeRekeySeconds),
+      over_time: seconds(one.ikeOverSeconds),
+      rand_time: '0',
+      dpd_delay: seconds(one.dpdDelaySeconds),
+      dpd_timeout: seconds(one.dpdTimeoutSeconds),
+      ...one.extra,
+      local: { auth: 'psk', id: one.localId ?? one.local },
+      remote: { auth: 'psk', id: remoteId(one) },
+      children: { [one.name]: child(one) },
+    },
+  };
+}
+
+export function loadSharedMessage(one: PeerConnection): ViciMessage {
+  return { id: one.name, type: 'IKE', data: one.psk, owners: [remoteId(one)] };
+}
+
+const remoteId = (one: PeerConnection): string => one.remoteId ?? one.remote;
+
+function child(one: PeerConnection): ViciMessage {
+  return {
+    mode: one.mode,
+    esp_proposals: one.esp,
+    ah_proposals: one.ah,
+    local_ts: [one.localSelector ?? 'dynamic'],
+    remote_ts: [one.remoteSelector ?? 'dynamic'],
+    rekey_time: seconds(one.childRekeySeconds),
+    life_time: seconds(one.childLifeSeconds),
+    rand_time: '0',
+    rekey_bytes: one.childRekeyBytes?.toString(),
+    life_bytes: one.childLifeBytes?.toString(),
+    rand_bytes: '0',
+    dpd_action: one.dpdAction,
+    start_action: one.startAction,
+    ...one.childExtra,
+  };
+}
+
+function seconds(value: number | undefined): string | undefined {
+  return value === undefined ? undefined : `${value}s`;
+}

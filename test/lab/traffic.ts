@@ -1,0 +1,114 @@
+/** Traffic between two hosts, and what became of it. */
+import { once } from 'node:events';
+import type { Host } from '../support/namespaces.js';
+import { waitFor } from './command.js';
+
+export interface PingResult {
+  readonly sent: number;
+  readonly received: number;
+}
+
+/** Pings `address` from `host`; never throws for lost packets. */
+export async function ping(
+  host: Host,
+  address: string,
+  options: { readonly count: number; readonly intervalSeconds?: number; readonly bytes?: number },
+): Promise<PingResult> {
+  const interval = options.intervalSeconds ?? 0.2;
+  const result = await host.execute(
+    'ping',
+    [
+      ...['-n', '-q', '-c', String(options.count), '-i', String(interval), '-W', '2'],
+      ...(options.bytes === undefined ? [] : ['-s', String(options.bytes)]),
+      address,
+    ],
+    { timeoutMs: (options.count * interval + 20) * 1000 },
+  );
+  const match = /(\d+) packets transmitted, (\d+) received/.exec(result.stdout);
+  if (match === null) throw new Error(`ping said: ${result.stdout}${result.stderr}`);
+  return { sent: Number(match[1]), received: Number(match[2]) };
+}
+
+const receiver = `
+const hash = require('node:crypto').createHash('sha256');
+require('node:net').createServer(socket => {
+  socket.on('data', chunk => hash.update(chunk));
+  socket.on('end', () => socket.end(hash.digest('hex'), () => process.exit(0)));
+}).listen(Number(process.argv[1]), '0.0.0.0', () => console.log('listening'));`;
+
+const sender = `
+const [address, port, bytes] = process.argv.slice(1);
+const data = require('node:crypto').randomBytes(Number(bytes));
+const socket = require('node:net').connect(Number(port), address, () => socket.end(data));
+let answer = '';
+socket.setEncoding('utf8').on('data', text => (answer += text));
+socket.on('end', () => {
+  const sent = require('node:crypto').createHash('sha256').update(data).digest('hex');
+  console.log(answer === sent ? 'same' : 'different: ' + answer);
+});`;
+
+/** Sends random bytes in one TCP connection; throws unless the very same bytes arrive and the answer comes back. */
+export async function transfer(
+  client: Host,
+  server: Host,
+  address: string,
+  options: { readonly bytes: number; readonly port?: number; readonly timeoutSeconds?: number },
+): Promise<void> {
+  const port = String(options.port ?? 7000);
+  const listener = server.spawn(process.execPath, ['-e', receiver, port], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    if (listener.stdout === null) throw new Error('the receiver has no output');
+    await once(listener.stdout, 'data');
+    const { status, stdout, stderr } = await client.execute(
+      process.execPath,
+      ['-e', sender, address, port, String(options.bytes)],
+      { timeoutMs: (options.timeoutSeconds ?? 30) * 1000 },
+    );
+    if (stdout.trim() === 'same') return;
+    const said = status === -1 ? 'not finished in time' : stdout + stderr;
+    throw new Error(`TCP from ${client.name} to ${address}:${port}: ${said}`);
+  } finally {
+    listener.kill('SIGKILL');
+  }
+}
+
+/** Sends TCP as fast as it goes to an iperf3 server started on `server`; Mbit/s as received there. */
+export async function throughput(
+  client: Host,
+  server: Host,
+  address: string,
+  options: { readonly seconds: number; readonly port?: number },
+): Promise<number> {
+  const port = String(options.port ?? 5201);
+  const listener = server.spawn('iperf3', ['--server', '--one-off', '--port', port], { stdio: 'ignore' });
+  try {
+    await waitFor('iperf3 to listen', () => server.run('ss', '-Hltn', 'sport', '=', port).includes('LISTEN'));
+    const { stdout, stderr } = await client.execute(
+      'iperf3',
+      [
+        '--client',
+        address,
+        '--port',
+        port,
+        '--json',
+        '--connect-timeout',
+        '5000',
+        '--time',
+        String(options.seconds),
+      ],
+      { timeoutMs: (options.seconds + 30) * 1000 },
+    );
+    const report: { error?: string; end?: { sum_received?: { bits_per_second: number } } } = JSON.parse(
+      stdout || '{}',
+    );
+    const received = report.end?.sum_received;
+    if (report.error !== undefined || received === undefined) {
+      throw new Error(`iperf3 to ${address}: ${report.error ?? stderr}`);
+    }
+    return received.bits_per_second / 1e6;
+  } finally {
+    listener.kill('SIGKILL');
+  }
+}

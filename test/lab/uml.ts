@@ -1,0 +1,152 @@
+/**
+ * A Linux kernel with ESP and AH on a host that has neither: Debian's User Mode Linux, booted with the host's root
+ * file system as its own. Inside it runs whatever is installed here: Node, strongSwan, iproute2, this project.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+const kernel = '/usr/bin/linux.uml';
+const kernelModules = '/usr/lib/uml/modules';
+/** Not under /tmp: the machine has a /tmp of its own. */
+const jobRoot = '/var/tmp';
+
+export interface UmlOptions {
+  /** The machine is killed after this time. */
+  readonly timeoutSeconds: number;
+  readonly memoryMegabytes?: number;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Gets the machine's console as it comes. */
+  readonly onOutput?: (text: string) => void;
+}
+
+export interface UmlResult {
+  /** The command's exit code; `undefined` when the machine died or was killed before it ended. */
+  readonly exitCode: number | undefined;
+  readonly timedOut: boolean;
+  /** Kernel messages, stdout and stderr, interleaved. */
+  readonly output: string;
+}
+
+/** Why no machine can be booted here, or `undefined` when one can. */
+export function umlLacks(): string | undefined {
+  if (!existsSync(kernel)) return `${kernel} is missing`;
+  if (!existsSync(kernelModules)) return `${kernelModules} is missing`;
+  return undefined;
+}
+
+/**
+ * Boots a machine, runs `command` in it as root with the repository as its working directory, and halts it. Files
+ * written outside /tmp, /run and /dev are the host's. A boot takes about four seconds, a `node` in it two more.
+ */
+export async function runInUml(command: readonly string[], options: UmlOptions): Promise<UmlResult> {
+  const job = prepareJob(command, options.environment ?? {});
+  try {
+    const { output, timedOut } = await boot(job, options);
+    const status = join(job, 'status');
+    const exitCode = existsSync(status) ? Number(readFileSync(status, 'utf8')) : undefined;
+    return { exitCode: timedOut ? undefined : exitCode, timedOut, output };
+  } finally {
+    rmSync(job, { recursive: true, force: true });
+  }
+}
+
+function prepareJob(command: readonly string[], environment: Readonly<Record<string, string>>): string {
+  const job = mkdtempSync(join(jobRoot, 'ipseckit-uml-'));
+  const [version] = readdirSync(kernelModules);
+  if (version === undefined) throw new Error(`${kernelModules} holds no kernel's modules`);
+  mkdirSync(join(job, 'lib/modules'), { recursive: true });
+  symlinkSync(join(kernelModules, version), join(job, 'lib/modules', version));
+  for (const script of ['init.sh', 'modprobe']) {
+    copyFileSync(join('test/lab/uml', script), join(job, script));
+    chmodSync(join(job, script), 0o755);
+  }
+  const exports = Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)}\n`);
+  writeFileSync(
+    join(job, 'command.sh'),
+    `cd ${quote(process.cwd())}\n${exports.join('')}exec ${command.map(quote).join(' ')}\n`,
+  );
+  return job;
+}
+
+async function boot(job: string, options: UmlOptions): Promise<{ output: string; timedOut: boolean }> {
+  const memory = options.memoryMegabytes ?? 1024;
+  const child = spawn(
+    kernel,
+    [
+      `mem=${memory}M`,
+      'rootfstype=hostfs',
+      'rootflags=/',
+      'rw',
+      `init=${join(job, 'init.sh')}`,
+      `uml_dir=${job}/`,
+      'con=null',
+      'con0=fd:0,fd:1',
+      'quiet',
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      env: { ...process.env, ...memoryFolder(job, memory) },
+    },
+  );
+  const kill = () => killGroup(child);
+  process.once('exit', kill);
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    kill();
+  }, options.timeoutSeconds * 1000);
+  let output = '';
+  const take = (chunk: Buffer) => {
+    const text = chunk.toString('utf8').replaceAll('\r\n', '\n');
+    output += text;
+    options.onOutput?.(text);
+  };
+  child.stdout.on('data', take);
+  child.stderr.on('data', take);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', () => resolve());
+    });
+  } finally {
+    clearTimeout(timer);
+    process.off('exit', kill);
+    kill();
+  }
+  return { output, timedOut };
+}
+
+/** The machine's memory is a file, by default in /dev/shm, which containers keep small. */
+function memoryFolder(job: string, memoryMegabytes: number): { TMPDIR?: string } {
+  const shm = existsSync('/dev/shm') ? statfsSync('/dev/shm') : undefined;
+  const free = shm === undefined ? 0 : shm.bavail * shm.bsize;
+  return { TMPDIR: free > memoryMegabytes * 2 ** 20 ? '/dev/shm' : job };
+}
+
+/** Each process inside the machine is one of the host, in the machine's process group. */
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It has gone.
+  }
+}
+
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
