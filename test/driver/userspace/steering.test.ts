@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import type { DriverFilter, FilterId } from '../../../src/driver/api.js';
+import {
+  fallbackRoutes,
+  nftRuleset,
+  routingRemoval,
+  routingSetup,
+  type SteeringOptions,
+} from '../../../src/driver/userspace/steering.js';
+import { type IpAddress, ipAddress } from '../../../src/wire/ip/address.js';
+import { type Selector, subnetRange } from '../../../src/wire/ip/selector.js';
+
+const options: SteeringOptions = {
+  tun: 'ipseckit0',
+  localAddresses: [ipAddress('10.0.0.1'), ipAddress('127.0.0.1')],
+  broadcastAddresses: [ipAddress('10.0.0.255')],
+  segmentBytes: 1356,
+  ikePort: 500,
+  natTraversalPort: 4500,
+  noDefaultExempt: 0,
+};
+
+/** `10.0.0.1` or `10.0.0.0/24`. */
+function range(text: string) {
+  const [address = '', length] = text.split('/');
+  const family = address.includes(':') ? 128 : 32;
+  return subnetRange(ipAddress(address), length === undefined ? family : Number(length));
+}
+
+function filter(
+  id: string,
+  direction: DriverFilter['direction'],
+  action: DriverFilter['action'],
+  source: string,
+  destination: string,
+  more: Partial<Selector> & { readonly acceptUnsecured?: boolean; readonly tunnelEndpoint?: IpAddress } = {},
+): DriverFilter {
+  const { acceptUnsecured = false, tunnelEndpoint, ...ports } = more;
+  return {
+    id: id as FilterId,
+    policyId: '{0}',
+    direction,
+    action,
+    acceptUnsecured,
+    allowFallback: false,
+    selector: {
+      source: range(source),
+      destination: range(destination),
+      protocol: 0,
+      sourcePort: 0,
+      destinationPort: 0,
+      ...ports,
+    },
+    ...(tunnelEndpoint === undefined ? {} : { tunnelEndpoint }),
+  };
+}
+
+/** The lines of one chain, without those that say where it is hooked in. */
+function chain(ruleset: string, name: string): string[] {
+  const body = new RegExp(`  chain ${name} \\{\\n([^}]*(?:\\{[^}]*\\}[^}]*)*?)\\n  \\}\\n`).exec(
+    ruleset,
+  )?.[1];
+  assert.ok(body !== undefined, `chain ${name} in ${ruleset}`);
+  return body.split('\n').map(line => line.trim());
+}
+
+describe('nftRuleset', () => {
+  test('gives the golden text for a policy with all kinds of filters', () => {
+    const ruleset = nftRuleset(
+      [
+        filter('p80', 'outbound', 'permit', '10.0.0.1', '10.0.0.9', { protocol: 6, destinationPort: 80 }),
+        filter('s', 'outbound', 'secure', '10.0.0.1', '10.0.0.0/24'),
+        filter('si', 'inbound', 'secure', '10.0.0.0/24', '10.0.0.1'),
+        filter('pass', 'inbound', 'secure', '10.0.1.0/24', '10.0.0.1', { acceptUnsecured: true }),
+        filter('t', 'outbound', 'secure', '10.1.0.0/16', '10.2.0.0/16', {
+          tunnelEndpoint: ipAddress('10.0.0.2'),
+        }),
+        filter('b', 'outbound', 'block', '0.0.0.0/0', '0.0.0.0/0', { protocol: 17, destinationPort: 53 }),
+        filter('bi', 'inbound', 'block', '0.0.0.0/0', '0.0.0.0/0'),
+      ],
+      options,
+    );
+    assert.equal(ruleset, readFileSync('test/fixtures/steering/all-kinds.nft', 'utf8'));
+  });
+
+  test('keeps the order of filters within each direction, and numbers them over both', () => {
+    const ruleset = nftRuleset(
+      [
+        filter('a', 'outbound', 'permit', '10.0.0.1', '10.0.0.2'),
+        filter('b', 'inbound', 'block', '10.0.0.2', '10.0.0.1'),
+        filter('c', 'outbound', 'block', '10.0.0.1', '10.0.0.0/24'),
+      ],
+      options,
+    );
+    assert.deepEqual(chain(ruleset, 'outbound'), [
+      'ip saddr 10.0.0.1 ip daddr 10.0.0.2 counter accept comment "filter 0"',
+      'ip saddr 10.0.0.1 ip daddr 10.0.0.0/24 counter drop comment "filter 2"',
+    ]);
+    assert.deepEqual(chain(ruleset, 'inbound'), [
+      'ip saddr 10.0.0.2 ip daddr 10.0.0.1 counter drop comment "filter 1"',
+    ]);
+  });
+
+  test('writes ranges that are no subnets, and ports without a protocol', () => {
+    const odd = filter('r', 'outbound', 'permit', '10.0.0.1', '10.0.0.2', { sourcePort: 7 });
+    const ruleset = nftRuleset(
+      [
+        {
+          ...odd,
+          selector: {
+            ...odd.selector,
+            source: { first: ipAddress('10.0.0.3'), last: ipAddress('10.0.0.9') },
+          },
+        },
+      ],
+      options,
+    );
+    assert.deepEqual(chain(ruleset, 'outbound'), [
+      'ip saddr 10.0.0.3-10.0.0.9 ip daddr 10.0.0.2 meta l4proto { tcp, udp } th sport 7 counter accept comment "filter 0"',
+    ]);
+  });
+
+  test('drops what it cannot secure: IPv6, and later fragments where ports decide', () => {
+    const ruleset = nftRuleset(
+      [
+        filter('six', 'outbound', 'secure', '2001:db8::1', '2001:db8::2'),
+        filter('port', 'outbound', 'secure', '10.0.0.1', '10.0.0.2', { protocol: 17, destinationPort: 1701 }),
+      ],
+      options,
+    );
+    assert.deepEqual(chain(ruleset, 'outbound').slice(0, 2), [
+      'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 counter drop comment "filter 0"',
+      'ip saddr 10.0.0.1 ip daddr 10.0.0.2 meta l4proto 17 ip frag-off & 0x1fff != 0 counter drop comment "filter 1"',
+    ]);
+  });
+
+  test('exempts by NoDefaultExempt', () => {
+    const exempt = [0, 1, 2, 3].map(value =>
+      chain(nftRuleset([], { ...options, noDefaultExempt: value as 0 | 1 | 2 | 3 }), 'exempt').slice(1),
+    );
+    const groups = ['ip daddr @groups accept', 'ip6 daddr ff00::/8 accept'];
+    const services = [
+      'meta l4proto 46 accept',
+      'meta l4proto { tcp, udp } th sport 88 accept',
+      'meta l4proto { tcp, udp } th dport 88 accept',
+    ];
+    assert.deepEqual(exempt, [[...groups, ...services], groups, services, []]);
+    const secure = filter('s', 'outbound', 'secure', '0.0.0.0/0', '0.0.0.0/0');
+    assert.match(
+      chain(nftRuleset([secure], { ...options, noDefaultExempt: 3 }), 'outbound').join(),
+      /ip daddr != @groups counter meta mark set/,
+      'nothing is negotiated for multicast',
+    );
+  });
+});
+
+describe('many filters', () => {
+  const many = Array.from({ length: 100 }, (_, i) =>
+    filter(`h${i}`, 'outbound', 'secure', '10.0.0.1', `10.9.${i}.7`),
+  );
+  const wide = filter('wide', 'outbound', 'block', '10.0.0.1', '10.9.0.0/16');
+
+  test('are found by their far address first', () => {
+    const ruleset = nftRuleset([...many, wide], options);
+    const [lookup = '', ...rest] = chain(ruleset, 'outbound');
+    assert.deepEqual(rest, []);
+    const target = /10\.9\.42\.7 : goto (outbound-\d+)/.exec(lookup)?.[1];
+    assert.ok(target !== undefined, lookup);
+    assert.deepEqual(
+      chain(ruleset, target).map(line => line.slice(line.indexOf('comment'))),
+      ['comment "filter 42"', 'comment "filter 100"'],
+      'the host filter, then the wide one',
+    );
+    const between = /10\.9\.42\.8-10\.9\.43\.6 : goto (outbound-\d+)/.exec(lookup)?.[1];
+    assert.ok(between !== undefined);
+    assert.deepEqual(chain(ruleset, between), [
+      'ip saddr 10.0.0.1 ip daddr 10.9.0.0/16 counter drop comment "filter 100"',
+    ]);
+  });
+
+  test('never put more rules in a packet’s way than can match its address', () => {
+    const ruleset = nftRuleset([...many, wide], options);
+    const lengths = [...ruleset.matchAll(/chain (outbound-\d+) /g)].map(
+      ([, name = '']) => chain(ruleset, name).length,
+    );
+    assert.equal(lengths.length, 101);
+    assert.ok(Math.max(...lengths) <= 2);
+  });
+});
+
+test('routing set-up and removal name the same rules and tables', () => {
+  assert.deepEqual(routingSetup('ipseckit0', 65_535), [
+    'link set dev ipseckit0 mtu 65535 txqueuelen 1000 up',
+    'route add default dev ipseckit0 table 50051',
+    'route add unreachable default metric 4294967295 table 50051',
+    'rule add pref 50 fwmark 0x10000000/0x30000000 lookup 50051',
+    'rule add pref 51 iif lo fwmark 0x30000000/0x30000000 lookup 50051',
+    'rule add pref 32800 lookup 50052',
+  ]);
+  assert.deepEqual(routingRemoval(), [
+    'rule del pref 50 lookup 50051',
+    'rule del pref 51 lookup 50051',
+    'rule del pref 32800 lookup 50052',
+    'route flush table 50051',
+    'route flush table 50052',
+  ]);
+});
+
+test('fallback routes lead to tunnelled networks, from an address the filter covers', () => {
+  const gateway = { tunnelEndpoint: ipAddress('10.0.0.2') };
+  assert.deepEqual(
+    fallbackRoutes(
+      [
+        filter('t', 'outbound', 'secure', '10.0.0.0/24', '10.2.0.0/16', gateway),
+        filter('u', 'outbound', 'secure', '10.7.0.0/24', '10.3.0.0/16', gateway),
+        filter('again', 'outbound', 'secure', '10.7.0.0/24', '10.2.0.0/16', gateway),
+        filter('transport', 'outbound', 'secure', '10.0.0.1', '10.4.0.1'),
+        filter('inbound', 'inbound', 'secure', '10.2.0.0/16', '10.0.0.0/24', gateway),
+      ],
+      options,
+    ),
+    ['10.2.0.0/16 dev ipseckit0 table 50052 src 10.0.0.1', '10.3.0.0/16 dev ipseckit0 table 50052'],
+  );
+});
