@@ -93,7 +93,7 @@ function declare<P extends Payload>(
     },
   };
   typeOfKind.set(layout.kind.value, type);
-  // Sound, as a payload only ever meets the declaration of its own type: see `declarationOf`.
+  // A payload of another kind under this type number is refused by the constant `kind`, when it is written.
   declarations.set(type, declared as Struct<Payload>);
 }
 

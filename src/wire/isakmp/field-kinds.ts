@@ -42,7 +42,14 @@ export const u32 = (options: NumberOptions = {}) => unsigned('u32', options);
 
 /** A property that takes no bytes and always has that value: the discriminant of a union. */
 export function constant<T>(value: T): Field<T> & { readonly value: T } {
-  return { value, read: () => value, write: () => {}, print: () => [] };
+  return {
+    value,
+    read: () => value,
+    write(_writer, written, label) {
+      if (written !== value) throw new RangeError(`${label} is ${written}, not ${value}`);
+    },
+    print: () => [],
+  };
 }
 
 /** Bytes that must be zero. */

@@ -5,8 +5,6 @@ import { struct } from './fields.js';
 import { genericHeaderLength, readGenericHeader, writeGenericHeader } from './generic-header.js';
 import { decodeLimits, exchangeTypes, headerFlags, isakmpVersion, payloadTypes } from './numbers.js';
 
-export { payloadType } from './declarations.js';
-
 import type { Payload, PayloadKind, PayloadOf } from './payloads.js';
 
 /** What the sender of a message chooses in its header (RFC 2408 3.1). */
@@ -58,6 +56,8 @@ export interface PayloadChain {
 export interface IsakmpMessage extends PayloadChain {
   readonly header: IsakmpHeader;
 }
+
+export { payloadType };
 
 /** Length of the ISAKMP header in bytes. */
 export const headerLength = 28;

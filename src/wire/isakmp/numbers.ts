@@ -57,6 +57,9 @@ export const natPayloadTypes = {
   draft04: { natD: payloadTypes['NAT-D-04'], natOa: payloadTypes['NAT-OA-04'] },
 } as const;
 
+/** The payload numbers of one revision. */
+export type NatRevision = (typeof natPayloadTypes)[keyof typeof natPayloadTypes];
+
 /** Exchange types (RFC 2408 3.1, RFC 2409 5, [MS-AIPS] 2.2). */
 export const exchangeTypes = {
   Base: 1,

@@ -4,6 +4,7 @@
  * Decoded byte strings are views on the received buffer.
  */
 import type { DataAttribute } from './attributes.js';
+import type { NatRevision } from './numbers.js';
 
 /** One alternative algorithm within a proposal (RFC 2408 3.6). */
 export interface Transform {
@@ -125,16 +126,16 @@ export interface AttributesPayload {
 /** NAT detection hash (RFC 3947 3.2). */
 export interface NatDPayload {
   readonly kind: 'nat-d';
-  /** A `natD` of `natPayloadTypes`: says which revision. */
-  readonly type: number;
+  /** Says which revision. */
+  readonly type: NatRevision['natD'];
   readonly data: Uint8Array;
 }
 
 /** NAT original address (RFC 3947 5.2). */
 export interface NatOaPayload {
   readonly kind: 'nat-oa';
-  /** A `natOa` of `natPayloadTypes`: says which revision. */
-  readonly type: number;
+  /** Says which revision. */
+  readonly type: NatRevision['natOa'];
   /** `idTypes.IPV4_ADDR` or `IPV6_ADDR`. */
   readonly idType: number;
   /** 4 or 16 bytes. */

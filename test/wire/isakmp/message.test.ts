@@ -205,6 +205,7 @@ describe('values that do not fit are refused when writing', () => {
     ['no proposal', { kind: 'sa', doi: 1, situation: 1, proposals: [] }],
     ['attribute type', { kind: 'attributes', messageType: 1, identifier: 1, attributes: [tv(0x8000, 1)] }],
     ['attribute value', { kind: 'attributes', messageType: 1, identifier: 1, attributes: [tv(1, 0x10000)] }],
+    ['type number of another kind', { kind: 'unknown', type: 1, data: new Uint8Array(1) }],
     ['payload', { kind: 'vid', data: new Uint8Array(0x10000) }],
   ];
   for (const [name, payload] of wrong)
