@@ -2,7 +2,7 @@
  * Filter specs, `source=destination` or `source+destination`: `A.B.C.D/mask:port=A.B.C.D/mask:port:protocol`
  * (`ipsecpol` flag `-f`). Parsing and printing.
  */
-import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
+import { anyIpv4, type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { maskToPrefix, prefixToMask, subnetRange } from '../../wire/ip/selector.js';
 import { carriesPorts, protocolName, protocolNames, protocolNumber } from '../protocols.js';
 import type { AddressText, FilterSpec, HostText, TrafficSpec } from './command.js';
@@ -100,7 +100,7 @@ function parseAddress(piece: Piece): AddressText {
       : prefixLength === 0
         ? { kind: 'any' }
         : { ...host, prefixLength };
-  if (host.address === '0.0.0.0' && prefixLength !== 0)
+  if (host.address === anyIpv4 && (prefixLength ?? 32) === 32)
     address.fail('0.0.0.0 is no host', { next: 'write 0 for this computer, * for any address' });
   return subnet(host.address, prefixLength ?? 32);
 }
