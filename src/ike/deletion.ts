@@ -1,0 +1,105 @@
+/** Ending SAs, and telling the peer or hearing it from the peer (RFC 2408 3.15, ike.md 8.1 and 8.2). */
+import type { Spi } from '../driver/api.js';
+import { ByteReader } from '../wire/bytes.js';
+import { dois, protocols } from '../wire/isakmp/numbers.js';
+import type { DeletePayload, Payload } from '../wire/isakmp/payloads.js';
+import type { Context } from './context.js';
+import { cookiesOf, sealInformational, sendProtected } from './informational-send.js';
+import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
+import { endMainMode, nonceBytes } from './main-mode-life.js';
+import type { PairRecord } from './quick-mode.js';
+import { auditSpis } from './quick-mode-life.js';
+import { spiBytes } from './quick-mode-proposal.js';
+import { Retransmission } from './retransmission.js';
+
+/** Pauses of Microsoft's reliable delete ([MS-IKEE] 3.8): 1 s doubling, at most 16 s. */
+const reliableDeletePausesMs = [1_000, 2_000, 4_000, 8_000, 16_000];
+
+/** The newest established main mode with a peer: what carries messages about its pairs. */
+export function newestMainMode(
+  context: Context,
+  { peer, local }: { readonly peer: MainMode['peer']; readonly local: MainMode['local'] },
+  usable: (mainMode: EstablishedMainMode) => boolean = () => true,
+): EstablishedMainMode | undefined {
+  return context.mainModes
+    .ofPeer(peer)
+    .filter(isEstablished)
+    .filter(mainMode => mainMode.local === local && usable(mainMode))
+    .sort((a, b) => a.state.establishedAtMs - b.state.establishedAtMs)
+    .at(-1);
+}
+
+/** Removes a pair; with `tellPeer`, its inbound SPIs are deleted at the peer too, if a main mode is up. */
+export function endPair(context: Context, record: PairRecord, reason: string, tellPeer: boolean): void {
+  const { pair, peer } = record;
+  if (context.pairs.get(pair.id) === undefined) return;
+  context.timers.cancel(record.removal);
+  delete record.confirm;
+  context.pairs.remove(record);
+  context.emit({ kind: 'removePair', pairId: pair.id, reason });
+  if (record.active)
+    context.audit({ id: 542, local: pair.local, peer, filter: pair.selector, ...auditSpis(pair), reason });
+  context.progress(peer, 'note', 'quick mode', `ended: ${reason}`);
+  const mainMode = tellPeer ? newestMainMode(context, { peer, local: pair.local }) : undefined;
+  if (mainMode === undefined) return;
+  for (const { protocol, spi } of pair.inbound)
+    sendDelete(context, mainMode, protocol === 'esp' ? protocols.ESP : protocols.AH, spiBytes(spi));
+}
+
+/** Tells the peer that a main mode is over, and ends it. */
+export function deleteMainMode(context: Context, mainMode: EstablishedMainMode, reason: string): void {
+  sendDelete(context, mainMode, protocols.ISAKMP, cookiesOf(mainMode));
+  endMainMode(context, mainMode, reason);
+}
+
+function sendDelete(
+  context: Context,
+  mainMode: EstablishedMainMode,
+  protocol: number,
+  spi: Uint8Array,
+): void {
+  const payload: DeletePayload = { kind: 'delete', doi: dois.IPSEC, protocol, spis: [spi] };
+  const windows =
+    context.options.vendorProfile === 'windows-2003' && mainMode.vendors.windowsVersion !== undefined;
+  if (windows && protocol !== protocols.ISAKMP) sendReliably(context, mainMode, payload);
+  else sendProtected(context, mainMode, [payload]);
+}
+
+/** Microsoft's reliable delete: `HASH, Ni, D`, repeated until the peer answers under the same message id. */
+function sendReliably(context: Context, mainMode: EstablishedMainMode, payload: DeletePayload): void {
+  const nonce: Payload = { kind: 'nonce', data: Uint8Array.from(context.random(nonceBytes)) };
+  const sealed = sealInformational(context, mainMode, [nonce, payload]);
+  if (sealed === undefined) return;
+  const { messageId, bytes, payloads } = sealed;
+  const stop = () => mainMode.pendingDeletes.delete(messageId);
+  const request = new Retransmission(
+    context.timers,
+    context.nowMs,
+    retransmission => context.send(mainMode, bytes, { name: 'informational', payloads, retransmission }),
+    stop,
+    reliableDeletePausesMs,
+  );
+  mainMode.pendingDeletes.set(messageId, request);
+}
+
+/** The peer has deleted SAs: what it names are its inbound SAs, our outbound ones. */
+export function receiveDelete(context: Context, mainMode: EstablishedMainMode, payload: DeletePayload): void {
+  if (payload.protocol === protocols.ISAKMP) {
+    for (const spi of payload.spis) {
+      const named = context.mainModes.byCookies(spi.subarray(0, 8), spi.subarray(8));
+      if (named !== undefined && isEstablished(named) && named.peer === mainMode.peer)
+        endMainMode(context, named, 'deleted by the peer');
+    }
+    return;
+  }
+  const protocol = payload.protocol === protocols.ESP ? 'esp' : 'ah';
+  if (protocol === 'ah' && payload.protocol !== protocols.AH) return;
+  const spis = new Set(payload.spis.filter(spi => spi.length === 4).map(toSpi));
+  for (const record of context.pairs.ofPeer(mainMode.peer))
+    if (record.pair.outbound.some(half => half.protocol === protocol && spis.has(half.spi)))
+      endPair(context, record, 'deleted by the peer', false);
+}
+
+function toSpi(bytes: Uint8Array): Spi {
+  return new ByteReader(bytes).u32('SPI') as Spi;
+}

@@ -1,0 +1,256 @@
+/**
+ * The IKE engine (RFC 2407 to 2409): datagrams, requests and the time go in, effects come out. It owns no socket,
+ * clock or file, and keeps no reference to a datagram it was given.
+ */
+import type { Endpoint, IkeDatagram, PairId } from '../driver/api.js';
+import { toHex, WireError } from '../wire/bytes.js';
+import type { IpAddress } from '../wire/ip/address.js';
+import { decodeHeader, type IsakmpHeader } from '../wire/isakmp/message.js';
+import { exchangeTypes, notifyTypes } from '../wire/isakmp/numbers.js';
+import type {
+  AcquireRequest,
+  IkeEffect,
+  IkeEnvironment,
+  IkeStatistics,
+  MainModeInfo,
+  QuickModeInfo,
+} from './api.js';
+import { Context } from './context.js';
+import { deleteMainMode, endPair } from './deletion.js';
+import { receiveInformational } from './informational-receive.js';
+import { refuseWithoutState } from './informational-send.js';
+import { isEstablished, type MainMode } from './main-mode.js';
+import { closeMainMode } from './main-mode-life.js';
+import { receiveMainMode } from './main-mode-receive.js';
+import { Negotiations } from './negotiations.js';
+import type { PairRecord } from './quick-mode.js';
+import { receiveQuickMode } from './quick-mode-receive.js';
+
+export class IkeEngine {
+  readonly #context: Context;
+  readonly #negotiations: Negotiations;
+
+  constructor(environment: IkeEnvironment) {
+    this.#context = new Context(environment);
+    this.#negotiations = new Negotiations(this.#context);
+    this.#context.listener = this.#negotiations;
+  }
+
+  /** A message from UDP 500 or 4500, without the non-ESP marker. Whatever it holds, it only ever returns. */
+  receive(datagram: IkeDatagram, nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => {
+      try {
+        this.#route(datagram);
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error;
+        this.#context.counters.invalidPackets++;
+        this.#context.progress(datagram.peer.address, 'note', 'message', `ignored: ${error.message}`);
+      }
+    });
+  }
+
+  /** Negotiates a pair for some traffic; the same request again joins the first. */
+  acquire(request: AcquireRequest, nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => this.#negotiations.acquire(request));
+  }
+
+  /** Withdraws an acquire: it ends as `acquireFailed` with reason `cancelled`. */
+  cancel(requestId: string, nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => this.#negotiations.cancel(requestId));
+  }
+
+  /** The driver says a pair has reached its soft (renew it) or hard limit (it is over). */
+  expire(pairId: PairId, limit: 'soft' | 'hard', nowMs: number): IkeEffect[] {
+    return this.#withPair(pairId, nowMs, record => {
+      if (limit === 'soft') this.#negotiations.renew(record);
+      else endPair(this.#context, record, 'its lifetime is over', true);
+    });
+  }
+
+  /** The driver saw the first authenticated packet on a pair: the peer has the keys. */
+  inboundUsed(pairId: PairId, nowMs: number): IkeEffect[] {
+    return this.#withPair(pairId, nowMs, record => record.confirm?.());
+  }
+
+  /** The driver saw authenticated packets from another UDP address: IKE follows a peer behind NAT. */
+  peerMoved(pairId: PairId, peer: Endpoint, nowMs: number): IkeEffect[] {
+    return this.#withPair(pairId, nowMs, record => {
+      for (const mainMode of this.#context.mainModes.ofPeer(record.peer)) {
+        if (!isEstablished(mainMode) || !mainMode.nat.peer) continue;
+        mainMode.peerAddress = peer.address;
+        mainMode.peerPort = peer.port;
+      }
+    });
+  }
+
+  /** Ends one pair and tells the peer. */
+  closePair(pairId: PairId, nowMs: number, reason: string): IkeEffect[] {
+    return this.#withPair(pairId, nowMs, record => endPair(this.#context, record, reason, true));
+  }
+
+  /** Ends everything with a peer and tells it; who waits for a negotiation hears `policy-changed`. */
+  closePeer(peer: IpAddress, nowMs: number, reason: string): IkeEffect[] {
+    return this.#at(nowMs, () => {
+      const { pairs, mainModes } = this.#context;
+      this.#close(pairs.ofPeer(peer), mainModes.ofPeer(peer), reason, peer);
+    });
+  }
+
+  /** Ends everything and tells all peers. */
+  closeAll(nowMs: number, reason: string): IkeEffect[] {
+    return this.#at(nowMs, () => {
+      const { pairs, mainModes } = this.#context;
+      this.#close(pairs.all(), mainModes.all(), reason);
+    });
+  }
+
+  /** Does what is due at `nowMs`. Every other call does that too, before its own work. */
+  tick(nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => {});
+  }
+
+  /** When `tick` is due next; `undefined`: never, until something comes in. */
+  nextWakeMs(): number | undefined {
+    return this.#context.timers.nextMs();
+  }
+
+  /** Main modes, oldest first, those being negotiated too. */
+  mainModes(): MainModeInfo[] {
+    return this.#context.mainModes.all().map(mainModeInfo);
+  }
+
+  /** Pairs both sides use. */
+  quickModes(): QuickModeInfo[] {
+    return this.#context.pairs
+      .all()
+      .filter(({ active }) => active)
+      .map(quickModeInfo);
+  }
+
+  /** What IKE knows of its counters; those of the sockets and the driver are 0 here. */
+  statistics(): IkeStatistics {
+    const { counters, mainModes, pairs } = this.#context;
+    return {
+      ...counters,
+      softAssociations: 0,
+      activeAcquire: this.#negotiations.active,
+      activeReceive: 0,
+      receiveFailures: 0,
+      sendFailures: 0,
+      acquireHeapSize: this.#negotiations.active,
+      receiveHeapSize: 0,
+      getSpiFailures: 0,
+      keyAdditionFailures: 0,
+      keyUpdateFailures: 0,
+      isadbListSize: mainModes.size,
+      connectionListSize: pairs.size,
+    };
+  }
+
+  /** Runs what is due, then `work`, and returns all their effects in order. */
+  #at(nowMs: number, work: () => void): IkeEffect[] {
+    const context = this.#context;
+    for (let due = context.timers.takeDue(nowMs); due; due = context.timers.takeDue(nowMs)) {
+      context.nowMs = nowMs;
+      due();
+    }
+    context.nowMs = nowMs;
+    work();
+    return context.takeEffects();
+  }
+
+  #withPair(pairId: PairId, nowMs: number, work: (record: PairRecord) => void): IkeEffect[] {
+    return this.#at(nowMs, () => {
+      const record = this.#context.pairs.get(pairId);
+      if (record) work(record);
+    });
+  }
+
+  #close(pairs: PairRecord[], mainModes: MainMode[], reason: string, peer?: IpAddress): void {
+    this.#negotiations.abandonAll('policy-changed', reason, peer);
+    for (const record of pairs) endPair(this.#context, record, reason, true);
+    for (const mainMode of mainModes) {
+      if (isEstablished(mainMode)) deleteMainMode(this.#context, mainMode, reason);
+      else if (mainMode.state.stage !== 'closed') closeMainMode(this.#context, mainMode);
+    }
+  }
+
+  #route(datagram: IkeDatagram): void {
+    const header = decodeHeader(datagram.bytes);
+    const bytes = new Uint8Array(datagram.bytes.subarray(0, header.length));
+    const incoming = { header: decodeHeader(bytes), datagram: { ...datagram, bytes } };
+    const context = this.#context;
+    switch (header.exchangeType) {
+      case exchangeTypes['Main mode']:
+        receiveMainMode(context, incoming);
+        return;
+      case exchangeTypes['Quick mode']: {
+        const mainMode = this.#find(header);
+        if (mainMode !== undefined && isEstablished(mainMode)) receiveQuickMode(context, mainMode, incoming);
+        return;
+      }
+      case exchangeTypes.Informational: {
+        const mainMode = this.#find(header) ?? context.mainModes.awaitingPeer(header.initiatorCookie);
+        if (mainMode !== undefined) receiveInformational(context, mainMode, incoming);
+        return;
+      }
+      case exchangeTypes.Base:
+      case exchangeTypes['Authentication only']:
+      case exchangeTypes['Aggressive mode']:
+      case exchangeTypes['New group mode']:
+        refuseWithoutState(context, incoming, notifyTypes['UNSUPPORTED-EXCHANGE-TYPE'], () => {});
+        return;
+      default:
+        // Transactions and AuthIP (243 to 246) get no answer: a Windows peer falls back to IKE by itself.
+        return;
+    }
+  }
+
+  #find(header: IsakmpHeader): MainMode | undefined {
+    const { mainModes, counters } = this.#context;
+    const found = mainModes.byCookies(header.initiatorCookie, header.responderCookie);
+    if (found === undefined) counters.invalidCookies++;
+    return found;
+  }
+}
+
+function mainModeInfo(mainMode: MainMode): MainModeInfo {
+  const { local, peerAddress, localPort, peerPort, role, nat, vendors, state, retired } = mainMode;
+  const choice = 'choice' in state ? state.choice : undefined;
+  return {
+    local,
+    peer: peerAddress,
+    localPort,
+    peerPort,
+    initiatorCookie: toHex(mainMode.initiatorCookie),
+    responderCookie: toHex(mainMode.responderCookie),
+    role,
+    state: state.stage !== 'established' ? 'negotiating' : retired ? 'expiring' : 'established',
+    natDetected: nat,
+    vendorIds: vendors.names,
+    quickModes: mainMode.quickModesMade,
+    ...(choice === undefined ? {} : { method: choice.method, authentication: 'preshared' }),
+    ...(state.stage === 'established'
+      ? {
+          peerIdentity: state.peerIdentity,
+          establishedAtMs: state.establishedAtMs,
+          expiresAtMs: state.expiresAtMs,
+        }
+      : {}),
+  };
+}
+
+function quickModeInfo({ pair, method, establishedAtMs, role }: PairRecord): QuickModeInfo {
+  const { inbound, outbound, ...rest } = pair;
+  const { hardSeconds } = pair.lifetime;
+  const show = (halves: typeof inbound) => halves.map(({ protocol, spi }) => ({ protocol, spi }));
+  return {
+    pair: rest,
+    inbound: show(inbound),
+    outbound: show(outbound),
+    method,
+    establishedAtMs,
+    role,
+    ...(hardSeconds > 0 ? { expiresAtMs: establishedAtMs + hardSeconds * 1_000 } : {}),
+  };
+}

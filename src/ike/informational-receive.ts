@@ -1,0 +1,219 @@
+/** Informational messages: notifications and deletes, protected or not (ike.md 8). */
+import { WireError } from '../wire/bytes.js';
+import { summarisePayloads } from '../wire/isakmp/describe.js';
+import {
+  bytesAfterFirst,
+  decodeMessage,
+  findPayload,
+  findPayloads,
+  type PayloadChain,
+} from '../wire/isakmp/message.js';
+import { microsoftStatus } from '../wire/isakmp/notify-data.js';
+import { headerFlags, isErrorNotify, nameOf, notifyTypes } from '../wire/isakmp/numbers.js';
+import type { NotifyPayload, Payload } from '../wire/isakmp/payloads.js';
+import type { FailureReason, NegotiationFailure } from './api.js';
+import type { Context } from './context.js';
+import { answerProbe } from './dead-peer.js';
+import { receiveDelete } from './deletion.js';
+import { ExchangeError } from './exchange-error.js';
+import { reasonOfNotify } from './failures.js';
+import { type Incoming, requirePayload } from './incoming.js';
+import { protectionOf } from './informational-send.js';
+import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
+import { send1 } from './main-mode-initiator.js';
+import { acceptMessage, complain, failMainMode, mainModeFailure, nonceBytes } from './main-mode-life.js';
+import {
+  type Chained,
+  macsEqual,
+  messageIdBytes,
+  phase2Hash,
+  phase2Iv,
+  seal,
+  unseal,
+  withHash,
+} from './protection.js';
+import { failQuickMode, quickModeFailure } from './quick-mode-life.js';
+import { spiOf } from './quick-mode-proposal.js';
+
+/** A message of exchange type 5. Throws `WireError` when it is clear and cannot be decoded. */
+export function receiveInformational(context: Context, mainMode: MainMode, incoming: Incoming): void {
+  const { header, datagram } = incoming;
+  if (mainMode.duplicates.handle(datagram.bytes, context.nowMs)) return;
+  if (!(header.flags & headerFlags.ENCRYPTED)) {
+    receiveClear(context, mainMode, incoming);
+    return;
+  }
+  if (stopReliableDelete(context, mainMode, header.messageId)) return;
+  if (header.messageId === 0 || mainMode.seenMessageIds.has(header.messageId)) return;
+  let opened: Chained<PayloadChain>;
+  try {
+    opened = open(mainMode, incoming);
+  } catch (error) {
+    if (!(error instanceof WireError) && !(error instanceof ExchangeError)) throw error;
+    context.counters.invalidPackets++;
+    // While message 5 waits for its answer, this is how a peer with another key refuses it.
+    if (mainMode.state.stage === 'awaiting 6') complain(context, mainMode, unreadable(mainMode));
+    return;
+  }
+  acceptMessage(context, mainMode, incoming, 'informational', opened.value);
+  if (isEstablished(mainMode)) receiveProtected(context, mainMode, incoming, opened);
+  else receiveDuringMainMode(context, mainMode, opened.value);
+}
+
+function open(mainMode: MainMode, { header, datagram }: Incoming): Chained<PayloadChain> {
+  const protection = protectionOf(mainMode);
+  if (protection === undefined) throw new ExchangeError('malformed', 'encrypted before there are keys');
+  const { keys, lastBlock } = protection;
+  const opened = unseal(keys, phase2Iv(keys.method, lastBlock, header.messageId), header, datagram.bytes);
+  const proof = requirePayload(opened.value, 'hash').payload.data;
+  const expected = phase2Hash(keys, messageIdBytes(header.messageId), bytesAfterFirst(opened.value));
+  if (!macsEqual(proof, expected)) throw new ExchangeError('authentication-failed', 'its hash is wrong');
+  return opened;
+}
+
+function unreadable(mainMode: MainMode): NegotiationFailure {
+  return mainModeFailure(mainMode, {
+    point: 'peer',
+    reason: 'preshared-keys-differ',
+    text: `${mainMode.peer} answered main mode 5 with a message that our key cannot read: most likely the preshared keys differ`,
+    message: 'main mode 5',
+  });
+}
+
+function receiveProtected(
+  context: Context,
+  mainMode: EstablishedMainMode,
+  incoming: Incoming,
+  { value: chain, nextIv }: Chained<PayloadChain>,
+): void {
+  const deletes = findPayloads(chain, 'delete').map(({ payload }) => payload);
+  const nonce = findPayload(chain, 'nonce')?.payload.data;
+  // Answered before it is executed: it may delete the very main mode that protects the answer.
+  if (deletes.length > 0 && nonce !== undefined)
+    answerReliableDelete(context, mainMode, incoming, nextIv, nonce, deletes);
+  for (const { payload } of findPayloads(chain, 'notify')) receiveNotify(context, mainMode, payload);
+  for (const payload of deletes) receiveDelete(context, mainMode, payload);
+}
+
+/** Microsoft's reliable delete, message 2: `HASH(2), Nr, D` on the same chain; Ni before M-ID in its hash. */
+function answerReliableDelete(
+  context: Context,
+  mainMode: EstablishedMainMode,
+  { header, datagram }: Incoming,
+  iv: Uint8Array,
+  initiatorNonce: Uint8Array,
+  deletes: readonly Payload[],
+): void {
+  const { keys } = mainMode.state;
+  const nonce: Payload = { kind: 'nonce', data: Uint8Array.from(context.random(nonceBytes)) };
+  const payloads = withHash(keys, [initiatorNonce, messageIdBytes(header.messageId)], [nonce, ...deletes]);
+  const { value: bytes } = seal(keys, iv, { ...header, flags: 0 }, payloads);
+  const send = () => context.send(mainMode, bytes, { name: 'informational', payloads });
+  mainMode.duplicates.remember(datagram.bytes, context.nowMs, send);
+  send();
+}
+
+/** The answer to our own reliable delete: like Windows, only its message id counts. */
+function stopReliableDelete(context: Context, mainMode: MainMode, messageId: number): boolean {
+  const request = mainMode.pendingDeletes.get(messageId);
+  if (request === undefined) return false;
+  request.stop();
+  mainMode.pendingDeletes.delete(messageId);
+  context.progress(mainMode.peer, 'received', 'informational', 'the peer confirmed a delete');
+  return true;
+}
+
+function receiveNotify(context: Context, mainMode: EstablishedMainMode, notify: NotifyPayload): void {
+  switch (notify.notifyType) {
+    case notifyTypes['R-U-THERE']:
+      answerProbe(context, mainMode, notify);
+      return;
+    case notifyTypes['R-U-THERE-ACK']:
+      // Like any authenticated message it has already proved that the peer lives.
+      return;
+    case notifyTypes['INITIAL-CONTACT']:
+      context.listener.initialContact(mainMode);
+      return;
+    default: {
+      const status = microsoftStatus(notify);
+      if (isErrorNotify(notify.notifyType) || (status !== undefined && status.status !== 0))
+        refuseQuickMode(context, mainMode, notify, status);
+    }
+  }
+}
+
+/** The peer refuses a quick mode of ours: the one whose SPI or message id it names, else the only one there is. */
+function refuseQuickMode(
+  context: Context,
+  mainMode: EstablishedMainMode,
+  notify: NotifyPayload,
+  status: ReturnType<typeof microsoftStatus>,
+): void {
+  const waiting = [...mainMode.quickModes.values()].filter(({ state }) => state.stage === 'awaiting 2');
+  const spi = spiOf(notify.spi);
+  const named = waiting.find(
+    ({ state, messageId }) =>
+      messageId === status?.messageId ||
+      (state.stage === 'awaiting 2' && spi !== undefined && Object.values(state.spis).includes(spi)),
+  );
+  const refused = named ?? (waiting.length === 1 ? waiting[0] : undefined);
+  if (refused === undefined) return;
+  const said =
+    status === undefined ? nameOf(notifyTypes, notify.notifyType) : `Windows error ${status.status}`;
+  failQuickMode(
+    context,
+    mainMode,
+    refused,
+    quickModeFailure(mainMode, {
+      point: 'peer',
+      reason: reasonOfNotify(notify.notifyType),
+      text: `${mainMode.peer} answered ${said} to quick mode 1`,
+      message: 'quick mode 1',
+      notifyType: notify.notifyType,
+    }),
+  );
+}
+
+/** A protected notification before main mode is complete: the peer has our key, and ends the exchange. */
+function receiveDuringMainMode(context: Context, mainMode: MainMode, chain: PayloadChain): void {
+  const error = findPayloads(chain, 'notify').find(({ payload }) =>
+    isErrorNotify(payload.notifyType),
+  )?.payload;
+  if (error !== undefined) failMainMode(context, mainMode, refusedByPeer(mainMode, error));
+}
+
+/** Unprotected: it destroys nothing, but may tell why an exchange of ours will fail. */
+function receiveClear(context: Context, mainMode: MainMode, { datagram }: Incoming): void {
+  const message = decodeMessage(datagram.bytes);
+  const payloads = message.payloads.map(({ payload }) => payload);
+  const { peer } = mainMode;
+  context.progress(peer, 'received', 'informational', summarisePayloads(payloads), datagram.bytes.length);
+  for (const { payload } of findPayloads(message, 'notify')) {
+    const { state } = mainMode;
+    if (state.stage === 'awaiting 2' && payload.notifyType === notifyTypes['MS-DOS-COOKIE']) {
+      if (payload.data.length === 8) send1(context, mainMode, state, payload.data.slice());
+    } else if (isErrorNotify(payload.notifyType)) {
+      if (isEstablished(mainMode)) context.listener.mainModeDoubted(mainMode);
+      else if (mainMode.role === 'initiator') complain(context, mainMode, refusedByPeer(mainMode, payload));
+    }
+  }
+}
+
+/** What an error notification says of the message we are waiting for an answer to. */
+function refusedByPeer(mainMode: MainMode, { notifyType }: NotifyPayload): NegotiationFailure {
+  const sent = { 'awaiting 2': 1, 'awaiting 4': 3, 'awaiting 6': 5 } as const;
+  const { stage } = mainMode.state;
+  const message = `main mode ${stage in sent ? sent[stage as keyof typeof sent] : ''}`.trim();
+  const said = `${mainMode.peer} answered ${nameOf(notifyTypes, notifyType)} to ${message}`;
+  const keysDiffer = stage === 'awaiting 6' && notifyType !== notifyTypes['NO-PROPOSAL-CHOSEN'];
+  const reason: FailureReason = keysDiffer ? 'preshared-keys-differ' : reasonOfNotify(notifyType);
+  const orIdentity =
+    notifyType === notifyTypes['INVALID-ID-INFORMATION'] ? ', or it does not accept our identity' : '';
+  return mainModeFailure(mainMode, {
+    point: 'peer',
+    reason,
+    text: keysDiffer ? `${said}: most likely the preshared keys differ${orIdentity}` : said,
+    message,
+    notifyType,
+  });
+}

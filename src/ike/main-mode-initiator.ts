@@ -1,0 +1,201 @@
+/**
+ * Main mode as initiator (RFC 2409 5.4), its messages in order:
+ *
+ *   1  ->  HDR, SA, VID*
+ *   2  <-  HDR, SA, VID*
+ *   3  ->  HDR, KE, Ni, NAT-D, NAT-D
+ *   4  <-  HDR, KE, Nr, NAT-D, NAT-D
+ *   5  ->  HDR*, IDii, HASH_I, N(INITIAL-CONTACT)
+ *   6  <-  HDR*, IDir, HASH_R
+ */
+import { generateKeyPair } from '../crypto/dh.js';
+import type { IpAddress } from '../wire/ip/address.js';
+import { printId } from '../wire/isakmp/identification.js';
+import { encodePayloadBody, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
+import { dois, notifyTypes, protocols } from '../wire/isakmp/numbers.js';
+import type { Payload } from '../wire/isakmp/payloads.js';
+import type { MainModePolicy } from './api.js';
+import type { Context } from './context.js';
+import { ExchangeError } from './exchange-error.js';
+import { checkPeerIdentity, identityPayload } from './identity.js';
+import { type Incoming, requirePayload } from './incoming.js';
+import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
+import { agreeOrRefuse, deriveMainModeKeys, identityHash } from './main-mode-keys.js';
+import {
+  acceptMessage,
+  clearMessage,
+  establishMainMode,
+  mainModeFailure,
+  mainModeHeader,
+  nonceBytes,
+  sendMainModeRequest,
+} from './main-mode-life.js';
+import { acceptMainMode, mainModeSa } from './main-mode-proposal.js';
+import { detectNat, ikePort, natDetected, natDetectionPayloads, natPort, printNat } from './nat-traversal.js';
+import { macsEqual, phase1Iv, seal, unseal } from './protection.js';
+import { ownVendors, readVendors } from './vendors.js';
+
+type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
+
+/** Starts a main mode: sends message 1. */
+export function startMainMode(
+  context: Context,
+  local: IpAddress,
+  peer: IpAddress,
+  policy: MainModePolicy,
+  firstContact: boolean,
+): MainMode {
+  const { vendorProfile } = context.options;
+  const sa = mainModeSa(policy, vendorProfile === 'windows-2003');
+  const payloads = [sa, ...ownVendors(vendorProfile, policy, firstContact)];
+  const state = { stage: 'awaiting 2', saBody: encodePayloadBody(sa), payloads } as const;
+  const mainMode = newMainMode({
+    role: 'initiator',
+    local,
+    peer,
+    localPort: ikePort,
+    peerPort: ikePort,
+    initiatorCookie: context.newCookie(),
+    responderCookie: new Uint8Array(8),
+    policy,
+    startedAtMs: context.nowMs,
+    state,
+  });
+  context.mainModes.add(mainMode);
+  send1(context, mainMode, state, new Uint8Array(8));
+  return mainMode;
+}
+
+/**
+ * Sends message 1. A peer under attack answers with a cookie that it wants to see in it before it remembers
+ * anything of us (ike.md 17): then it is sent again with that.
+ */
+export function send1(
+  context: Context,
+  mainMode: MainMode,
+  { payloads }: StateAt<'awaiting 2'>,
+  responderCookie: Uint8Array,
+): void {
+  const bytes = clearMessage({ ...mainMode, responderCookie }, payloads);
+  sendMainModeRequest(context, mainMode, 'main mode 1', bytes, payloads, () =>
+    mainModeFailure(mainMode, {
+      point: 'peer',
+      reason: 'no-response',
+      text: `${mainMode.peer} did not answer main mode 1`,
+      message: 'main mode 1',
+    }),
+  );
+}
+
+/** Message 2: what the peer chose. Sends message 3. */
+export function receive2(
+  context: Context,
+  mainMode: MainMode,
+  state: StateAt<'awaiting 2'>,
+  { header, datagram }: Incoming,
+  chain: PayloadChain,
+): void {
+  const verdict = acceptMainMode(requirePayload(chain, 'sa').payload, mainMode.policy);
+  if ('refused' in verdict)
+    throw new ExchangeError('no-proposal-chosen', 'the peer chose what we did not offer', verdict.refused);
+  const choice = verdict.chosen;
+  context.mainModes.setResponderCookie(mainMode, header.responderCookie);
+  mainMode.vendors = readVendors(findPayloads(chain, 'vid').map(({ payload }) => payload));
+  mainMode.duplicates.remember(datagram.bytes, context.nowMs);
+
+  const own = generateKeyPair(choice.method.group, length => context.random(length));
+  const nonce = Uint8Array.from(context.random(nonceBytes));
+  mainMode.state = { stage: 'awaiting 4', saBody: state.saBody, choice, own, nonce };
+  const payloads: Payload[] = [
+    { kind: 'ke', data: own.publicValue },
+    { kind: 'nonce', data: nonce },
+    ...natDetectionPayloads(mainMode, choice.method.hash, datagram, length => context.random(length)),
+  ];
+  sendMainModeRequest(context, mainMode, 'main mode 3', clearMessage(mainMode, payloads), payloads, () =>
+    mainModeFailure(mainMode, {
+      point: 'peer',
+      reason: 'no-response',
+      text: `${mainMode.peer} answered main mode 1, but not main mode 3`,
+      message: 'main mode 3',
+    }),
+  );
+}
+
+/** Message 4: the keys are known, and whether a NAT is between us. Sends message 5, the first encrypted one. */
+export function receive4(
+  context: Context,
+  mainMode: MainMode,
+  { saBody, choice, own, nonce }: StateAt<'awaiting 4'>,
+  { datagram }: Incoming,
+  chain: PayloadChain,
+): void {
+  const { method } = choice;
+  const peerValue = requirePayload(chain, 'ke').payload.data;
+  const nonces = { initiator: nonce, responder: requirePayload(chain, 'nonce').payload.data };
+  const keys = deriveMainModeKeys(mainMode, method, nonces, agreeOrRefuse(own, peerValue));
+  const values = { initiator: own.publicValue, responder: peerValue };
+  const natD = findPayloads(chain, 'nat-d').map(({ payload }) => payload);
+  mainMode.nat = detectNat(mainMode, method.hash, datagram, natD);
+  mainMode.duplicates.remember(datagram.bytes, context.nowMs);
+  context.progress(mainMode.peer, 'note', 'main mode 4', printNat(mainMode.nat));
+  if (natDetected(mainMode)) {
+    mainMode.localPort = natPort;
+    mainMode.peerPort = natPort;
+  }
+
+  const id = identityPayload(mainMode.policy.identity ?? { kind: 'address', address: mainMode.local });
+  const data = identityHash(mainMode, 'initiator', keys, values, saBody, encodePayloadBody(id));
+  const payloads: Payload[] = [id, { kind: 'hash', data }];
+  if (isFirstContact(context, mainMode)) payloads.push(initialContact(mainMode));
+  const iv = phase1Iv(method, values.initiator, values.responder);
+  const message = seal(keys, iv, mainModeHeader(mainMode), payloads);
+  mainMode.state = { stage: 'awaiting 6', saBody, choice, values, keys, iv: message.nextIv };
+  sendMainModeRequest(context, mainMode, 'main mode 5', message.value, payloads, () =>
+    mainModeFailure(mainMode, {
+      point: 'peer',
+      reason: 'preshared-keys-differ',
+      text:
+        `${mainMode.peer} answered main mode 1 and 3, but not main mode 5: ` +
+        `most likely the preshared keys differ${natDetected(mainMode) ? ', or UDP port 4500 is blocked' : ''}`,
+      message: 'main mode 5',
+    }),
+  );
+}
+
+/** Message 6: the peer proves itself. */
+export function receive6(
+  context: Context,
+  mainMode: MainMode,
+  { saBody, choice, values, keys, iv }: StateAt<'awaiting 6'>,
+  incoming: Incoming,
+): void {
+  const { header, datagram } = incoming;
+  const { value: chain, nextIv } = unseal(keys, iv, header, datagram.bytes);
+  const id = requirePayload(chain, 'id');
+  const proof = requirePayload(chain, 'hash').payload.data;
+  if (!macsEqual(proof, identityHash(mainMode, 'responder', keys, values, saBody, id.body)))
+    throw new ExchangeError('preshared-keys-differ', 'HASH_R is wrong: the preshared keys differ');
+  acceptMessage(context, mainMode, incoming, 'main mode 6', chain);
+  checkPeerIdentity(id.payload, mainMode.policy.peerIdentity);
+  mainMode.duplicates.remember(datagram.bytes, context.nowMs);
+  establishMainMode(context, mainMode, choice, keys, nextIv, printId(id.payload));
+}
+
+/** Whether nothing of ours with this peer is alive: it may drop what it remembers. */
+export function isFirstContact(context: Context, mainMode: Pick<MainMode, 'local' | 'peer'>): boolean {
+  const established = context.mainModes
+    .ofPeer(mainMode.peer)
+    .some(other => other.local === mainMode.local && other.state.stage === 'established');
+  return !established && context.pairs.ofPeer(mainMode.peer).length === 0;
+}
+
+function initialContact({ initiatorCookie, responderCookie }: MainMode): Payload {
+  return {
+    kind: 'notify',
+    doi: dois.IPSEC,
+    protocol: protocols.ISAKMP,
+    notifyType: notifyTypes['INITIAL-CONTACT'],
+    spi: Buffer.concat([initiatorCookie, responderCookie]),
+    data: new Uint8Array(0),
+  };
+}

@@ -1,0 +1,289 @@
+/** The life of a main mode besides its messages: requests, complaints, establishment, failure, end. */
+import { encryption, group, hash } from '../crypto/algorithms.js';
+import type { IkeDatagram } from '../driver/api.js';
+import { hostRange, type Selector } from '../wire/ip/selector.js';
+import { summarisePayloads } from '../wire/isakmp/describe.js';
+import { encodeMessage, type MessageHeader, type PayloadChain } from '../wire/isakmp/message.js';
+import { exchangeTypes } from '../wire/isakmp/numbers.js';
+import type { Payload } from '../wire/isakmp/payloads.js';
+import type { AttributeMismatch, FailureReason, NegotiationFailure } from './api.js';
+import type { Context } from './context.js';
+import type { ExchangeError } from './exchange-error.js';
+import { failure, printMismatches } from './failures.js';
+import type { Incoming } from './incoming.js';
+import type { EstablishedMainMode, MainMode, MainModeChoice, MainModeKeys } from './main-mode.js';
+import { isEstablished } from './main-mode.js';
+import { Retransmission } from './retransmission.js';
+
+/** The two ends of a main mode. */
+type Hosts = Pick<MainMode, 'local' | 'peer'>;
+
+/**
+ * How long an unauthenticated complaint about our request may stand before we believe it: long enough for two
+ * retransmissions, so that a forged one does not beat the peer's real answer.
+ */
+const complaintGraceMs = 3_000;
+
+/** Bytes of our nonces, in every exchange. */
+export const nonceBytes = 32;
+
+/** The header of a phase-1 message. */
+export function mainModeHeader(mainMode: MainMode): MessageHeader {
+  return {
+    initiatorCookie: mainMode.initiatorCookie,
+    responderCookie: mainMode.responderCookie,
+    exchangeType: exchangeTypes['Main mode'],
+    flags: 0,
+    messageId: 0,
+  };
+}
+
+/** A clear phase-1 message. */
+export function clearMessage(mainMode: MainMode, payloads: readonly Payload[]): Uint8Array {
+  return encodeMessage(mainModeHeader(mainMode), payloads);
+}
+
+/** Sends a request of the initiator until its answer has been accepted, or `noAnswer` says why there was none. */
+export function sendMainModeRequest(
+  context: Context,
+  mainMode: MainMode,
+  name: string,
+  bytes: Uint8Array,
+  payloads: readonly Payload[],
+  noAnswer: () => NegotiationFailure,
+): void {
+  mainMode.request?.stop();
+  delete mainMode.complaint;
+  mainMode.request = new Retransmission(
+    context.timers,
+    context.nowMs,
+    retransmission => context.send(mainMode, bytes, { name, payloads, retransmission }),
+    () => failMainMode(context, mainMode, mainMode.complaint?.failure ?? noAnswer()),
+  );
+}
+
+/** Answers a request, now and whenever it is repeated. */
+export function answerMainMode(
+  context: Context,
+  mainMode: MainMode,
+  request: Uint8Array,
+  name: string,
+  bytes: Uint8Array,
+  payloads: readonly Payload[],
+): void {
+  let retransmission = 0;
+  const reply = () => context.send(mainMode, bytes, { name, payloads, retransmission: retransmission++ });
+  mainMode.duplicates.remember(request, context.nowMs, reply);
+  reply();
+}
+
+/**
+ * An authenticated message has arrived: the peer is alive, and where a NAT is in between it is where the message
+ * came from. Its id is not accepted again.
+ */
+export function acceptMessage(
+  context: Context,
+  mainMode: MainMode,
+  { header, datagram }: Incoming,
+  name: string,
+  chain: PayloadChain,
+): void {
+  const payloads = chain.payloads.map(({ payload }) => payload);
+  context.progress(mainMode.peer, 'received', name, summarisePayloads(payloads), datagram.bytes.length);
+  mainMode.lastInboundAtMs = context.nowMs;
+  if (header.messageId !== 0) rememberMessageId(mainMode, header.messageId);
+  if (mainMode.nat.peer) moveTo(mainMode, datagram);
+}
+
+/** From now on messages go where this authenticated one came from. */
+export function moveTo(mainMode: MainMode, { local, peer }: IkeDatagram): void {
+  mainMode.localPort = local.port;
+  mainMode.peerAddress = peer.address;
+  mainMode.peerPort = peer.port;
+}
+
+/** Message ids remembered for one main mode; a longer life than this many exchanges forgets the oldest. */
+const rememberedMessageIds = 4_096;
+
+function rememberMessageId({ seenMessageIds }: MainMode, messageId: number): void {
+  seenMessageIds.add(messageId);
+  const oldest = seenMessageIds.values().next();
+  if (seenMessageIds.size > rememberedMessageIds && !oldest.done) seenMessageIds.delete(oldest.value);
+}
+
+/** A failure of this main mode. */
+export function mainModeFailure(
+  { local, peer }: Hosts,
+  facts: {
+    readonly point: 'me' | 'peer';
+    readonly reason: FailureReason;
+    readonly text: string;
+    readonly message?: string;
+    readonly notifyType?: number;
+    readonly mismatches?: readonly AttributeMismatch[];
+  },
+): NegotiationFailure {
+  return failure({ mode: 'main', local, peer, ...facts });
+}
+
+/** The failure an unacceptable message means. */
+export function failureOfError(hosts: Hosts, error: ExchangeError, message: string): NegotiationFailure {
+  const detail = error.mismatches.length > 0 ? `: ${printMismatches(error.mismatches)}` : '';
+  return mainModeFailure(hosts, {
+    point: 'me',
+    reason: error.reason,
+    text: `${message} from ${hosts.peer} refused: ${error.message}${detail}`,
+    message,
+    mismatches: error.mismatches,
+  });
+}
+
+/**
+ * Something unauthenticated speaks against our request. It is remembered as the likely reason; when the peer says
+ * it again after a retransmission, or nothing better comes within the grace time, the main mode has failed.
+ */
+export function complain(context: Context, mainMode: MainMode, complaint: NegotiationFailure): void {
+  const transmissions = mainMode.request?.transmissions ?? 0;
+  const earlier = mainMode.complaint;
+  if (earlier !== undefined) {
+    if (transmissions > earlier.transmissions) failMainMode(context, mainMode, earlier.failure);
+    return;
+  }
+  const remembered = { failure: complaint, transmissions };
+  mainMode.complaint = remembered;
+  context.progress(mainMode.peer, 'note', complaint.message ?? 'main mode', complaint.text);
+  context.schedule(mainMode, context.nowMs + complaintGraceMs, () => {
+    if (mainMode.complaint === remembered) failMainMode(context, mainMode, complaint);
+  });
+}
+
+/** Ends a main mode that is not established. */
+export function failMainMode(context: Context, mainMode: MainMode, reason: NegotiationFailure): void {
+  auditFailure(context, mainMode, reason);
+  context.progress(mainMode.peer, 'note', reason.message ?? 'main mode', reason.text);
+  closeMainMode(context, mainMode);
+  context.listener.mainModeFailed(mainMode, reason);
+}
+
+/** Counts a failure and writes its audit events: 544/545 for identity, 546 for a proposal, 547 always. */
+export function auditFailure(context: Context, hosts: Hosts, reason: NegotiationFailure): void {
+  const { local, peer } = hosts;
+  const base = { local, peer, filter: mainModeFilter(hosts) };
+  context.counters.negotiationFailures++;
+  if (reason.reason === 'preshared-keys-differ' || reason.reason === 'authentication-failed') {
+    context.counters.authenticationFailures++;
+    context.audit({ ...base, id: 545, peerIdentity: auditIdentity(hosts), reason: reason.text });
+  } else if (reason.reason === 'invalid-id') {
+    context.counters.authenticationFailures++;
+    context.audit({ ...base, id: 544, peerIdentity: auditIdentity(hosts), reason: reason.text });
+  }
+  for (const { attribute, wanted, offered } of (reason.mismatches ?? []).slice(0, 8))
+    context.audit({ ...base, id: 546, mode: 'main', attribute, expected: wanted, received: offered });
+  context.audit({
+    ...base,
+    id: 547,
+    mode: 'main',
+    failurePoint: reason.point === 'me' ? 'Me' : 'Peer',
+    failureReason: reason.text,
+  });
+}
+
+/** Both sides are authenticated. */
+export function establishMainMode(
+  context: Context,
+  mainMode: MainMode,
+  choice: MainModeChoice,
+  keys: MainModeKeys,
+  lastBlock: Uint8Array,
+  peerIdentity: string,
+): void {
+  const { method, lifetimeSeconds } = choice;
+  mainMode.request?.stop();
+  delete mainMode.complaint;
+  const expiresAtMs = context.nowMs + lifetimeSeconds * 1_000;
+  mainMode.state = {
+    stage: 'established',
+    choice,
+    keys,
+    lastBlock,
+    peerIdentity,
+    establishedAtMs: context.nowMs,
+    expiresAtMs,
+  };
+  mainMode.lastInboundAtMs = context.nowMs;
+  context.mainModes.setEstablished(mainMode);
+  context.counters.mainModes++;
+  const { local, peer } = mainMode;
+  context.audit({
+    id: 541,
+    mode: 'main',
+    local,
+    peer,
+    peerIdentity: auditIdentity(mainMode, peerIdentity),
+    filter: mainModeFilter(mainMode),
+    parameters: {
+      encryption: encryption(method.encryption).name,
+      hash: hash(method.hash).name,
+      group: group(method.group).name,
+      lifetimeSeconds,
+    },
+  });
+  context.progress(
+    peer,
+    'note',
+    'main mode',
+    `established with ${peerIdentity}: ${printMainModeMethod(method)}, ${lifetimeSeconds} s`,
+  );
+  if (context.options.exportKeys)
+    context.emit({
+      kind: 'keys',
+      keys: {
+        kind: 'ike',
+        initiatorCookie: mainMode.initiatorCookie,
+        encryptionKey: keys.cipherKey,
+        encryption: method.encryption,
+      },
+    });
+  if (isEstablished(mainMode)) context.listener.mainModeEstablished(mainMode);
+}
+
+/** Forgets a main mode and everything that ran under it; says nothing to the peer. */
+export function closeMainMode(context: Context, mainMode: MainMode): void {
+  mainMode.request?.stop();
+  for (const request of mainMode.pendingDeletes.values()) request.stop();
+  for (const timer of mainMode.timers) context.timers.cancel(timer);
+  mainMode.timers.clear();
+  context.mainModes.remove(mainMode);
+  mainMode.state = { stage: 'closed' };
+  context.listener.mainModeClosed(mainMode);
+}
+
+/** Ends an established main mode, with its audit event. */
+export function endMainMode(context: Context, mainMode: EstablishedMainMode, reason: string): void {
+  const { local, peer } = mainMode;
+  context.audit({ id: 543, local, peer, filter: mainModeFilter(mainMode), reason });
+  context.progress(peer, 'note', 'main mode', `ended: ${reason}`);
+  closeMainMode(context, mainMode);
+}
+
+/** Traffic between the two hosts: what a main mode's audit events show as its filter. */
+export function mainModeFilter({ local, peer }: Hosts): Selector {
+  return {
+    source: hostRange(local),
+    destination: hostRange(peer),
+    protocol: 0,
+    sourcePort: 0,
+    destinationPort: 0,
+  };
+}
+
+/** `Preshared key ID. Peer IP Address: 192.0.2.20`, with the identity between when it is not that address. */
+export function auditIdentity({ peer }: Hosts, identity?: string): string {
+  const name = identity === undefined || identity === peer ? '' : ` ${identity}.`;
+  return `Preshared key ID.${name} Peer IP Address: ${peer}`;
+}
+
+/** `3des-sha1-modp1024`. */
+export function printMainModeMethod(method: MainModeChoice['method']): string {
+  return `${method.encryption}-${method.hash}-${group(method.group).name}`;
+}

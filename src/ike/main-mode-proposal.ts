@@ -1,0 +1,204 @@
+/**
+ * Phase-1 proposals: building ours, choosing from the peer's, checking its answer (RFC 2409 5 and appendix A,
+ * ike.md 12). Every transform refused is kept as data.
+ */
+import { encryption, group, hash } from '../crypto/algorithms.js';
+import type { AuthenticationMethod, MainModeMethod } from '../policy/model.js';
+import { type DataAttribute, tv } from '../wire/isakmp/attributes.js';
+import {
+  authenticationMethods,
+  dois,
+  keyIke,
+  lifeTypes,
+  nameOf,
+  phase1Attributes,
+  phase1Values,
+  protocols,
+  situations,
+} from '../wire/isakmp/numbers.js';
+import type { Proposal, SaPayload, Transform } from '../wire/isakmp/payloads.js';
+import type { AttributeMismatch, MainModePolicy } from './api.js';
+import { mainModeSeconds, shorter } from './lifetimes.js';
+import type { MainModeChoice } from './main-mode.js';
+import {
+  closest,
+  type Difference,
+  lifeAttributePair,
+  type ReadAttributes,
+  readTransform,
+} from './transform-attributes.js';
+
+/** The result of weighing an SA payload. */
+export type MainModeVerdict =
+  | { readonly chosen: MainModeChoice; readonly proposal: Proposal; readonly transform: Transform }
+  | { readonly refused: readonly AttributeMismatch[] };
+
+/** The preshared key of a policy: the one method we can authenticate with. */
+export function presharedKeyOf(
+  policy: MainModePolicy,
+): Extract<AuthenticationMethod, { kind: 'preshared' }>['key'] | undefined {
+  for (const method of policy.authentication) if (method.kind === 'preshared') return method.key;
+  return undefined;
+}
+
+/** Our SA payload: one proposal, one transform a method, in order of preference. */
+export function mainModeSa(policy: MainModePolicy, windowsForm: boolean): SaPayload {
+  const lifetime = mainModeSeconds(policy.lifetimeSeconds);
+  const transforms = policy.methods.map((method, index) => ({
+    number: index + 1,
+    transformId: keyIke,
+    attributes: [
+      ...methodAttributes(method),
+      ...lifeAttributePair(1, lifeTypes.seconds, lifetime, windowsForm),
+    ],
+  }));
+  return saPayload([{ number: 1, protocol: protocols.ISAKMP, spi: new Uint8Array(0), transforms }]);
+}
+
+/** Chooses as responder: the first of our methods that the peer offers. */
+export function chooseMainMode(sa: SaPayload, policy: MainModePolicy): MainModeVerdict {
+  const offers = offersOf(sa);
+  for (const method of policy.methods)
+    for (const { proposal, transform, read } of offers)
+      if (differences(method, transform, read).length === 0)
+        return {
+          chosen: {
+            method,
+            lifetimeSeconds: shorter(mainModeSeconds(policy.lifetimeSeconds), read.lifetimeSeconds),
+          },
+          proposal,
+          transform,
+        };
+  return { refused: refusals(offers, policy) };
+}
+
+/** Our answer: the chosen transform, as it came but for attributes we do not know. */
+export function answerMainMode(proposal: Proposal, transform: Transform): SaPayload {
+  const known: readonly number[] = Object.values(phase1Attributes);
+  const attributes = transform.attributes.filter(attribute => known.includes(attribute.type));
+  return saPayload([{ ...proposal, transforms: [{ ...transform, attributes }] }]);
+}
+
+/** Checks as initiator that the peer chose exactly one transform, and one of ours. */
+export function acceptMainMode(sa: SaPayload, policy: MainModePolicy): MainModeVerdict {
+  const offers = offersOf(sa);
+  const [only] = offers;
+  if (only === undefined || offers.length > 1)
+    return {
+      refused: [
+        {
+          proposal: only?.proposal.number ?? 0,
+          transform: only?.transform.number ?? 0,
+          attribute: 'number of transforms',
+          wanted: '1',
+          offered: String(offers.length),
+        },
+      ],
+    };
+  return chooseMainMode(sa, policy);
+}
+
+interface Offer {
+  readonly proposal: Proposal;
+  readonly transform: Transform;
+  readonly read: ReadAttributes;
+}
+
+function offersOf(sa: SaPayload): Offer[] {
+  return sa.proposals.flatMap(proposal =>
+    proposal.transforms.map(transform => ({
+      proposal,
+      transform,
+      read: readTransform(1, transform.attributes),
+    })),
+  );
+}
+
+/** For each transform of the peer, how it differs from the method of ours that it comes closest to. */
+function refusals(offers: readonly Offer[], policy: MainModePolicy): AttributeMismatch[] {
+  return offers.flatMap(({ proposal, transform, read }) =>
+    closest(policy.methods.map(method => differences(method, transform, read))).map(difference => ({
+      proposal: proposal.number,
+      transform: transform.number,
+      ...difference,
+    })),
+  );
+}
+
+/** Attributes that define a group of one's own, or a PRF: none of them is acceptable. */
+const unacceptable = [
+  'group type',
+  'group prime',
+  'group generator one',
+  'group generator two',
+  'group curve A',
+  'group curve B',
+  'PRF',
+  'field size',
+  'group order',
+] as const;
+
+function differences(method: MainModeMethod, transform: Transform, read: ReadAttributes): Difference[] {
+  const found: Difference[] = [];
+  const compare = (attribute: string, wanted: string, offered: string) => {
+    if (wanted !== offered) found.push({ attribute, wanted, offered });
+  };
+  if (read.malformed !== undefined) compare('transform', 'well-formed', read.malformed);
+  compare('transform id', String(keyIke), String(transform.transformId));
+  const cipher = encryption(method.encryption);
+  compare('encryption', encryptionName(cipher.ikeId, cipher.keyLengthBits), offeredEncryption(read));
+  const { hash: hashAttribute, group: groupAttribute, authentication } = phase1Attributes;
+  compare(
+    'hash',
+    valueName(hashAttribute, hash(method.hash).ikeId),
+    valueName(hashAttribute, read.values.get(hashAttribute)),
+  );
+  compare(
+    'group',
+    valueName(groupAttribute, group(method.group).id),
+    valueName(groupAttribute, read.values.get(groupAttribute)),
+  );
+  compare(
+    'authentication',
+    valueName(authentication, authenticationMethods['pre-shared key']),
+    valueName(authentication, read.values.get(authentication)),
+  );
+  for (const name of unacceptable) {
+    const value = read.values.get(phase1Attributes[name]);
+    if (value !== undefined) compare(name, 'absent', String(value));
+  }
+  return found;
+}
+
+function offeredEncryption(read: ReadAttributes): string {
+  return encryptionName(
+    read.values.get(phase1Attributes.encryption),
+    read.values.get(phase1Attributes['key length']),
+  );
+}
+
+/** `3DES`, `AES-128`; the key length belongs to the cipher's name, so that a difference in it shows. */
+function encryptionName(ikeId: number | undefined, keyLengthBits: number | undefined): string {
+  const name = valueName(phase1Attributes.encryption, ikeId);
+  return keyLengthBits === undefined ? name : `${name}-${keyLengthBits}`;
+}
+
+function valueName(attribute: number, value: number | undefined): string {
+  return value === undefined ? 'none' : nameOf(phase1Values[attribute] ?? {}, value);
+}
+
+function methodAttributes(method: MainModeMethod): DataAttribute[] {
+  const { ikeId, keyLengthBits } = encryption(method.encryption);
+  if (ikeId === undefined) throw new TypeError(`${method.encryption} has no IKE number`);
+  return [
+    tv(phase1Attributes.encryption, ikeId),
+    ...(keyLengthBits === undefined ? [] : [tv(phase1Attributes['key length'], keyLengthBits)]),
+    tv(phase1Attributes.hash, hash(method.hash).ikeId),
+    tv(phase1Attributes.group, group(method.group).id),
+    tv(phase1Attributes.authentication, authenticationMethods['pre-shared key']),
+  ];
+}
+
+function saPayload(proposals: readonly Proposal[]): SaPayload {
+  return { kind: 'sa', doi: dois.IPSEC, situation: situations['IDENTITY-ONLY'], proposals };
+}

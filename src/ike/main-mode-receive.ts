@@ -1,0 +1,122 @@
+/** Hands phase-1 messages to the step that waits for them, and decides what an unacceptable one means. */
+import { WireError } from '../wire/bytes.js';
+import { summarisePayloads } from '../wire/isakmp/describe.js';
+import { decodeMessage, type IsakmpMessage } from '../wire/isakmp/message.js';
+import { headerFlags } from '../wire/isakmp/numbers.js';
+import type { Context } from './context.js';
+import { ExchangeError } from './exchange-error.js';
+import { notifyOfReason } from './failures.js';
+import type { Incoming } from './incoming.js';
+import { clearNotify, refuseWithoutState, sendProtectedNotify } from './informational-send.js';
+import { isZeroCookie, type MainMode, type MainModeState } from './main-mode.js';
+import * as initiator from './main-mode-initiator.js';
+import { auditFailure, complain, failMainMode, failureOfError } from './main-mode-life.js';
+import * as responder from './main-mode-responder.js';
+
+/** A message of exchange type 2. Throws `WireError` when it cannot be decoded and belongs to nothing we know. */
+export function receiveMainMode(context: Context, incoming: Incoming): void {
+  const { header, datagram } = incoming;
+  const { mainModes } = context;
+  const mainMode = isZeroCookie(header.responderCookie)
+    ? mainModes.byFirstMessage(datagram.peer.address, header.initiatorCookie)
+    : (mainModes.byCookies(header.initiatorCookie, header.responderCookie) ??
+      mainModes.awaitingPeer(header.initiatorCookie));
+  if (mainMode?.duplicates.handle(datagram.bytes, context.nowMs)) return;
+  if (mainMode === undefined) {
+    if (isZeroCookie(header.responderCookie)) begin(context, incoming);
+    else context.counters.invalidCookies++;
+    return;
+  }
+  const encrypted = (header.flags & headerFlags.ENCRYPTED) !== 0;
+  const { stage } = mainMode.state;
+  const expectsEncrypted = stage === 'awaiting 5' || stage === 'awaiting 6';
+  if (stage === 'established' || stage === 'closed' || encrypted !== expectsEncrypted) return;
+  try {
+    step(context, mainMode, mainMode.state, incoming);
+  } catch (error) {
+    if (error instanceof WireError) context.counters.invalidPackets++;
+    refuse(context, mainMode, stage, incoming, toExchangeError(error, expectsEncrypted));
+  }
+}
+
+function step(context: Context, mainMode: MainMode, state: MainModeState, incoming: Incoming): void {
+  switch (state.stage) {
+    case 'awaiting 2':
+      return initiator.receive2(context, mainMode, state, incoming, clear(context, incoming, 'main mode 2'));
+    case 'awaiting 3':
+      return responder.receive3(context, mainMode, state, incoming, clear(context, incoming, 'main mode 3'));
+    case 'awaiting 4':
+      return initiator.receive4(context, mainMode, state, incoming, clear(context, incoming, 'main mode 4'));
+    case 'awaiting 5':
+      return responder.receive5(context, mainMode, state, incoming);
+    case 'awaiting 6':
+      return initiator.receive6(context, mainMode, state, incoming);
+    case 'established':
+    case 'closed':
+      return;
+  }
+}
+
+function clear(context: Context, { datagram }: Incoming, name: string): IsakmpMessage {
+  const message = decodeMessage(datagram.bytes);
+  const payloads = summarisePayloads(message.payloads.map(({ payload }) => payload));
+  context.progress(datagram.peer.address, 'received', name, payloads, datagram.bytes.length);
+  return message;
+}
+
+/** A new first message. Nothing is remembered of one that is refused. */
+function begin(context: Context, incoming: Incoming): void {
+  const { datagram } = incoming;
+  const message = clear(context, incoming, 'main mode 1');
+  try {
+    responder.receive1(context, incoming, message);
+  } catch (error) {
+    if (!(error instanceof ExchangeError)) throw error;
+    const hosts = { local: datagram.local.address, peer: datagram.peer.address };
+    refuseWithoutState(context, incoming, notifyOfReason(error.reason), () =>
+      auditFailure(context, hosts, failureOfError(hosts, error, 'main mode 1')),
+    );
+  }
+}
+
+/** What cannot be decrypted to anything sensible was encrypted under another key. */
+function toExchangeError(error: unknown, encrypted: boolean): ExchangeError {
+  if (error instanceof ExchangeError) {
+    const keysDiffer = encrypted && error.reason === 'malformed';
+    return keysDiffer ? new ExchangeError('preshared-keys-differ', wrongKeyText) : error;
+  }
+  if (!(error instanceof WireError)) throw error;
+  return encrypted
+    ? new ExchangeError('preshared-keys-differ', wrongKeyText)
+    : new ExchangeError('malformed', error.message);
+}
+
+const wrongKeyText = 'it decrypts to nonsense: most likely the preshared keys differ';
+
+function refuse(
+  context: Context,
+  mainMode: MainMode,
+  stage: MainModeState['stage'],
+  incoming: Incoming,
+  error: ExchangeError,
+): void {
+  const reason = failureOfError(mainMode, error, `main mode ${stage.slice(-1)}`);
+  if (error.reason === 'invalid-id') {
+    // The peer has proved that it knows the key: what it says of itself is final.
+    sendProtectedNotify(context, mainMode, notifyOfReason(error.reason));
+    failMainMode(context, mainMode, reason);
+    return;
+  }
+  if (mainMode.role === 'initiator') {
+    complain(context, mainMode, reason);
+    return;
+  }
+  // Anybody could have sent it: answer, note it once, and go on waiting for the real message.
+  const notify = clearNotify(context, mainMode, notifyOfReason(error.reason));
+  mainMode.duplicates.remember(incoming.datagram.bytes, context.nowMs, notify);
+  notify();
+  if (mainMode.complaint !== undefined) return;
+  mainMode.complaint = { failure: reason, transmissions: 0 };
+  auditFailure(context, mainMode, reason);
+  context.progress(mainMode.peer, 'note', reason.message ?? 'main mode', reason.text);
+}

@@ -1,0 +1,159 @@
+/** Main mode as responder; `main-mode-initiator.ts` shows the messages. It answers and never repeats by itself. */
+import { generateKeyPair } from '../crypto/dh.js';
+import { printId } from '../wire/isakmp/identification.js';
+import { encodePayloadBody, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
+import { notifyTypes } from '../wire/isakmp/numbers.js';
+import type { Payload } from '../wire/isakmp/payloads.js';
+import type { Context } from './context.js';
+import { ExchangeError } from './exchange-error.js';
+import { checkPeerIdentity, identityPayload } from './identity.js';
+import { type Incoming, requirePayload } from './incoming.js';
+import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
+import { agreeOrRefuse, deriveMainModeKeys, identityHash } from './main-mode-keys.js';
+import {
+  acceptMessage,
+  answerMainMode as answer,
+  auditFailure,
+  clearMessage,
+  closeMainMode,
+  establishMainMode,
+  mainModeFailure,
+  mainModeHeader,
+  moveTo,
+  nonceBytes,
+} from './main-mode-life.js';
+import { answerMainMode as answerSa, chooseMainMode, presharedKeyOf } from './main-mode-proposal.js';
+import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
+import { macsEqual, phase1Iv, seal, unseal } from './protection.js';
+import { ownVendors, readVendors } from './vendors.js';
+
+/** An exchange the initiator does not finish is forgotten after this time. */
+const halfOpenMs = 60_000;
+
+/** Half-open exchanges kept when the options say nothing. */
+const defaultMaxHalfOpen = 1_000;
+
+type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
+
+/** Message 1: a new exchange. Sends message 2. Throws `ExchangeError` when nothing acceptable is offered. */
+export function receive1(context: Context, { header, datagram }: Incoming, chain: PayloadChain): MainMode {
+  const sa = requirePayload(chain, 'sa');
+  const { local, peer } = datagram;
+  const policy = context.environment.policy.mainMode(local.address, peer.address);
+  if (policy === undefined) throw new ExchangeError('no-policy', `no rule covers ${peer.address}`);
+  if (presharedKeyOf(policy) === undefined)
+    throw new ExchangeError(
+      'authentication-unsupported',
+      `the rule for ${peer.address} has no preshared key: ${policy.authentication.map(({ kind }) => kind).join(', ')}`,
+    );
+  const verdict = chooseMainMode(sa.payload, policy);
+  if ('refused' in verdict)
+    throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict.refused);
+
+  makeRoom(context);
+  const mainMode = newMainMode({
+    role: 'responder',
+    local: local.address,
+    peer: peer.address,
+    localPort: local.port,
+    peerPort: peer.port,
+    initiatorCookie: header.initiatorCookie.slice(),
+    responderCookie: context.newCookie(),
+    policy,
+    startedAtMs: context.nowMs,
+    state: { stage: 'awaiting 3', saBody: sa.body, choice: verdict.chosen },
+  });
+  context.mainModes.add(mainMode);
+  mainMode.vendors = readVendors(findPayloads(chain, 'vid').map(({ payload }) => payload));
+  mainMode.initialContact = mainMode.vendors.keys.has('initialContact');
+  context.schedule(mainMode, context.nowMs + halfOpenMs, () => giveUp(context, mainMode));
+  const payloads: Payload[] = [
+    answerSa(verdict.proposal, verdict.transform),
+    ...ownVendors(context.options.vendorProfile, policy, false),
+  ];
+  answer(context, mainMode, datagram.bytes, 'main mode 2', clearMessage(mainMode, payloads), payloads);
+  return mainMode;
+}
+
+/** Message 3: the initiator's public value. Sends message 4. */
+export function receive3(
+  context: Context,
+  mainMode: MainMode,
+  { saBody, choice }: StateAt<'awaiting 3'>,
+  { datagram }: Incoming,
+  chain: PayloadChain,
+): void {
+  const { method } = choice;
+  const peerValue = requirePayload(chain, 'ke').payload.data;
+  const initiatorNonce = requirePayload(chain, 'nonce').payload.data;
+  const own = generateKeyPair(method.group, length => context.random(length));
+  const nonces = { initiator: initiatorNonce, responder: Uint8Array.from(context.random(nonceBytes)) };
+  const keys = deriveMainModeKeys(mainMode, method, nonces, agreeOrRefuse(own, peerValue));
+  const values = { initiator: peerValue, responder: own.publicValue };
+  const natD = findPayloads(chain, 'nat-d').map(({ payload }) => payload);
+  mainMode.nat = detectNat(mainMode, method.hash, datagram, natD);
+  context.progress(mainMode.peer, 'note', 'main mode 3', printNat(mainMode.nat));
+  const iv = phase1Iv(method, values.initiator, values.responder);
+  mainMode.state = { stage: 'awaiting 5', saBody, choice, values, keys, iv };
+  const payloads: Payload[] = [
+    { kind: 'ke', data: own.publicValue },
+    { kind: 'nonce', data: nonces.responder },
+    ...natDetectionPayloads(mainMode, method.hash, datagram, length => context.random(length)),
+  ];
+  answer(context, mainMode, datagram.bytes, 'main mode 4', clearMessage(mainMode, payloads), payloads);
+}
+
+/** Message 5: the initiator proves itself, maybe from port 4500. Sends message 6. */
+export function receive5(
+  context: Context,
+  mainMode: MainMode,
+  { saBody, choice, values, keys, iv }: StateAt<'awaiting 5'>,
+  incoming: Incoming,
+): void {
+  const { header, datagram } = incoming;
+  const { value: chain, nextIv } = unseal(keys, iv, header, datagram.bytes);
+  const id = requirePayload(chain, 'id');
+  const proof = requirePayload(chain, 'hash').payload.data;
+  if (!macsEqual(proof, identityHash(mainMode, 'initiator', keys, values, saBody, id.body)))
+    throw new ExchangeError('preshared-keys-differ', 'HASH_I is wrong: the preshared keys differ');
+  acceptMessage(context, mainMode, incoming, 'main mode 5', chain);
+  checkPeerIdentity(id.payload, mainMode.policy.peerIdentity);
+  const notifies = findPayloads(chain, 'notify').map(({ payload }) => payload);
+  if (notifies.some(({ notifyType }) => notifyType === notifyTypes['INITIAL-CONTACT']))
+    mainMode.initialContact = true;
+  moveTo(mainMode, datagram);
+
+  const own = identityPayload(mainMode.policy.identity ?? { kind: 'address', address: mainMode.local });
+  const data = identityHash(mainMode, 'responder', keys, values, saBody, encodePayloadBody(own));
+  const payloads: Payload[] = [own, { kind: 'hash', data }];
+  const message = seal(keys, nextIv, mainModeHeader(mainMode), payloads);
+  answer(context, mainMode, datagram.bytes, 'main mode 6', message.value, payloads);
+  for (const timer of mainMode.timers) context.timers.cancel(timer);
+  establishMainMode(context, mainMode, choice, keys, message.nextIv, printId(id.payload));
+}
+
+/** The initiator did not finish. An attempt that never showed more than a first message is not worth an event. */
+function giveUp(context: Context, mainMode: MainMode): void {
+  if (mainMode.state.stage === 'awaiting 5' && mainMode.complaint === undefined)
+    auditFailure(
+      context,
+      mainMode,
+      mainModeFailure(mainMode, {
+        point: 'peer',
+        reason: 'no-response',
+        text: `${mainMode.peer} began a main mode and did not send message 5`,
+        message: 'main mode 5',
+      }),
+    );
+  closeMainMode(context, mainMode);
+}
+
+/** Keeps the number of half-open exchanges within its limit: the oldest goes. */
+function makeRoom(context: Context): void {
+  const limit = context.options.maxHalfOpen ?? defaultMaxHalfOpen;
+  while (context.mainModes.halfOpenCount >= limit) {
+    const oldest = context.mainModes.oldestHalfOpen();
+    if (oldest === undefined) return;
+    closeMainMode(context, oldest);
+  }
+}

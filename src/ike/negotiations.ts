@@ -1,0 +1,350 @@
+/**
+ * What is wanted, and the exchanges that get it: acquires and renewals become main modes and quick modes, one at
+ * a time for the same peer and traffic; what becomes of those exchanges decides how it goes on.
+ */
+import type { PairId } from '../driver/api.js';
+import { printSelector } from '../wire/ip/selector.js';
+import type { AcquireRequest, FailureReason, NegotiationFailure } from './api.js';
+import type { Context, ExchangeListener } from './context.js';
+import { watchPeer } from './dead-peer.js';
+import { deleteMainMode, endPair, newestMainMode } from './deletion.js';
+import { failure } from './failures.js';
+import { startKeepalives } from './keepalive.js';
+import { initiatorSoftSeconds } from './lifetimes.js';
+import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
+import { isFirstContact, startMainMode } from './main-mode-initiator.js';
+import { auditFailure, closeMainMode, endMainMode } from './main-mode-life.js';
+import { presharedKeyOf } from './main-mode-proposal.js';
+import type { PairRecord, QuickMode } from './quick-mode.js';
+import { startQuickMode } from './quick-mode-initiator.js';
+
+/** How long a replaced pair still receives: packets under way, and a peer that switches late. */
+const replacedPairMs = 30_000;
+
+/** Retransmissions of quick mode 1 after which the main mode it runs under is no longer trusted. */
+const doubtfulRetransmission = 3;
+
+/** One thing wanted: a pair for this traffic with this peer. Further requests for it join. */
+interface Wanted {
+  readonly key: string;
+  readonly requestIds: Set<string>;
+  readonly request: Omit<AcquireRequest, 'id'>;
+  /** The pair it is to replace. */
+  replaces?: PairId;
+  /** The main mode being waited for. */
+  mainMode?: MainMode;
+  quickMode?: QuickMode;
+  /** It has already been started again under a new main mode. */
+  restarted: boolean;
+}
+
+export class Negotiations implements ExchangeListener {
+  readonly #context: Context;
+  readonly #wanted = new Map<string, Wanted>();
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Requests being worked on. */
+  get active(): number {
+    return this.#wanted.size;
+  }
+
+  acquire({ id, ...request }: AcquireRequest): void {
+    this.#context.counters.totalAcquire++;
+    this.#want(request).requestIds.add(id);
+    this.#advance(request);
+  }
+
+  /** A soft limit was reached. Only the newest pair of its traffic is renewed; older ones are left to end. */
+  renew(record: PairRecord): void {
+    const { pair, peer, policy } = record;
+    const newest = this.#context.pairs.newest(peer, pair.mode, pair.selector);
+    if (record.removal !== undefined || newest !== record) return;
+    const request = { local: pair.local, peer, quickMode: policy };
+    this.#want(request).replaces ??= pair.id;
+    this.#advance(request);
+  }
+
+  /** Withdraws a request; the exchanges nobody else waits for end silently. */
+  cancel(requestId: string): void {
+    for (const wanted of this.#wanted.values()) {
+      if (!wanted.requestIds.delete(requestId)) continue;
+      this.#report(requestId, this.#failure(wanted, 'cancelled', 'the request was withdrawn'));
+      if (wanted.requestIds.size === 0 && wanted.replaces === undefined) this.#abandon(wanted);
+    }
+  }
+
+  /** Ends every negotiation towards a peer (or all), reporting `reason` to those who wait. */
+  abandonAll(reason: FailureReason, text: string, peer?: MainMode['peer']): void {
+    for (const wanted of [...this.#wanted.values()]) {
+      if (peer !== undefined && wanted.request.peer !== peer) continue;
+      this.#abandon(wanted);
+      this.#reportAll(wanted, this.#failure(wanted, reason, text));
+    }
+  }
+
+  mainModeEstablished(mainMode: EstablishedMainMode): void {
+    const context = this.#context;
+    const { establishedAtMs, expiresAtMs } = mainMode.state;
+    if (mainMode.initialContact) this.initialContact(mainMode);
+    context.schedule(mainMode, expiresAtMs, () => deleteMainMode(context, mainMode, 'its lifetime is over'));
+    if (mainMode.role === 'initiator') {
+      const softMs = initiatorSoftSeconds(expiresAtMs - establishedAtMs, context.jitter());
+      context.schedule(mainMode, establishedAtMs + softMs, () => this.#renewMainMode(mainMode));
+    }
+    watchPeer(context, mainMode);
+    startKeepalives(context, mainMode);
+    for (const wanted of this.#wantedOf(mainMode)) {
+      if (wanted.quickMode !== undefined && wanted.mainMode !== mainMode) continue;
+      if (mainMode.retired) this.#advance(wanted.request);
+      else this.#start(wanted, mainMode);
+    }
+  }
+
+  mainModeFailed(mainMode: MainMode, reason: NegotiationFailure): void {
+    for (const wanted of this.#wantedOf(mainMode)) {
+      if (wanted.mainMode !== mainMode) continue;
+      delete wanted.mainMode;
+      // Under an older main mode its quick mode may still succeed.
+      if (wanted.quickMode === undefined) this.#fail(wanted, reason);
+    }
+  }
+
+  mainModeClosed(mainMode: MainMode): void {
+    const context = this.#context;
+    for (const quickMode of mainMode.quickModes.values()) {
+      const { state } = quickMode;
+      if (state.stage === 'awaiting 2') {
+        this.#stop(quickMode);
+        const wanted = this.#wantedBy(quickMode);
+        if (wanted) this.#restartOrFail(wanted, 'peer-deleted', 'its main mode ended');
+      } else if (state.stage === 'awaiting 3') {
+        const record = context.pairs.get(state.pairId);
+        if (record) endPair(context, record, 'its main mode ended before it was in use', true);
+      } else if (state.stage === 'awaiting 4') {
+        context.pairs.get(state.pairId)?.confirm?.();
+      }
+    }
+  }
+
+  quickModeEstablished(mainMode: MainMode, quickMode: QuickMode, record: PairRecord): void {
+    const { pair } = record;
+    const request = { local: mainMode.local, peer: mainMode.peer, quickMode: quickMode.policy };
+    const wanted = this.#wantedBy(quickMode) ?? this.#wanted.get(keyOf(request));
+    // A pair the peer made serves as well, unless our own quick mode is under way: then both are kept.
+    if (wanted === undefined || (wanted.quickMode !== undefined && wanted.quickMode !== quickMode)) return;
+    this.#wanted.delete(wanted.key);
+    for (const requestId of wanted.requestIds)
+      this.#context.emit({ kind: 'acquired', requestId, pairId: pair.id });
+    if (wanted.replaces !== undefined && wanted.quickMode === quickMode) this.#retire(wanted.replaces);
+  }
+
+  quickModeFailed(mainMode: MainMode, quickMode: QuickMode, reason: NegotiationFailure): void {
+    const wanted = this.#wantedBy(quickMode);
+    if (wanted === undefined) return;
+    delete wanted.quickMode;
+    if (wanted.mainMode !== undefined && wanted.mainMode !== mainMode) return;
+    if (reason.reason !== 'no-response' || wanted.restarted) this.#fail(wanted, reason);
+    else {
+      mainMode.retired = true;
+      this.#restartOrFail(wanted, reason.reason, reason.text);
+    }
+  }
+
+  pairUnused(record: PairRecord, reason: string): void {
+    endPair(this.#context, record, reason, true);
+  }
+
+  /** Ends what the peer has forgotten. Behind a NAT there may be several peers: only those of the same port. */
+  initialContact(mainMode: EstablishedMainMode): void {
+    const context = this.#context;
+    const reason = 'the peer has started anew (INITIAL-CONTACT)';
+    const { peer, startedAtMs, nat, peerPort } = mainMode;
+    for (const record of context.pairs.ofPeer(peer)) {
+      const port = record.pair.udpEncapsulation?.peerPort;
+      if (record.establishedAtMs < startedAtMs && (!nat.peer || port === peerPort))
+        endPair(context, record, reason, false);
+    }
+    for (const other of context.mainModes.ofPeer(peer)) {
+      if (!isEstablished(other) || other.state.establishedAtMs >= startedAtMs) continue;
+      if (!nat.peer || other.peerPort === peerPort) endMainMode(context, other, reason);
+    }
+  }
+
+  /** Starts a main mode beside the doubtful one for what waits under it; the doubtful one stays until it ends. */
+  mainModeDoubted(mainMode: EstablishedMainMode): void {
+    for (const wanted of this.#wantedOf(mainMode)) {
+      const waits = wanted.quickMode !== undefined && mainMode.quickModes.has(wanted.quickMode.messageId);
+      if (!waits || wanted.mainMode !== mainMode || wanted.restarted) continue;
+      wanted.restarted = true;
+      mainMode.retired = true;
+      this.#context.progress(
+        mainMode.peer,
+        'note',
+        'main mode',
+        'the peer seems to have lost it: starting anew',
+      );
+      wanted.mainMode = this.#negotiating(wanted) ?? this.#startMainMode(wanted, mainMode.policy);
+    }
+  }
+
+  peerDead(mainMode: EstablishedMainMode): void {
+    const context = this.#context;
+    const reason = 'the peer does not answer (dead peer detection)';
+    this.abandonAll('dead-peer', reason, mainMode.peer);
+    for (const record of context.pairs.ofPeer(mainMode.peer)) endPair(context, record, reason, false);
+    for (const other of context.mainModes.ofPeer(mainMode.peer))
+      if (isEstablished(other)) endMainMode(context, other, reason);
+  }
+
+  #want(request: Wanted['request']): Wanted {
+    const key = keyOf(request);
+    const known = this.#wanted.get(key);
+    if (known) return known;
+    const wanted: Wanted = { key, request, requestIds: new Set(), restarted: false };
+    this.#wanted.set(key, wanted);
+    return wanted;
+  }
+
+  /** The next thing to do for a request: a quick mode if a main mode is up, else a main mode. */
+  #advance(request: Wanted['request']): void {
+    const context = this.#context;
+    const wanted = this.#want(request);
+    if (wanted.quickMode !== undefined || (wanted.mainMode && !isEstablished(wanted.mainMode))) return;
+    const established = newestMainMode(context, request, mainMode => !mainMode.retired);
+    if (established) {
+      this.#start(wanted, established);
+      return;
+    }
+    const negotiating = this.#negotiating(wanted);
+    if (negotiating) {
+      wanted.mainMode = negotiating;
+      return;
+    }
+    const policy = context.environment.policy.mainMode(request.local, request.peer);
+    if (policy === undefined) this.#refuse(wanted, 'no-policy', `no rule covers ${request.peer}`);
+    else if (presharedKeyOf(policy) === undefined)
+      this.#refuse(
+        wanted,
+        'authentication-unsupported',
+        `the rule for ${request.peer} authenticates only by ${policy.authentication.map(({ kind }) => kind).join(', ') || 'nothing'}`,
+      );
+    else if (policy.methods.length === 0 || request.quickMode.methods.length === 0)
+      this.#refuse(wanted, 'no-proposal-chosen', `the rule for ${request.peer} has no security method`);
+    else wanted.mainMode = this.#startMainMode(wanted, policy);
+  }
+
+  #startMainMode({ request: { local, peer } }: Wanted, policy: MainMode['policy']): MainMode {
+    return startMainMode(this.#context, local, peer, policy, isFirstContact(this.#context, { local, peer }));
+  }
+
+  /** Our own main mode with this peer that is still being negotiated. */
+  #negotiating({ request: { local, peer } }: Wanted): MainMode | undefined {
+    return this.#context.mainModes
+      .ofPeer(peer)
+      .find(
+        mainMode => mainMode.role === 'initiator' && mainMode.local === local && !isEstablished(mainMode),
+      );
+  }
+
+  #start(wanted: Wanted, mainMode: EstablishedMainMode): void {
+    if (wanted.quickMode !== undefined) this.#stop(wanted.quickMode);
+    const startedAtMs = this.#context.nowMs;
+    wanted.mainMode = mainMode;
+    wanted.quickMode = startQuickMode(this.#context, mainMode, wanted.request.quickMode, retransmission => {
+      const silent = mainMode.lastInboundAtMs <= startedAtMs;
+      if (retransmission === doubtfulRetransmission && silent) this.mainModeDoubted(mainMode);
+    });
+    const { quickModeLimit } = mainMode.policy;
+    if (quickModeLimit > 0 && mainMode.quickModesMade >= quickModeLimit) mainMode.retired = true;
+  }
+
+  /** Ends our half of a quick mode that has made nothing yet. */
+  #stop(quickMode: QuickMode): void {
+    quickMode.request?.stop();
+    if (quickMode.state.stage === 'awaiting 2') this.#context.releaseSpis(quickMode.state.spis);
+    quickMode.state = { stage: 'failed' };
+  }
+
+  #restartOrFail(wanted: Wanted, reason: FailureReason, text: string): void {
+    delete wanted.quickMode;
+    delete wanted.mainMode;
+    if (wanted.restarted) this.#fail(wanted, this.#failure(wanted, reason, text));
+    else {
+      wanted.restarted = true;
+      this.#advance(wanted.request);
+    }
+  }
+
+  #refuse(wanted: Wanted, reason: FailureReason, text: string): void {
+    const refused = this.#failure(wanted, reason, text);
+    auditFailure(this.#context, wanted.request, refused);
+    this.#fail(wanted, refused);
+  }
+
+  #fail(wanted: Wanted, reason: NegotiationFailure): void {
+    this.#wanted.delete(wanted.key);
+    this.#reportAll(wanted, reason);
+  }
+
+  #abandon(wanted: Wanted): void {
+    this.#wanted.delete(wanted.key);
+    const { mainMode, quickMode } = wanted;
+    if (quickMode) this.#stop(quickMode);
+    if (mainMode === undefined || isEstablished(mainMode) || mainMode.state.stage === 'closed') return;
+    const othersWait = [...this.#wanted.values()].some(other => other.mainMode === mainMode);
+    if (!othersWait) closeMainMode(this.#context, mainMode);
+  }
+
+  #reportAll(wanted: Wanted, reason: NegotiationFailure): void {
+    for (const requestId of wanted.requestIds) this.#report(requestId, reason);
+  }
+
+  #report(requestId: string, reason: NegotiationFailure): void {
+    this.#context.counters.acquireFailures++;
+    this.#context.emit({ kind: 'acquireFailed', requestId, failure: reason });
+  }
+
+  #failure({ request, quickMode }: Wanted, reason: FailureReason, text: string): NegotiationFailure {
+    const { local, peer } = request;
+    return failure({ mode: quickMode ? 'quick' : 'main', local, peer, point: 'me', reason, text });
+  }
+
+  #wantedBy(quickMode: QuickMode): Wanted | undefined {
+    for (const wanted of this.#wanted.values()) if (wanted.quickMode === quickMode) return wanted;
+    return undefined;
+  }
+
+  #wantedOf({ local, peer }: MainMode): Wanted[] {
+    return [...this.#wanted.values()].filter(
+      ({ request }) => request.local === local && request.peer === peer,
+    );
+  }
+
+  /** A new main mode takes over before the old one ends, if there is anything to take over. */
+  #renewMainMode(mainMode: EstablishedMainMode): void {
+    const context = this.#context;
+    const { local, peer } = mainMode;
+    const inUse = context.pairs.ofPeer(peer).some(({ pair }) => pair.local === local);
+    if (mainMode.retired || !inUse || newestMainMode(context, mainMode) !== mainMode) return;
+    const policy = context.environment.policy.mainMode(local, peer);
+    if (policy !== undefined && presharedKeyOf(policy) !== undefined)
+      startMainMode(context, local, peer, policy, false);
+  }
+
+  /** A pair that has been replaced receives a little longer, then it goes. */
+  #retire(pairId: PairId): void {
+    const context = this.#context;
+    const record = context.pairs.get(pairId);
+    if (record === undefined || record.removal !== undefined) return;
+    record.removal = context.timers.schedule(context.nowMs + replacedPairMs, () =>
+      endPair(context, record, 'replaced by a newer pair', true),
+    );
+  }
+}
+
+function keyOf({ local, peer, quickMode }: Wanted['request']): string {
+  return `${local} ${peer} ${quickMode.mode} ${printSelector(quickMode.selector)}`;
+}
