@@ -36,8 +36,7 @@ const tunMtuBytes = 65_535;
 
 /** The most that protection adds: outer header 20, UDP 8, ESP with AES-CBC and a 256-bit ICV 73; rounded up to 4. */
 const maximumOverheadBytes = 104;
-const ipAndTcpHeaderBytes = 40;
-/** Segments are never sized for more than Ethernet's MTU: jumbo frames rarely reach far. */
+/** Inner packets are never meant for more than Ethernet's MTU: jumbo frames rarely reach far. */
 const ordinaryMtuBytes = 1500;
 /** Ways looked at; hosts with more peers have them behind the same few devices. */
 const sampledPeers = 64;
@@ -117,7 +116,7 @@ export class UserspaceDriver implements Driver {
     // The engine first: a packet that new rules steer to it must find its filter.
     engine.setFilters(filters, nowMs());
     timer.arm();
-    await steering.apply(filters, this.#segmentBytes(filters));
+    await steering.apply(filters, this.#innerMtuBytes(filters));
   }
 
   sendIke(datagram: IkeDatagram): void {
@@ -212,8 +211,8 @@ export class UserspaceDriver implements Driver {
     return { tun, sockets, steering, engine, timer };
   }
 
-  /** The segment size that fits the narrowest way to a peer, whatever protects it. */
-  #segmentBytes(filters: readonly DriverFilter[]): number {
+  /** What fits the narrowest way to a peer, whatever protects it. */
+  #innerMtuBytes(filters: readonly DriverFilter[]): number {
     const { sockets } = this.#started();
     const peers = new Set<IpAddress>();
     for (const { direction, action, tunnelEndpoint, selector } of filters) {
@@ -222,7 +221,7 @@ export class UserspaceDriver implements Driver {
       if (peers.size >= sampledPeers) break;
     }
     const mtuBytes = Math.min(ordinaryMtuBytes, ...[...peers].map(peer => sockets.pathMtu(peer)));
-    return mtuBytes - maximumOverheadBytes - ipAndTcpHeaderBytes;
+    return mtuBytes - maximumOverheadBytes;
   }
 }
 

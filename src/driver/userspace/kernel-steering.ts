@@ -22,7 +22,7 @@ import {
 /** What does not change while the driver runs. */
 export type KernelSteeringOptions = Omit<
   SteeringOptions,
-  'localAddresses' | 'broadcastAddresses' | 'segmentBytes'
+  'localAddresses' | 'broadcastAddresses' | 'innerMtuBytes'
 > & { readonly tunMtuBytes: number };
 
 /** Packets that nftables counted, over all rule sets since the start. */
@@ -73,9 +73,9 @@ export class KernelSteering {
   }
 
   /** Puts filters in force, all at once; when that fails, those before stay in force. */
-  apply(filters: readonly DriverFilter[], segmentBytes: number): Promise<void> {
+  apply(filters: readonly DriverFilter[], innerMtuBytes: number): Promise<void> {
     return this.#next(async () => {
-      const options = { ...this.#options, ...hostAddresses(), segmentBytes };
+      const options = { ...this.#options, ...hostAddresses(), innerMtuBytes };
       await this.#readCounters();
       await run('nft', ['-f', '-'], nftRuleset(filters, options));
       this.#earlier = this.#latest;
@@ -255,6 +255,14 @@ function failed(program: string, complaint: string): IpseckitError {
     return new IpseckitError('ACCESS_DENIED', text, {
       next: 'run as root, or with the capabilities CAP_NET_ADMIN and CAP_NET_RAW',
     });
+  if (/message too long/i.test(complaint))
+    return new IpseckitError(
+      'ENVIRONMENT',
+      `${text} (the filters are too many for one nftables transaction)`,
+      {
+        next: 'run as root of the machine, or raise net.core.wmem_default',
+      },
+    );
   return new IpseckitError('ENVIRONMENT', text, {
     next:
       program === 'nft'

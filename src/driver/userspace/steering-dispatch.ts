@@ -38,7 +38,8 @@ export function matchOf(selector: Selector): string {
 }
 
 function matchRange(field: string, range: AddressRange): string {
-  return prefixLengthOf(range) === 0 ? '' : `${field} ${printRange(range)}`;
+  const everything = range.first !== range.last && prefixLengthOf(range) === 0;
+  return everything ? '' : `${field} ${printRange(range)}`;
 }
 
 /** The chain `name` that applies `rules` in order, and the chains it goes to. Chains come before their users. */
@@ -48,9 +49,9 @@ export function dispatch(name: 'inbound' | 'outbound', rules: readonly FilterRul
   const far = (filter: DriverFilter) =>
     name === 'outbound' ? filter.selector.destination : filter.selector.source;
   const chains: RuleChain[] = [];
-  const lines: string[] = [];
   // IPv6 filters are few and stay in line.
-  const ipv4 = rules.filter(rule => addressFamily(far(rule.filter).first) === 4);
+  const isIpv4 = (rule: FilterRules) => addressFamily(far(rule.filter).first) === 4;
+  const ipv4 = rules.filter(isIpv4);
   const names = new Map<string, string>();
   const elements: string[] = [];
   for (const { first, last, members } of intervals(ipv4.map(rule => far(rule.filter)))) {
@@ -63,8 +64,8 @@ export function dispatch(name: 'inbound' | 'outbound', rules: readonly FilterRul
     }
     elements.push(`${printRange({ first, last })} : goto ${target}`);
   }
-  lines.push(`ip ${field} vmap { ${elements.join(', ')} }`);
-  for (const rule of rules) if (!ipv4.includes(rule)) lines.push(...rule.lines);
+  const lines = [`ip ${field} vmap { ${elements.join(', ')} }`];
+  for (const rule of rules) if (!isIpv4(rule)) lines.push(...rule.lines);
   return [...chains, { name, lines }];
 }
 

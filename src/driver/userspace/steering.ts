@@ -44,8 +44,8 @@ export interface SteeringOptions {
   readonly localAddresses: readonly IpAddress[];
   /** Broadcast addresses of the host's subnets. */
   readonly broadcastAddresses: readonly IpAddress[];
-  /** TCP maximum segment size announced on secured connections, so that their packets need not be fragmented. */
-  readonly segmentBytes: number;
+  /** Longest clear packet that needs no fragmenting once it is protected, whatever protects it. */
+  readonly innerMtuBytes: number;
   readonly ikePort: number;
   readonly natTraversalPort: number;
   readonly noDefaultExempt: NoDefaultExempt;
@@ -135,10 +135,10 @@ function outputRules({ ikePort, natTraversalPort }: SteeringOptions): string[] {
   ];
 }
 
-function preroutingRules({ tun, segmentBytes }: SteeringOptions): string[] {
+function preroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
   return [
     'iifname "lo" accept',
-    `iifname "${tun}" ${clamp(segmentBytes)}`,
+    `iifname "${tun}" ${clamp(innerMtuBytes)}`,
     `iifname "${tun}" ${keepOthersMark(openedMark)}`,
     'ip daddr @own accept',
     'jump exempt',
@@ -164,13 +164,15 @@ function forwardRules({ tun }: SteeringOptions): string[] {
   return [`iifname "${tun}" accept`, 'jump exempt', 'goto inbound'];
 }
 
-function postroutingRules({ tun, segmentBytes }: SteeringOptions): string[] {
-  return [`oifname "${tun}" ${clamp(segmentBytes)}`];
+function postroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
+  return [`oifname "${tun}" ${clamp(innerMtuBytes)}`];
 }
 
-/** Lowers (the kernel never raises) the segment size a TCP SYN announces. */
-function clamp(segmentBytes: number): string {
-  return `tcp flags & (syn | rst) == syn tcp option maxseg size set ${segmentBytes}`;
+const ipAndTcpHeaderBytes = 40;
+
+/** Lowers (the kernel never raises) the segment size a TCP SYN announces, so that no segment must be fragmented. */
+function clamp(innerMtuBytes: number): string {
+  return `tcp flags & (syn | rst) == syn tcp option maxseg size set ${innerMtuBytes - ipAndTcpHeaderBytes}`;
 }
 
 /** The chain of one direction, and where filters are many, the chains it branches to. */
@@ -268,7 +270,7 @@ export function fallbackRoutes(filters: readonly DriverFilter[], options: Steeri
     const destination = `${selector.destination.first}/${prefixLength}`;
     const source = options.localAddresses.find(address => rangeContains(selector.source, address));
     const from = source === undefined ? '' : ` src ${source}`;
-    const route = `${destination} dev ${options.tun} table ${steeringNames.fallbackRouteTable}${from}`;
+    const route = `${destination} dev ${options.tun} table ${steeringNames.fallbackRouteTable}${from} mtu ${options.innerMtuBytes}`;
     if (!routes.has(destination)) routes.set(destination, route);
   }
   return [...routes.values()];

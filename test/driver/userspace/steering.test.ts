@@ -16,7 +16,7 @@ const options: SteeringOptions = {
   tun: 'ipseckit0',
   localAddresses: [ipAddress('10.0.0.1'), ipAddress('127.0.0.1')],
   broadcastAddresses: [ipAddress('10.0.0.255')],
-  segmentBytes: 1356,
+  innerMtuBytes: 1396,
   ikePort: 500,
   natTraversalPort: 4500,
   noDefaultExempt: 0,
@@ -221,6 +221,9 @@ test('fallback routes lead to tunnelled networks, from an address the filter cov
       ],
       options,
     ),
-    ['10.2.0.0/16 dev ipseckit0 table 50052 src 10.0.0.1', '10.3.0.0/16 dev ipseckit0 table 50052'],
+    [
+      '10.2.0.0/16 dev ipseckit0 table 50052 src 10.0.0.1 mtu 1396',
+      '10.3.0.0/16 dev ipseckit0 table 50052 mtu 1396',
+    ],
   );
 });

@@ -1,0 +1,93 @@
+/**
+ * A program that runs the user-space driver on a test host, without IKE: requests come as JSON lines on stdin, each
+ * is answered with a JSON line. `DriverOnHost` in `driver-on-host.ts` is its other end.
+ */
+import { createInterface } from 'node:readline';
+import type { DriverFilter, SaHalf, SaPair } from '../../src/driver/api.js';
+import { UserspaceDriver } from '../../src/driver/userspace/driver.js';
+import { IpseckitError } from '../../src/report/errors.js';
+import { fromHex } from '../../src/wire/bytes.js';
+
+/** An SA with its keys in hexadecimal. */
+export type HexHalf = Omit<SaHalf, 'encryptionKey' | 'integrityKey'> & {
+  readonly encryptionKey: string;
+  readonly integrityKey: string;
+};
+export type HexPair = Omit<SaPair, 'inbound' | 'outbound'> & {
+  readonly inbound: readonly HexHalf[];
+  readonly outbound: readonly HexHalf[];
+};
+
+export type DriverRequest =
+  | { readonly kind: 'setFilters'; readonly filters: readonly DriverFilter[] }
+  | { readonly kind: 'install'; readonly pair: HexPair }
+  | { readonly kind: 'remove'; readonly pairId: SaPair['id'] }
+  | { readonly kind: 'statistics' }
+  | { readonly kind: 'events' }
+  | { readonly kind: 'stop' };
+
+const driver = new UserspaceDriver();
+const events: unknown[] = [];
+
+async function answer(request: DriverRequest): Promise<unknown> {
+  switch (request.kind) {
+    case 'setFilters':
+      return driver.setFilters(request.filters);
+    case 'install': {
+      const pair = {
+        ...request.pair,
+        inbound: request.pair.inbound.map(withKeys),
+        outbound: request.pair.outbound.map(withKeys),
+      };
+      driver.installInbound(pair);
+      driver.activateOutbound(pair.id);
+      return undefined;
+    }
+    case 'remove':
+      return driver.removePair(request.pairId);
+    case 'statistics': {
+      const filters = [...(await driver.filterPackets())];
+      return { filters, driver: driver.statistics(), pairs: driver.pairStatistics() };
+    }
+    case 'events':
+      return events.splice(0);
+    case 'stop':
+      return driver.stop();
+  }
+}
+
+function withKeys(half: HexHalf): SaHalf {
+  return {
+    ...half,
+    encryptionKey: fromHex(half.encryptionKey),
+    integrityKey: fromHex(half.integrityKey),
+  };
+}
+
+function say(line: unknown): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+function errorOf(error: unknown): unknown {
+  return error instanceof IpseckitError ? error.toJSON() : { message: String(error) };
+}
+
+async function main(): Promise<void> {
+  try {
+    await driver.start(event => events.push(event));
+  } catch (error) {
+    say({ error: errorOf(error) });
+    process.exit(1);
+  }
+  say({ result: 'started' });
+  for await (const line of createInterface({ input: process.stdin })) {
+    try {
+      say({ result: (await answer(JSON.parse(line))) ?? null });
+    } catch (error) {
+      say({ error: errorOf(error) });
+    }
+  }
+  await driver.stop();
+}
+
+await main();
