@@ -36,16 +36,14 @@ export class CbcEncryptor {
     this.#random = random;
   }
 
-  /** Encrypts the plaintext of the first `count` slots in place and fills in their IVs. */
-  encrypt(slots: readonly EspSlot[], count: number): void {
+  /** Encrypts the plaintext of the slots in place and fills in their IVs. */
+  encrypt(slots: readonly EspSlot[]): void {
     const { ivBytes } = this.#layout;
     let total = 0;
-    for (let i = 0; i < count; i++) total += this.#chainBytes(slots[i]);
+    for (const slot of slots) total += this.#chainBytes(slot);
     const chain = workspaceOf(total);
     let at = 0;
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i];
-      if (slot === undefined) break;
+    for (const slot of slots) {
       const start = slot.start + espHeaderBytes;
       this.#random.fill(chain, at, ivBytes);
       chain.set(slot.bytes.subarray(start + ivBytes, slot.end - this.#layout.icvBytes), at + ivBytes);
@@ -53,17 +51,15 @@ export class CbcEncryptor {
     }
     const encrypted = this.#cipher.update(chain.subarray(0, total));
     at = 0;
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i];
-      if (slot === undefined) break;
+    for (const slot of slots) {
       const end = at + this.#chainBytes(slot);
       encrypted.copy(slot.bytes, slot.start + espHeaderBytes, at, end);
       at = end;
     }
   }
 
-  #chainBytes(slot: EspSlot | undefined): number {
-    return slot === undefined ? 0 : slot.end - slot.start - espHeaderBytes - this.#layout.icvBytes;
+  #chainBytes(slot: EspSlot): number {
+    return slot.end - slot.start - espHeaderBytes - this.#layout.icvBytes;
   }
 }
 

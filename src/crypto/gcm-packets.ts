@@ -44,12 +44,9 @@ export class GcmSealer implements EspSealer {
     this.#gcm = new GcmKey(row, keyAndSalt);
   }
 
-  seal(slots: readonly EspSlot[], count: number): void {
+  seal(slots: readonly EspSlot[]): void {
     const { name, key, nonce, saltBytes, ivBytes, tagBytes } = this.#gcm;
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i];
-      if (slot === undefined) return;
-      const { bytes, start, end } = slot;
+    for (const { bytes, start, end } of slots) {
       const ivStart = start + espHeaderBytes;
       const dataStart = ivStart + ivBytes;
       const tagStart = end - tagBytes;

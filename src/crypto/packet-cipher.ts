@@ -7,7 +7,7 @@ import { type EncryptionId, encryption, type HashId, hash as hashRow } from './a
 import { CbcDecryptor, CbcEncryptor } from './cbc-packets.js';
 import { isWeakKey } from './des-keys.js';
 import { GcmOpener, GcmSealer } from './gcm-packets.js';
-import { PacketMac } from './packet-mac.js';
+import { otherSha256IcvBytes, PacketMac } from './packet-mac.js';
 import type { RandomPool } from './random-pool.js';
 
 /** The keys of one ESP SA. */
@@ -31,15 +31,15 @@ export interface EspSlot {
 
 /** Protects the packets of one SA. */
 export interface EspSealer {
-  /** Encrypts the first `count` slots in place and fills in IV and ICV. */
-  seal(slots: readonly EspSlot[], count: number): void;
+  /** Encrypts the slots in place and fills in IV and ICV. */
+  seal(slots: readonly EspSlot[]): void;
 }
 
 /** Opens the packets of one SA. */
 export interface EspOpener {
   /**
-   * For each packet (whole: SPI to ICV, of a length that suits the layout) the decrypted bytes, trailer still on, as a
-   * view valid until the next call; `undefined` where the ICV is wrong. Packets are not changed.
+   * For each packet (whole: SPI to ICV, of a length that suits the layout) the decrypted bytes, trailer still on, in new
+   * memory or, with NULL encryption, as a view on the packet; `undefined` where the ICV is wrong.
    */
   open(packets: readonly Uint8Array[]): (Uint8Array | undefined)[];
   /** The ICV length, other than the agreed one, under which the packet would be genuine; for diagnosis only. */
@@ -103,12 +103,10 @@ class EncryptThenMac implements EspSealer {
     this.#mac = mac;
   }
 
-  seal(slots: readonly EspSlot[], count: number): void {
-    this.#encryptor?.encrypt(slots, count);
+  seal(slots: readonly EspSlot[]): void {
+    this.#encryptor?.encrypt(slots);
     if (this.#mac === undefined) return;
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i];
-      if (slot === undefined) return;
+    for (const slot of slots) {
       const icvStart = slot.end - this.#mac.icvBytes;
       this.#mac.load(slot.bytes, slot.start, icvStart);
       this.#mac.sign(slot.bytes, icvStart);
@@ -134,11 +132,10 @@ class VerifyThenDecrypt implements EspOpener {
     return genuine.map(packet => packet?.subarray(espHeaderBytes, packet.length - icvBytes));
   }
 
-  /** Only HMAC-SHA-256 has two lengths in use: 128 bits, and 96 in early implementations. */
   otherIcvBytes(packet: Uint8Array): number | undefined {
     const { hash, integrityKey } = this.#keys;
-    if (hash !== 'sha256') return undefined;
-    const other = this.#mac?.icvBytes === 16 ? 12 : 16;
+    if (hash !== 'sha256' || this.#mac === undefined) return undefined;
+    const other = otherSha256IcvBytes(this.#mac.icvBytes);
     const icvStart = packet.length - other;
     if (icvStart < espHeaderBytes) return undefined;
     const mac = new PacketMac(hash, integrityKey, other);

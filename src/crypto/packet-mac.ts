@@ -15,6 +15,11 @@ const largestMessageBytes = 65_535;
 const workspace = Buffer.alloc(largestBlockBytes + largestMessageBytes);
 const message = workspace.subarray(largestBlockBytes);
 
+/** HMAC-SHA-256 has two lengths in use: 16 bytes, and 12 in early implementations. The one that is not `icvBytes`. */
+export function otherSha256IcvBytes(icvBytes: number): number {
+  return icvBytes === 16 ? 12 : 16;
+}
+
 /** The HMAC of one SA. `load` a message, then `sign` or `verify` it before anything else is loaded. */
 export class PacketMac {
   readonly icvBytes: number;

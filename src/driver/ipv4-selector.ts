@@ -1,6 +1,12 @@
 /** Selectors as numbers, for the packet path: IPv4 only for now. */
 import { addressFamily } from '../wire/ip/address.js';
-import { ipv4FromNumber, ipv4ToNumber } from '../wire/ip/packet.js';
+import {
+  destinationPortOf,
+  type Ipv4Header,
+  ipv4FromNumber,
+  ipv4ToNumber,
+  sourcePortOf,
+} from '../wire/ip/packet.js';
 import { hostRange, type Selector } from '../wire/ip/selector.js';
 
 /** What a packet is matched by. Addresses are unsigned 32-bit numbers; ports are 0 where there are none. */
@@ -50,6 +56,17 @@ export function matchesFlow(selector: Ipv4Selector, flow: Flow): boolean {
     (selector.sourcePort === 0 || selector.sourcePort === flow.sourcePort) &&
     (selector.destinationPort === 0 || selector.destinationPort === flow.destinationPort)
   );
+}
+
+/** What a whole packet, or a first fragment, is matched by. */
+export function flowOf(packet: Uint8Array, header: Ipv4Header): Flow {
+  return {
+    source: header.source,
+    destination: header.destination,
+    protocol: header.protocol,
+    sourcePort: sourcePortOf(packet, header),
+    destinationPort: destinationPortOf(packet, header),
+  };
 }
 
 /** The same packet as its receiver's own outbound selector would see it. */

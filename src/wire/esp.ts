@@ -37,17 +37,16 @@ export function espSequence(packet: Uint8Array): number {
   return readU32(packet, field.sequence);
 }
 
-/** Throws `WireError` unless the packet's length is one that the transform can give. */
-export function checkEspLength(packet: Uint8Array, layout: EspLayout): void {
+/** Whether a packet's length is one that the transform can give. */
+export function suitsLayout(packet: Uint8Array, layout: EspLayout): boolean {
   const ciphertext = packet.length - espHeaderBytes - layout.ivBytes - layout.icvBytes;
-  if (ciphertext < espTrailerBytes) throw new WireError('truncated', packet.length, 'ESP packet');
-  if (ciphertext % layout.blockBytes !== 0)
-    throw new WireError('bad-length', packet.length, `ESP ciphertext of ${ciphertext} bytes`);
+  return ciphertext >= espTrailerBytes && ciphertext % layout.blockBytes === 0;
 }
 
 /** Takes a packet apart. Throws `WireError` when its length does not suit the layout. */
 export function decodeEsp(packet: Uint8Array, layout: EspLayout): EspPacket {
-  checkEspLength(packet, layout);
+  if (!suitsLayout(packet, layout))
+    throw new WireError('bad-length', packet.length, `ESP packet of ${packet.length} bytes`);
   const ciphertextStart = espHeaderBytes + layout.ivBytes;
   const icvStart = packet.length - layout.icvBytes;
   return {

@@ -1,4 +1,16 @@
-import type { IpAddress } from '../../wire/ip/address.js';
+import { RandomPool } from '../../crypto/random-pool.js';
+import { WireError } from '../../wire/bytes.js';
+import { classifyEncapsulated, isKeepalive, nonEspMarkerBytes } from '../../wire/esp.js';
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import {
+  decodeIpv4,
+  type Ipv4Header,
+  ipv4FromNumber,
+  ipv4ToNumber,
+  isFragment,
+  isMulticastOrBroadcast,
+} from '../../wire/ip/packet.js';
+import { selectorsEqual } from '../../wire/ip/selector.js';
 import type {
   DriverEvent,
   DriverFilter,
@@ -9,7 +21,16 @@ import type {
   PairStatistics,
   SaPair,
 } from '../api.js';
+import { InstalledPair } from '../installed-pair.js';
+import { type Flow, flowOf, flowSelector } from '../ipv4-selector.js';
+import { SaDatabase } from '../sa-database.js';
+import { AcquireQueue } from './acquire-queue.js';
+import { Counters } from './counters.js';
+import { FilterRules, type OutboundRule } from './filter-rules.js';
+import { InboundPath } from './inbound.js';
 import type { TunDevice, UdpDatagram, WireSockets } from './io.js';
+import { OutboundPath } from './outbound.js';
+import { Reassembler } from './reassembly.js';
 
 /** What the engine needs of its surroundings. Everything it calls runs to completion before the call returns. */
 export interface PacketEngineDependencies {
@@ -31,77 +52,322 @@ export interface PacketEngineOptions {
   readonly ikePort?: number;
 }
 
+const defaultQueuePackets = 64;
+const defaultQueueBytes = 65_536;
+const queueTotalBytes = 8 * 1024 * 1024;
+const defaultIkePort = 500;
+
 /**
  * The user-space packet engine: filters, protects and opens packets. It does no I/O of its own, sets no timers and
  * reads no clock: packets and the time (`nowMs`, monotonic) come in as arguments, packets go out through
  * `tun` and `sockets`, and what IKE must know through `emit`. No packet, however malformed, makes it throw.
+ *
+ * Outbound: `FilterRules` says what happens to a packet; `SaDatabase` finds the pair for it, or `AcquireQueue` holds it;
+ * `OutboundPath` protects and sends. Inbound: `InboundPath` finds the pair by SPI, opens and delivers.
  */
 export class PacketEngine {
-  readonly dependencies: PacketEngineDependencies;
-  readonly options: PacketEngineOptions;
+  readonly #deps: PacketEngineDependencies;
+  readonly #ikePort: number;
+  readonly #random: RandomPool;
+  readonly #counters = new Counters();
+  readonly #database = new SaDatabase();
+  readonly #queue: AcquireQueue;
+  readonly #fragments = new Reassembler();
+  readonly #outbound: OutboundPath;
+  readonly #inbound: InboundPath;
+  #rules: FilterRules = new FilterRules([]);
+  /** Earliest lifetime limit of any pair. */
+  #nextLimitAtMs = Number.POSITIVE_INFINITY;
 
   constructor(dependencies: PacketEngineDependencies, options: PacketEngineOptions = {}) {
-    this.dependencies = dependencies;
-    this.options = options;
+    const { tun, sockets } = dependencies;
+    const onFailure = (error: Error) => dependencies.emit({ kind: 'failed', error });
+    this.#deps = dependencies;
+    this.#ikePort = options.ikePort ?? defaultIkePort;
+    this.#random = new RandomPool(length => dependencies.random(length));
+    this.#queue = new AcquireQueue({
+      packets: options.queuePackets ?? defaultQueuePackets,
+      bytes: options.queueBytes ?? defaultQueueBytes,
+      totalBytes: queueTotalBytes,
+    });
+    this.#outbound = new OutboundPath({
+      tun,
+      sockets,
+      counters: this.#counters,
+      dontFragment: options.dontFragment ?? 'copy',
+      onFailure,
+    });
+    this.#inbound = new InboundPath({
+      tun,
+      database: this.#database,
+      counters: this.#counters,
+      emit: event => dependencies.emit(event),
+      used: (pair, nowMs) => this.#watchLifetime(pair, nowMs),
+      onFailure,
+    });
   }
+
   /** Replaces all filters, in matching order (first match decides), and sends queued packets through them again. */
-  setFilters(_filters: readonly DriverFilter[], _nowMs: number): void {
-    throw new Error('not built yet');
+  setFilters(filters: readonly DriverFilter[], nowMs: number): void {
+    this.#rules = new FilterRules(filters, this.#rules.packets());
+    this.processOutbound(this.#queue.takeAll(), nowMs);
   }
-  /** Makes the inbound SAs live. Throws `IpseckitError` for a pair it cannot carry (IPv6, AH in UDP, a bad key). */
-  installInbound(_pair: SaPair, _nowMs: number): void {
-    throw new Error('not built yet');
+
+  /**
+   * Makes the inbound SAs live. Throws `IpseckitError`: UNSUPPORTED for IPv6 and for AH in UDP, INVALID_POLICY for keys that
+   * must not be used.
+   */
+  installInbound(pair: SaPair, nowMs: number): void {
+    const installed = new InstalledPair(pair, this.#random, nowMs);
+    this.#database.add(installed);
+    this.#nextLimitAtMs = Math.min(this.#nextLimitAtMs, installed.lifetime.nextAtMs);
   }
+
   /** Sends with this pair from now on and releases packets queued for its filter and peer. */
-  activateOutbound(_pairId: PairId, _nowMs: number): void {
-    throw new Error('not built yet');
+  activateOutbound(pairId: PairId, nowMs: number): void {
+    const pair = this.#database.find(pairId);
+    if (pair === undefined || pair.lifetime.isOver) return;
+    if (!pair.outboundActive) {
+      this.#counters.keyAdditions++;
+      if (this.#isRekey(pair)) this.#counters.rekeys++;
+    }
+    this.#database.activate(pair);
+    this.processOutbound(this.#queue.take(pair.pair.filterId, pair.peer), nowMs);
   }
-  removePair(_pairId: PairId): void {
-    throw new Error('not built yet');
+
+  removePair(pairId: PairId): void {
+    if (this.#database.remove(pairId) !== undefined) this.#counters.keyDeletions++;
   }
+
   /** Drops and counts what is queued for that filter and peer. */
-  negotiationFailed(_filterId: FilterId, _peer: IpAddress): void {
-    throw new Error('not built yet');
+  negotiationFailed(filterId: FilterId, peer: IpAddress): void {
+    if (addressFamily(peer) === 6) return;
+    const dropped = this.#queue.take(filterId, ipv4ToNumber(peer));
+    this.#counters.drop('negotiation-failed', undefined, dropped.length);
   }
+
   /** Sends an IKE message, with the non-ESP marker where the local port wants one (a lone 0xFF keepalive never). */
-  sendIke(_datagram: IkeDatagram): void {
-    throw new Error('not built yet');
+  sendIke(datagram: IkeDatagram): void {
+    const { local, peer, bytes } = datagram;
+    const plain = local.port === this.#ikePort || isKeepalive(bytes);
+    const payload = plain ? bytes : Buffer.concat([new Uint8Array(nonEspMarkerBytes), bytes]);
+    const refused = this.#deps.sockets.sendDatagrams([{ local, peer, payload }]);
+    this.#counters.drop('send-failed', undefined, refused);
   }
+
   /** Clear packets the kernel routed into the TUN device. */
-  processOutbound(_packets: readonly Uint8Array[], _nowMs: number): void {
-    throw new Error('not built yet');
+  processOutbound(packets: readonly Uint8Array[], nowMs: number): void {
+    for (const packet of packets) {
+      try {
+        this.#filterOutbound(packet, nowMs);
+      } catch (error) {
+        this.#absorb(error);
+      }
+    }
+    this.#outbound.flush();
   }
+
   /** Whole IP packets of protocol 50 or 51 addressed to this host. */
-  processInboundIp(_packets: readonly Uint8Array[], _nowMs: number): void {
-    throw new Error('not built yet');
+  processInboundIp(packets: readonly Uint8Array[], nowMs: number): void {
+    for (const packet of packets) {
+      try {
+        this.#inbound.acceptIp(packet, nowMs);
+      } catch (error) {
+        this.#absorb(error);
+      }
+    }
+    this.#inbound.flush(nowMs);
   }
+
   /**
    * Clear packets that arrived from outside, for surroundings that do not filter them themselves (the real driver
    * leaves this to nftables): delivered or dropped by the inbound filters.
    */
-  processInboundClear(_packets: readonly Uint8Array[], _nowMs: number): void {
-    throw new Error('not built yet');
+  processInboundClear(packets: readonly Uint8Array[], _nowMs: number): void {
+    const accepted = packets.filter(packet => {
+      try {
+        return this.#acceptsClear(packet);
+      } catch (error) {
+        this.#absorb(error);
+        return false;
+      }
+    });
+    if (accepted.length > 0) this.#deps.tun.write(accepted);
   }
+
   /** Datagrams of the IKE ports: IKE becomes an `ike` event, keepalives vanish, the rest is ESP in UDP. */
-  processDatagrams(_datagrams: readonly UdpDatagram[], _nowMs: number): void {
-    throw new Error('not built yet');
+  processDatagrams(datagrams: readonly UdpDatagram[], nowMs: number): void {
+    for (const datagram of datagrams) this.#demultiplex(datagram);
+    this.#inbound.flush(nowMs);
   }
+
   /** Acts on whatever is due: lifetimes, queue and reassembly time-outs. */
-  tick(_nowMs: number): void {
-    throw new Error('not built yet');
+  tick(nowMs: number): void {
+    if (nowMs >= this.#nextLimitAtMs) {
+      for (const pair of [...this.#database.all()]) this.#watchLifetime(pair, nowMs);
+      this.#nextLimitAtMs = Number.POSITIVE_INFINITY;
+      for (const pair of this.#database.all())
+        this.#nextLimitAtMs = Math.min(this.#nextLimitAtMs, pair.lifetime.nextAtMs);
+    }
+    this.#counters.drop('negotiation-failed', undefined, this.#queue.takeTimedOut(nowMs).length);
+    const unfinished = this.#fragments.expire(nowMs) + this.#inbound.reassembler.expire(nowMs);
+    this.#counters.drop('fragment', undefined, unfinished);
   }
+
   /** When `tick` is wanted next, on the clock of `nowMs`; `undefined` when nothing is pending. */
   nextWakeMs(): number | undefined {
-    throw new Error('not built yet');
+    const next = Math.min(
+      this.#nextLimitAtMs,
+      this.#queue.nextTimeoutMs ?? Number.POSITIVE_INFINITY,
+      this.#fragments.nextTimeoutMs ?? Number.POSITIVE_INFINITY,
+      this.#inbound.reassembler.nextTimeoutMs ?? Number.POSITIVE_INFINITY,
+    );
+    return Number.isFinite(next) ? next : undefined;
   }
+
   statistics(): DriverStatistics {
-    throw new Error('not built yet');
+    const live = [...this.#database.all()].filter(pair => !pair.lifetime.isOver);
+    return this.#counters.statistics({
+      activeAssociations: live.length,
+      activeTunnels: live.filter(pair => pair.isTunnel).length,
+      pendingKeys: this.#queue.size,
+    });
   }
+
   pairStatistics(): readonly PairStatistics[] {
-    throw new Error('not built yet');
+    return Array.from(this.#database.all(), pair => pair.statistics());
   }
+
   /** Packets seen by each filter. */
   filterPackets(): ReadonlyMap<FilterId, number> {
-    throw new Error('not built yet');
+    return this.#rules.packets();
+  }
+
+  #filterOutbound(packet: Uint8Array, nowMs: number): void {
+    const header = decodeIpv4(packet);
+    if (!isFragment(header)) return this.#routeOutbound(packet, header, nowMs);
+    // Later fragments have no ports, and transport mode protects whole packets (RFC 4301 7, RFC 2401 B.2).
+    const whole = this.#fragments.add(packet, header, nowMs);
+    if (whole !== undefined) this.#routeOutbound(whole, decodeIpv4(whole), nowMs);
+  }
+
+  #routeOutbound(packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+    const flow = flowOf(packet, header);
+    const rule = this.#rules.outbound(flow);
+    if (rule === undefined) {
+      const pair = this.#carrier(undefined, header.destination, flow, nowMs);
+      if (pair === undefined) return this.#outbound.sendClear(packet, header);
+      return this.#protect(pair, packet, header, nowMs);
+    }
+    rule.packets++;
+    if (rule.filter.action === 'block') return this.#counters.drop('blocked');
+    if (rule.filter.action === 'permit') return this.#outbound.sendClear(packet, header);
+    this.#secure(rule, packet, header, flow, nowMs);
+  }
+
+  #secure(rule: OutboundRule, packet: Uint8Array, header: Ipv4Header, flow: Flow, nowMs: number): void {
+    // Nothing is negotiated for groups: only permit and block apply to them (`policy-semantics.md` 7).
+    if (rule.tunnelPeer === undefined && isMulticastOrBroadcast(header.destination))
+      return this.#outbound.sendClear(packet, header);
+    const peer = rule.tunnelPeer ?? header.destination;
+    const pair = this.#carrier(rule.filter.id, peer, flow, nowMs);
+    if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
+    const whole = packet.subarray(0, header.totalLength);
+    const { kept, ask } = this.#queue.add(rule.filter.id, peer, whole, nowMs);
+    if (!kept) this.#counters.drop('no-sa-queue-full');
+    if (ask) this.#ask(rule, peer, flow);
+  }
+
+  #ask(rule: OutboundRule, peerNumber: number, flow: Flow): void {
+    const peer = ipv4FromNumber(peerNumber);
+    const source = ipv4FromNumber(flow.source);
+    const local =
+      rule.tunnelPeer === undefined ? source : (rule.tunnelLocal ?? this.#deps.sockets.localAddress?.(peer));
+    this.#deps.emit({
+      kind: 'acquire',
+      filterId: rule.filter.id,
+      local: local ?? source,
+      peer,
+      packet: flowSelector(flow),
+    });
+  }
+
+  /** The pair that carries a flow; one whose time is over is put aside for the next. */
+  #carrier(
+    filterId: FilterId | undefined,
+    peer: number,
+    flow: Flow,
+    nowMs: number,
+  ): InstalledPair | undefined {
+    let pair = this.#database.outbound(filterId, peer, flow);
+    while (pair !== undefined && nowMs >= pair.lifetime.nextAtMs) {
+      this.#watchLifetime(pair, nowMs);
+      if (!pair.lifetime.isOver) return pair;
+      pair = this.#database.outbound(filterId, peer, flow);
+    }
+    return pair;
+  }
+
+  #protect(pair: InstalledPair, packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+    this.#outbound.protect(pair, packet, header, nowMs);
+    this.#watchLifetime(pair, nowMs);
+  }
+
+  #watchLifetime(pair: InstalledPair, nowMs: number): void {
+    const bytes = Math.max(pair.bytesSent, pair.bytesReceived);
+    const expiry = pair.lifetime.check(nowMs, bytes, pair.highestSequence);
+    if (expiry === undefined) return;
+    if (expiry.kind === 'hardExpired') this.#database.deactivate(pair);
+    this.#deps.emit({ ...expiry, pairId: pair.pair.id });
+  }
+
+  /** Whether the pair takes over from one for the same traffic. */
+  #isRekey(pair: InstalledPair): boolean {
+    for (const other of this.#database.all()) {
+      if (
+        other !== pair &&
+        other.outboundActive &&
+        other.peer === pair.peer &&
+        other.pair.mode === pair.pair.mode &&
+        selectorsEqual(other.pair.selector, pair.pair.selector)
+      )
+        return true;
+    }
+    return false;
+  }
+
+  #demultiplex(datagram: UdpDatagram): void {
+    const { local, peer, payload } = datagram;
+    const kind = local.port === this.#ikePort ? 'ike' : classifyEncapsulated(payload);
+    if (kind === 'esp') this.#inbound.acceptUdp(datagram);
+    else if (kind === 'malformed') this.#counters.drop('malformed');
+    else if (kind === 'ike') {
+      const start = local.port === this.#ikePort ? 0 : nonEspMarkerBytes;
+      // A copy: whoever takes the event may keep it, the datagram's memory is used again.
+      const bytes = Uint8Array.from(payload.subarray(start));
+      this.#deps.emit({ kind: 'ike', datagram: { local, peer, bytes } });
+    }
+  }
+
+  #acceptsClear(packet: Uint8Array): boolean {
+    const header = decodeIpv4(packet);
+    const rule = this.#rules.inbound(flowOf(packet, header));
+    if (rule === undefined) return true;
+    rule.packets++;
+    const { action, acceptUnsecured } = rule.filter;
+    if (action === 'block') {
+      this.#counters.drop('blocked');
+      return false;
+    }
+    if (action === 'permit' || acceptUnsecured || isMulticastOrBroadcast(header.destination)) return true;
+    this.#counters.drop('clear-but-secured');
+    return false;
+  }
+
+  /** No packet may stop the engine: what cannot be decoded is counted, a fault of ours is reported as well. */
+  #absorb(error: unknown): void {
+    this.#counters.drop('malformed');
+    if (error instanceof WireError) return;
+    this.#deps.emit({ kind: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
   }
 }

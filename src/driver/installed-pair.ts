@@ -1,0 +1,258 @@
+import { AhTransform } from '../crypto/ah-transform.js';
+import { encryption, hash as hashRow } from '../crypto/algorithms.js';
+import {
+  createEspOpener,
+  createEspSealer,
+  type EspKeys,
+  type EspOpener,
+  type EspSealer,
+  espKeyFault,
+  espLayout,
+} from '../crypto/packet-cipher.js';
+import type { RandomPool } from '../crypto/random-pool.js';
+import { IpseckitError } from '../report/errors.js';
+import { ahBytes, ahFixedBytes } from '../wire/ah.js';
+import { type EspLayout, espHeaderBytes, largestPayload, paddedBytes } from '../wire/esp.js';
+import { addressFamily } from '../wire/ip/address.js';
+import { ipv4HeaderBytes, ipv4ToNumber } from '../wire/ip/packet.js';
+import { hostRange } from '../wire/ip/selector.js';
+import type { DropReason, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
+import { type Ipv4Selector, ipv4Selector } from './ipv4-selector.js';
+import { Lifetime } from './lifetime.js';
+import { ReplayWindow } from './replay-window.js';
+
+export const udpHeaderBytes = 8;
+const defaultReplayWindow = 64;
+
+/** The sending half of a pair's ESP, or its AH: `sequence` is the last number used. */
+export interface OutboundEsp {
+  readonly spi: number;
+  readonly layout: EspLayout;
+  readonly sealer: EspSealer;
+  sequence: number;
+}
+
+export interface OutboundAh {
+  readonly spi: number;
+  readonly transform: AhTransform;
+  /** Header with ICV and padding. */
+  readonly bytes: number;
+  /** What stands for the ICV until it is known. */
+  readonly blankIcv: Uint8Array;
+  sequence: number;
+}
+
+export interface InboundEsp {
+  readonly spi: number;
+  readonly layout: EspLayout;
+  readonly opener: EspOpener;
+  /** Whether the packet proves who sent it, by ESP's own ICV or AH's around it: else numbers mean nothing. */
+  readonly authenticated: boolean;
+  readonly window: ReplayWindow;
+}
+
+export interface InboundAh {
+  readonly spi: number;
+  readonly transform: AhTransform;
+  readonly window: ReplayWindow;
+}
+
+/** A negotiated pair, ready for packets: transforms, sequence numbers, windows, lifetime and counters. */
+export class InstalledPair {
+  readonly pair: SaPair;
+  readonly local: number;
+  readonly peer: number;
+  readonly isTunnel: boolean;
+  /** Outbound view. In transport mode the addresses are the pair's own, whatever NAT made of the identities. */
+  readonly selector: Ipv4Selector;
+  readonly outboundEsp: OutboundEsp | undefined;
+  readonly outboundAh: OutboundAh | undefined;
+  readonly inboundEsp: InboundEsp | undefined;
+  readonly inboundAh: InboundAh | undefined;
+  /** ESP with a cipher other than NULL. */
+  readonly isConfidential: boolean;
+  /** With integrity, by ESP or AH. */
+  readonly isAuthenticated: boolean;
+  readonly lifetime: Lifetime;
+  /** UDP encapsulation: our end, and the peer's, which follows its NAT mapping. */
+  readonly udpLocal: Endpoint | undefined;
+  udpPeer: Endpoint | undefined;
+  outboundActive = false;
+  bytesSent = 0;
+  bytesReceived = 0;
+  packetsSent = 0;
+  packetsReceived = 0;
+  lastInboundAtMs: number | undefined;
+  lastOutboundAtMs: number | undefined;
+  lastNote: string | undefined;
+  /** MTU of the path to the peer, and when it was asked for. */
+  pathMtu = { bytes: 0, askedAtMs: Number.NEGATIVE_INFINITY };
+  readonly #drops: Partial<Record<DropReason, number>> = {};
+
+  /** Throws `IpseckitError` UNSUPPORTED or INVALID_POLICY for a pair that this engine cannot or must not carry. */
+  constructor(pair: SaPair, random: RandomPool, nowMs: number) {
+    checkPair(pair);
+    this.pair = pair;
+    this.local = ipv4ToNumber(pair.local);
+    this.peer = ipv4ToNumber(pair.peer);
+    this.isTunnel = pair.mode === 'tunnel';
+    this.selector = selectorOf(pair);
+    const window = () => new ReplayWindow(pair.replayWindow ?? defaultReplayWindow);
+    const inboundAh = halfOf(pair.inbound, 'ah');
+    const inboundEsp = halfOf(pair.inbound, 'esp');
+    const outboundAh = halfOf(pair.outbound, 'ah');
+    const outboundEsp = halfOf(pair.outbound, 'esp');
+    this.inboundAh = inboundAh && { spi: inboundAh.spi, transform: ahTransform(inboundAh), window: window() };
+    this.outboundAh = outboundAh && outboundAhOf(outboundAh);
+    if (inboundEsp !== undefined) {
+      const keys = espKeys(inboundEsp);
+      const layout = espLayout(keys);
+      const authenticated = layout.icvBytes > 0 || inboundAh !== undefined;
+      this.inboundEsp = {
+        spi: inboundEsp.spi,
+        layout,
+        opener: createEspOpener(keys),
+        authenticated,
+        window: authenticated ? window() : new ReplayWindow(0),
+      };
+    }
+    if (outboundEsp !== undefined) {
+      const keys = espKeys(outboundEsp);
+      const sealer = createEspSealer(keys, random);
+      this.outboundEsp = { spi: outboundEsp.spi, layout: espLayout(keys), sealer, sequence: 0 };
+    }
+    this.isConfidential = encryption(outboundEsp?.encryption ?? 'null').keyBytes > 0;
+    this.isAuthenticated = outboundAh !== undefined || (this.outboundEsp?.layout.icvBytes ?? 0) > 0;
+    this.lifetime = new Lifetime(pair.lifetime, nowMs);
+    const { udpEncapsulation } = pair;
+    this.udpLocal = udpEncapsulation && { address: pair.local, port: udpEncapsulation.localPort };
+    this.udpPeer = udpEncapsulation && { address: pair.peer, port: udpEncapsulation.peerPort };
+  }
+
+  /** Highest sequence number used in either direction. */
+  get highestSequence(): number {
+    return Math.max(
+      this.outboundEsp?.sequence ?? 0,
+      this.outboundAh?.sequence ?? 0,
+      this.inboundEsp?.window.top ?? 0,
+      this.inboundAh?.window.top ?? 0,
+    );
+  }
+
+  /** Length of the protected IP packet for a payload of that many bytes behind an IP header of `headerBytes`. */
+  protectedBytes(headerBytes: number, payloadBytes: number): number {
+    const esp = this.outboundEsp?.layout;
+    const espBytes =
+      esp === undefined
+        ? payloadBytes
+        : espHeaderBytes + esp.ivBytes + paddedBytes(payloadBytes, esp.blockBytes) + esp.icvBytes;
+    return headerBytes + this.#encapsulationBytes + espBytes;
+  }
+
+  /** Longest clear IP packet that fits a path of `mtu` bytes once protected. */
+  innerMtu(mtu: number): number {
+    const room = mtu - ipv4HeaderBytes - this.#encapsulationBytes;
+    const payload = this.outboundEsp === undefined ? room : largestPayload(room, this.outboundEsp.layout);
+    return this.isTunnel ? payload : payload + ipv4HeaderBytes;
+  }
+
+  countDrop(reason: DropReason): void {
+    this.#drops[reason] = (this.#drops[reason] ?? 0) + 1;
+  }
+
+  statistics(): PairStatistics {
+    const { lastInboundAtMs, lastOutboundAtMs, lastNote } = this;
+    return {
+      pairId: this.pair.id,
+      bytesSent: this.bytesSent,
+      bytesReceived: this.bytesReceived,
+      packetsSent: this.packetsSent,
+      packetsReceived: this.packetsReceived,
+      ...(lastInboundAtMs === undefined ? {} : { lastInboundAtMs }),
+      ...(lastOutboundAtMs === undefined ? {} : { lastOutboundAtMs }),
+      outboundActive: this.outboundActive,
+      drops: { ...this.#drops },
+      ...(lastNote === undefined ? {} : { lastNote }),
+    };
+  }
+
+  get #encapsulationBytes(): number {
+    return (this.outboundAh?.bytes ?? 0) + (this.udpPeer === undefined ? 0 : udpHeaderBytes);
+  }
+}
+
+function halfOf(halves: readonly SaHalf[], protocol: SaHalf['protocol']): SaHalf | undefined {
+  return halves.find(half => half.protocol === protocol);
+}
+
+function espKeys(half: SaHalf): EspKeys {
+  const { encryption: id = 'null', hash, encryptionKey, integrityKey, icvBytes } = half;
+  return {
+    encryption: id,
+    encryptionKey,
+    integrityKey,
+    ...(hash === undefined ? {} : { hash }),
+    ...(icvBytes === undefined ? {} : { icvBytes }),
+  };
+}
+
+function ahTransform(half: SaHalf): AhTransform {
+  if (half.hash === undefined) throw unusable('AH without an integrity algorithm');
+  return new AhTransform(half.hash, half.integrityKey, half.icvBytes);
+}
+
+function outboundAhOf(half: SaHalf): OutboundAh {
+  const transform = ahTransform(half);
+  const bytes = ahBytes(transform.icvBytes);
+  return { spi: half.spi, transform, bytes, blankIcv: new Uint8Array(bytes - ahFixedBytes), sequence: 0 };
+}
+
+function selectorOf(pair: SaPair): Ipv4Selector {
+  const selector = ipv4Selector(
+    pair.mode === 'tunnel'
+      ? pair.selector
+      : { ...pair.selector, source: hostRange(pair.local), destination: hostRange(pair.peer) },
+  );
+  if (selector === undefined) throw unsupported('IPv6 traffic');
+  return selector;
+}
+
+function checkPair(pair: SaPair): void {
+  if (addressFamily(pair.local) === 6 || addressFamily(pair.peer) === 6) throw unsupported('IPv6 endpoints');
+  for (const halves of [pair.inbound, pair.outbound]) {
+    const ah = halfOf(halves, 'ah');
+    const esp = halfOf(halves, 'esp');
+    if (ah === undefined && esp === undefined) throw unusable('a pair without ESP and AH');
+    if (ah !== undefined && pair.udpEncapsulation !== undefined)
+      throw unsupported('AH in UDP (RFC 3948 2.1)');
+    if (ah !== undefined) checkAhHalf(ah);
+    if (esp !== undefined) checkEspHalf(esp, ah !== undefined);
+  }
+}
+
+function checkAhHalf(half: SaHalf): void {
+  if (half.hash === undefined) throw unusable('AH without an integrity algorithm');
+  const { name, digestBytes } = hashRow(half.hash);
+  if (half.integrityKey.length !== digestBytes)
+    throw unusable(`AH ${name} with a key of ${half.integrityKey.length} bytes`);
+}
+
+function checkEspHalf(half: SaHalf, insideAh: boolean): void {
+  const keys = espKeys(half);
+  const fault = espKeyFault(keys);
+  if (fault !== undefined) throw unusable(`ESP: ${fault}`);
+  if (keys.encryption === 'null' && keys.hash === undefined && !insideAh)
+    throw unusable('ESP that neither encrypts nor authenticates');
+}
+
+function unsupported(what: string): IpseckitError {
+  return new IpseckitError('UNSUPPORTED', `The packet engine cannot carry ${what}.`, {
+    next: 'Negotiate IPv4 security associations without it.',
+  });
+}
+
+function unusable(what: string): IpseckitError {
+  return new IpseckitError('INVALID_POLICY', `The packet engine refuses ${what}.`, {
+    next: 'Negotiate the security association again.',
+  });
+}

@@ -1,0 +1,91 @@
+import type { FilterId, PairId } from './api.js';
+import type { InstalledPair } from './installed-pair.js';
+import { type Flow, matchesFlow } from './ipv4-selector.js';
+
+/** The installed pairs: by id, by the SPIs of their inbound SAs, and by peer and filter for sending. */
+export class SaDatabase {
+  readonly #pairs = new Map<PairId, InstalledPair>();
+  readonly #inboundEsp = new Map<number, InstalledPair>();
+  readonly #inboundAh = new Map<number, InstalledPair>();
+  /** Peer, then filter (`undefined`: the peer negotiated without one of ours); newest first. */
+  readonly #outbound = new Map<number, Map<FilterId | undefined, InstalledPair[]>>();
+
+  get size(): number {
+    return this.#pairs.size;
+  }
+
+  all(): IterableIterator<InstalledPair> {
+    return this.#pairs.values();
+  }
+
+  find(id: PairId): InstalledPair | undefined {
+    return this.#pairs.get(id);
+  }
+
+  /** Adds a pair for receiving. A pair of the same id is replaced. */
+  add(pair: InstalledPair): void {
+    this.remove(pair.pair.id);
+    this.#pairs.set(pair.pair.id, pair);
+    if (pair.inboundEsp !== undefined) this.#inboundEsp.set(pair.inboundEsp.spi, pair);
+    if (pair.inboundAh !== undefined) this.#inboundAh.set(pair.inboundAh.spi, pair);
+  }
+
+  /** Prefers this pair for sending from now on. */
+  activate(pair: InstalledPair): void {
+    pair.outboundActive = true;
+    const byFilter = this.#outbound.get(pair.peer) ?? new Map<FilterId | undefined, InstalledPair[]>();
+    this.#outbound.set(pair.peer, byFilter);
+    const others = (byFilter.get(pair.pair.filterId) ?? []).filter(other => other !== pair);
+    byFilter.set(pair.pair.filterId, [pair, ...others]);
+  }
+
+  /** Stops sending with a pair; it can still receive. */
+  deactivate(pair: InstalledPair): void {
+    pair.outboundActive = false;
+    const byFilter = this.#outbound.get(pair.peer);
+    const others = byFilter?.get(pair.pair.filterId)?.filter(other => other !== pair) ?? [];
+    if (others.length > 0) byFilter?.set(pair.pair.filterId, others);
+    else byFilter?.delete(pair.pair.filterId);
+    if (byFilter?.size === 0) this.#outbound.delete(pair.peer);
+  }
+
+  /** Removes a pair and returns it, if it was there. */
+  remove(id: PairId): InstalledPair | undefined {
+    const pair = this.#pairs.get(id);
+    if (pair === undefined) return undefined;
+    this.deactivate(pair);
+    this.#pairs.delete(id);
+    const { inboundEsp, inboundAh } = pair;
+    if (inboundEsp !== undefined && this.#inboundEsp.get(inboundEsp.spi) === pair)
+      this.#inboundEsp.delete(inboundEsp.spi);
+    if (inboundAh !== undefined && this.#inboundAh.get(inboundAh.spi) === pair)
+      this.#inboundAh.delete(inboundAh.spi);
+    return pair;
+  }
+
+  /** The pair of an inbound ESP SA. The caller checks that the packet was addressed to its local end. */
+  byEspSpi(spi: number): InstalledPair | undefined {
+    return this.#inboundEsp.get(spi);
+  }
+
+  /** The pair of an inbound AH SA. The caller checks that the packet was addressed to its local end. */
+  byAhSpi(spi: number): InstalledPair | undefined {
+    return this.#inboundAh.get(spi);
+  }
+
+  /** The newest active pair towards `peer` that carries the flow, negotiated for this filter or for none of ours. */
+  outbound(filterId: FilterId | undefined, peer: number, flow: Flow): InstalledPair | undefined {
+    const byFilter = this.#outbound.get(peer);
+    if (byFilter === undefined) return undefined;
+    return (
+      carrierOf(byFilter.get(filterId), flow) ??
+      (filterId === undefined ? undefined : carrierOf(byFilter.get(undefined), flow))
+    );
+  }
+}
+
+function carrierOf(pairs: readonly InstalledPair[] | undefined, flow: Flow): InstalledPair | undefined {
+  if (pairs === undefined) return undefined;
+  for (const pair of pairs) if (matchesFlow(pair.selector, flow)) return pair;
+  return undefined;
+}

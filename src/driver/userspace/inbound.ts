@@ -1,0 +1,318 @@
+import { ahLength, decodeAh } from '../../wire/ah.js';
+import { WireError } from '../../wire/bytes.js';
+import { decodeEspTrailer, espHeaderBytes, espSequence, espSpi, suitsLayout } from '../../wire/esp.js';
+import {
+  decodeIpv4,
+  type Ipv4Header,
+  ipProtocol,
+  ipv4HeaderBytes,
+  isFragment,
+  readU16,
+  writeIpv4Header,
+} from '../../wire/ip/packet.js';
+import type { DriverEvent, DropReason, Endpoint } from '../api.js';
+import type { InboundEsp, InstalledPair } from '../installed-pair.js';
+import { flowOf, matchesFlow, mirrorFlow } from '../ipv4-selector.js';
+import type { SaDatabase } from '../sa-database.js';
+import type { Counters } from './counters.js';
+import { decapsulatedTos, setTos } from './ecn.js';
+import type { TunDevice, UdpDatagram } from './io.js';
+import { repairTransportChecksum } from './nat-checksum.js';
+import { PacketArena } from './packet-arena.js';
+import { Reassembler } from './reassembly.js';
+
+const arenaBytes = 512 * 1024;
+const largestIpPacket = 65_535;
+/** Of a packet whose own header the UDP encapsulation replaced. */
+const transportTtl = 64;
+
+export interface InboundDependencies {
+  readonly tun: Pick<TunDevice, 'write'>;
+  readonly database: SaDatabase;
+  readonly counters: Counters;
+  emit(event: DriverEvent): void;
+  /** Called after each packet that counts towards a pair's lifetime. */
+  used(pair: InstalledPair, nowMs: number): void;
+  onFailure(error: Error): void;
+}
+
+/** How a protected packet came: in an IP packet of its own, or in UDP from an endpoint. */
+type Envelope =
+  | { readonly kind: 'ip'; readonly packet: Uint8Array; readonly header: Ipv4Header }
+  | { readonly kind: 'udp'; readonly peer: Endpoint };
+
+/** An ESP packet that passed every check that needs no key. */
+interface EspArrival {
+  readonly packet: Uint8Array;
+  readonly envelope: Envelope;
+}
+
+/**
+ * The receiving side, in the order of `esp-ah.md` 1.2. ESP is collected per pair, and on `flush` each pair's transform
+ * opens all of its packets at once; what they held goes to the TUN device as one vector.
+ */
+export class InboundPath {
+  readonly #deps: InboundDependencies;
+  readonly #arena = new PacketArena(arenaBytes);
+  readonly #arrivals = new Map<InstalledPair, EspArrival[]>();
+  readonly #reassembler = new Reassembler();
+  #delivered: Uint8Array[] = [];
+
+  constructor(dependencies: InboundDependencies) {
+    this.#deps = dependencies;
+  }
+
+  get reassembler(): Reassembler {
+    return this.#reassembler;
+  }
+
+  /** Takes a whole IP packet of protocol 50 or 51. Throws `WireError` when it is malformed. */
+  acceptIp(packet: Uint8Array, nowMs: number): void {
+    const header = decodeIpv4(packet);
+    if (isFragment(header)) return this.#drop('fragment');
+    const envelope: Envelope = { kind: 'ip', packet, header };
+    const body = packet.subarray(header.headerBytes, header.totalLength);
+    if (header.protocol === ipProtocol.esp) this.#acceptEsp(body, header.destination, envelope);
+    else if (header.protocol === ipProtocol.ah) this.#acceptAh(body, packet, header, nowMs);
+    else this.#drop('malformed');
+  }
+
+  /** Takes ESP out of UDP. Throws `WireError` when it is malformed. */
+  acceptUdp(datagram: UdpDatagram): void {
+    const { payload, local, peer } = datagram;
+    if (payload.length > largestIpPacket) return this.#drop('malformed');
+    const pair = this.#deps.database.byEspSpi(espSpi(payload));
+    if (pair === undefined || pair.pair.local !== local.address) return this.#drop('bad-spi');
+    if (pair.udpPeer === undefined) return this.#drop('selector-mismatch', pair);
+    this.#collect(pair, payload, { kind: 'udp', peer });
+  }
+
+  /** Opens what was collected and delivers it. */
+  flush(nowMs: number): void {
+    for (const [pair, arrivals] of this.#arrivals) this.#open(pair, arrivals, nowMs);
+    this.#arrivals.clear();
+    this.#deliver();
+  }
+
+  #acceptEsp(body: Uint8Array, destination: number, envelope: Envelope): void {
+    if (body.length < espHeaderBytes) return this.#drop('malformed');
+    const pair = this.#deps.database.byEspSpi(espSpi(body));
+    if (pair === undefined || pair.local !== destination) return this.#drop('bad-spi');
+    // Half of a bundle, or not in the UDP that was agreed: not what this SA is for.
+    if (pair.inboundAh !== undefined || pair.udpPeer !== undefined)
+      return this.#drop('selector-mismatch', pair);
+    this.#collect(pair, body, envelope);
+  }
+
+  #acceptAh(body: Uint8Array, packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+    const ah = decodeAh(body);
+    const pair = this.#deps.database.byAhSpi(ah.spi);
+    const inbound = pair?.inboundAh;
+    if (pair === undefined || inbound === undefined || pair.local !== header.destination)
+      return this.#drop('bad-spi');
+    if (pair.lifetime.isOver) return this.#drop('expired', pair);
+    if (!inbound.window.check(ah.sequence)) return this.#drop('replay', pair);
+    const { transform, window } = inbound;
+    const genuine =
+      transform.verify(packet, header.totalLength, header.headerBytes) && ah.icv.length >= transform.icvBytes;
+    if (!genuine)
+      return this.#notAuthenticated(pair, () =>
+        transform.otherIcvBytes(packet, header.totalLength, header.headerBytes),
+      );
+    window.accept(ah.sequence);
+    this.#markUsed(pair, nowMs);
+    const content = body.subarray(ahLength(ah));
+    const envelope: Envelope = { kind: 'ip', packet, header };
+    if (pair.inboundEsp === undefined) return this.#unwrap(pair, ah.nextHeader, content, envelope, nowMs);
+    const isOurEsp =
+      ah.nextHeader === ipProtocol.esp &&
+      content.length >= espHeaderBytes &&
+      espSpi(content) === pair.inboundEsp.spi;
+    if (!isOurEsp) return this.#drop('selector-mismatch', pair);
+    this.#collect(pair, content, envelope);
+  }
+
+  #collect(pair: InstalledPair, packet: Uint8Array, envelope: Envelope): void {
+    const { inboundEsp } = pair;
+    if (inboundEsp === undefined) return;
+    if (pair.lifetime.isOver) return this.#drop('expired', pair);
+    if (!suitsLayout(packet, inboundEsp.layout)) return this.#drop('malformed', pair);
+    if (!inboundEsp.window.check(espSequence(packet))) return this.#drop('replay', pair);
+    const arrivals = this.#arrivals.get(pair);
+    if (arrivals === undefined) this.#arrivals.set(pair, [{ packet, envelope }]);
+    else arrivals.push({ packet, envelope });
+  }
+
+  #open(pair: InstalledPair, arrivals: readonly EspArrival[], nowMs: number): void {
+    const esp = pair.inboundEsp;
+    if (esp === undefined) return;
+    const opened = esp.opener.open(arrivals.map(arrival => arrival.packet));
+    arrivals.forEach(({ packet, envelope }, i) => {
+      const plaintext = opened[i];
+      if (plaintext === undefined) this.#notAuthenticated(pair, () => esp.opener.otherIcvBytes(packet));
+      else if (this.#recordGenuine(pair, esp, packet, envelope, nowMs))
+        this.#openTrailer(pair, plaintext, envelope, nowMs);
+    });
+  }
+
+  /** False for the second of two equal packets in one vector. */
+  #recordGenuine(
+    pair: InstalledPair,
+    esp: InboundEsp,
+    packet: Uint8Array,
+    envelope: Envelope,
+    nowMs: number,
+  ): boolean {
+    const sequence = espSequence(packet);
+    if (!esp.window.check(sequence)) {
+      this.#drop('replay', pair);
+      return false;
+    }
+    const newest = esp.window.accept(sequence);
+    if (!esp.authenticated) return true;
+    this.#markUsed(pair, nowMs);
+    if (newest && envelope.kind === 'udp') this.#followPeer(pair, envelope.peer);
+    return true;
+  }
+
+  #openTrailer(pair: InstalledPair, plaintext: Uint8Array, envelope: Envelope, nowMs: number): void {
+    const trailer = orUndefined(() => decodeEspTrailer(plaintext));
+    if (trailer === undefined) return this.#drop('not-decrypted', pair);
+    // A dummy packet hides how much traffic there is (RFC 4303 2.6).
+    if (trailer.nextHeader === ipProtocol.noNextHeader) return this.#deps.counters.received(pair, 0);
+    this.#unwrap(pair, trailer.nextHeader, plaintext.subarray(0, trailer.payloadBytes), envelope, nowMs);
+  }
+
+  #unwrap(
+    pair: InstalledPair,
+    nextHeader: number,
+    payload: Uint8Array,
+    envelope: Envelope,
+    nowMs: number,
+  ): void {
+    if (!pair.isTunnel) return this.#unwrapTransport(pair, nextHeader, payload, envelope, nowMs);
+    if (nextHeader !== ipProtocol.ipv4) return this.#drop('selector-mismatch', pair);
+    this.#unwrapTunnel(pair, payload, envelope, nowMs);
+  }
+
+  /** The inner total length decides: what is behind it is traffic flow padding. */
+  #unwrapTunnel(pair: InstalledPair, payload: Uint8Array, envelope: Envelope, nowMs: number): void {
+    let packet = payload;
+    let header = orUndefined(() => decodeIpv4(payload));
+    if (header === undefined) return this.#drop('malformed', pair);
+    const { selector } = pair;
+    if (isFragment(header) && (selector.sourcePort !== 0 || selector.destinationPort !== 0)) {
+      const whole = this.#reassembler.add(packet, header, nowMs, pair.pair.id);
+      if (whole === undefined) return;
+      packet = whole;
+      header = decodeIpv4(whole);
+    }
+    if (!matchesFlow(selector, mirrorFlow(flowOf(packet, header))))
+      return this.#drop('selector-mismatch', pair);
+    const tos = envelope.kind === 'ip' ? decapsulatedTos(envelope.header.tos, header.tos) : header.tos;
+    if (tos === undefined) return this.#drop('malformed', pair);
+    let whole = packet.subarray(0, header.totalLength);
+    if (tos !== header.tos) {
+      whole = Uint8Array.from(whole);
+      setTos(whole, header, tos);
+    }
+    this.#take(pair, whole, nowMs);
+  }
+
+  /** Puts the IP header back on. In UDP the peer keeps the address it was negotiated with, wherever it moved. */
+  #unwrapTransport(
+    pair: InstalledPair,
+    protocol: number,
+    payload: Uint8Array,
+    envelope: Envelope,
+    nowMs: number,
+  ): void {
+    const outer = envelope.kind === 'ip' ? envelope.header : undefined;
+    const headerBytes = outer?.headerBytes ?? ipv4HeaderBytes;
+    const header: Ipv4Header = {
+      headerBytes,
+      tos: outer?.tos ?? 0,
+      totalLength: headerBytes + payload.length,
+      identification: outer?.identification ?? 0,
+      dontFragment: outer?.dontFragment ?? true,
+      moreFragments: false,
+      fragmentOffset: 0,
+      ttl: outer?.ttl ?? transportTtl,
+      protocol,
+      source: outer?.source ?? pair.peer,
+      destination: pair.local,
+    };
+    if (header.totalLength > largestIpPacket) return this.#drop('malformed', pair);
+    const hasPorts = (protocol === ipProtocol.tcp || protocol === ipProtocol.udp) && payload.length >= 4;
+    const flow = {
+      source: header.destination,
+      destination: header.source,
+      protocol,
+      sourcePort: hasPorts ? readU16(payload, 2) : 0,
+      destinationPort: hasPorts ? readU16(payload, 0) : 0,
+    };
+    if (!matchesFlow(pair.selector, flow)) return this.#drop('selector-mismatch', pair);
+    if (!this.#arena.hasRoom(header.totalLength)) this.#deliver();
+    const start = this.#arena.take(header.totalLength);
+    const packet = this.#arena.bytes.subarray(start, start + header.totalLength);
+    const options =
+      envelope.kind === 'ip' ? envelope.packet.subarray(ipv4HeaderBytes, headerBytes) : undefined;
+    writeIpv4Header(packet, 0, header, options);
+    packet.set(payload, headerBytes);
+    if (envelope.kind === 'udp') repairTransportChecksum(packet, header, pair.pair.natOriginal);
+    this.#take(pair, packet, nowMs);
+  }
+
+  #take(pair: InstalledPair, packet: Uint8Array, nowMs: number): void {
+    this.#delivered.push(packet);
+    this.#deps.counters.received(pair, packet.length);
+    this.#deps.used(pair, nowMs);
+  }
+
+  #markUsed(pair: InstalledPair, nowMs: number): void {
+    const first = pair.lastInboundAtMs === undefined;
+    pair.lastInboundAtMs = nowMs;
+    if (first) this.#deps.emit({ kind: 'inboundUsed', pairId: pair.pair.id });
+  }
+
+  #followPeer(pair: InstalledPair, peer: Endpoint): void {
+    const known = pair.udpPeer;
+    if (known === undefined || (known.port === peer.port && known.address === peer.address)) return;
+    pair.udpPeer = { address: peer.address, port: peer.port };
+    this.#deps.emit({ kind: 'peerMoved', pairId: pair.pair.id, peer: pair.udpPeer });
+  }
+
+  /** Looks for the one known cause, but only until the pair has worked: forgers must not double our work. */
+  #notAuthenticated(pair: InstalledPair, otherIcvBytes: () => number | undefined): void {
+    this.#drop('not-authenticated', pair);
+    if (pair.lastInboundAtMs !== undefined || pair.lastNote !== undefined) return;
+    const other = otherIcvBytes();
+    if (other !== undefined)
+      pair.lastNote = `the peer truncates HMAC-SHA-256 to ${other * 8} bits, this side to another length`;
+  }
+
+  #drop(reason: DropReason, pair?: InstalledPair): void {
+    this.#deps.counters.drop(reason, pair);
+  }
+
+  #deliver(): void {
+    const packets = this.#delivered;
+    this.#delivered = [];
+    try {
+      if (packets.length > 0) this.#deps.tun.write(packets);
+    } catch (error) {
+      this.#deps.onFailure(error instanceof Error ? error : new Error(String(error)));
+    }
+    this.#arena.reset();
+  }
+}
+
+/** What a decoder gives, or nothing when it throws `WireError`. */
+function orUndefined<T>(decode: () => T): T | undefined {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
+}
