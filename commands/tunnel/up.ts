@@ -26,7 +26,6 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --ike 3des-sha1-modp1024 --esp 3des-sha1 -- ssh 198.51.100.7',
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --protocol tcp --remote-port 445 --persist files',
   ];
-  static override strict = false;
   static override usage = 'tunnel up PEER --psk-file FILE [FLAGS] [-- COMMAND …]';
   static override args = {
     peer: Args.string({ required: true, description: 'address or name of the gateway or host' }),
@@ -46,8 +45,10 @@ Without --local-net and --remote-net the traffic between this host and the peer 
   };
 
   async run(): Promise<Result> {
-    const { args, argv, flags } = await this.parse(TunnelUpCommand);
-    const command = argv.slice(1).map(String);
+    const separator = this.argv.indexOf('--');
+    const command = separator < 0 ? [] : this.argv.slice(separator + 1);
+    const own = separator < 0 ? this.argv : this.argv.slice(0, separator);
+    const { args, flags } = await this.parse(TunnelUpCommand, own);
     if (flags.persist !== undefined && command.length > 0)
       throw new IpseckitError('CONFLICT', '--persist keeps the connection; it cannot run a command as well');
     const document = await tunnelDocument(flags.persist ?? args.peer, args.peer, flags);

@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
@@ -7,16 +8,31 @@ import { type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 /** Adapters of dial-up connections, as Linux names them. */
 const dialupAdapter = /^(ppp|wwan|rmnet)/;
 
-/** This host's IPv4 addresses, loopback excluded, sorted so that two calls compare. */
+/**
+ * This host's IPv4 addresses, loopback excluded, sorted so that two calls compare. They come from the kernel's
+ * routing table, because Node lists only adapters that have a carrier.
+ */
 export function localAddresses(): LocalAddress[] {
-  return Object.entries(networkInterfaces())
-    .flatMap(([adapter, entries]) => (entries ?? []).map(entry => ({ adapter, ...entry })))
-    .filter(({ family, internal }) => family === 'IPv4' && !internal)
-    .flatMap(({ adapter, address: text }): LocalAddress[] => {
-      const address = parseIpAddress(text);
-      return address ? [{ address, connectionType: dialupAdapter.test(adapter) ? 'dialup' : 'lan' }] : [];
-    })
-    .sort((a, b) => (a.address < b.address ? -1 : 1));
+  const adapterOf = new Map(
+    Object.entries(networkInterfaces()).flatMap(([adapter, entries]) =>
+      (entries ?? []).map(entry => [entry.address, adapter] as const),
+    ),
+  );
+  return parseLocalRoutes(readFileSync('/proc/net/fib_trie', 'utf8')).map(address => ({
+    address,
+    connectionType: dialupAdapter.test(adapterOf.get(address) ?? '') ? 'dialup' : 'lan',
+  }));
+}
+
+/** The host addresses in a `/proc/net/fib_trie`, each once, sorted, without 127.0.0.0/8. */
+export function parseLocalRoutes(trie: string): IpAddress[] {
+  const found = [...trie.matchAll(/\|-- ([\d.]+)\n\s+\/32 host LOCAL$/gm)].map(([, text]) =>
+    parseIpAddress(text ?? ''),
+  );
+  return [...new Set(found)]
+    .filter(address => address !== undefined)
+    .filter(address => !address.startsWith('127.'))
+    .sort();
 }
 
 /** The address the kernel would send from to reach `peer`. Throws `IpseckitError` (ENVIRONMENT) without a route. */

@@ -22,6 +22,10 @@ export async function bringUp(
   const outbound = agent
     .filters()
     .filter(active => active.source === source && active.filter.direction === 'outbound');
+  if (outbound.length === 0)
+    throw new IpseckitError('ENVIRONMENT', `${tunnel.local} is not an address of this host`, {
+      next: '"ip address" shows its addresses; --local chooses another',
+    });
   return negotiateAll(agent, outbound, tunnel.local, tunnel.peer, timeoutMs);
 }
 

@@ -1,6 +1,7 @@
 import { Command, Errors } from '@oclif/core';
 import { IpseckitError } from '../report/errors.js';
 import { isColourTerminal, renderTable } from '../report/table.js';
+import { asIpseckitError, describeError } from './errors.js';
 
 /**
  * What every command shares: `run` returns the data and prints it through `print`; with `--json` the same data is
@@ -25,29 +26,17 @@ export abstract class IpseckitCommand<Result> extends Command {
   protected override async catch(error: Error): Promise<void> {
     // `--help` and `--version` end this way.
     if (error instanceof Errors.ExitError) throw error;
-    const known = asIpseckitError(error);
+    const known = asCommandError(error);
     process.exitCode = known.exitCode;
     if (this.jsonEnabled()) this.logJson({ error: known });
     else process.stderr.write(describeError(known));
   }
 }
 
-/** Any error as one a user can read; what is not ours and no parse error is a fault of ipseckit. */
-export function asIpseckitError(error: unknown): IpseckitError {
-  if (error instanceof IpseckitError) return error;
-  if (error instanceof Errors.CLIError) {
-    // oclif's parse errors list their details over several lines and end with a hint of their own.
-    const message = error.message.replace(/\s*See more help with --help\s*$/, '').trim();
-    return new IpseckitError('USAGE', message, { next: '--help shows how the command is used' });
-  }
-  return new IpseckitError('INTERNAL', error instanceof Error ? error.message : String(error), {
-    next: 'this is a fault of ipseckit: run it again with IPSECKIT_DEBUG=1 and report what it prints',
-    cause: error,
-  });
-}
-
-/** The lines an error prints on stderr; the stack of a fault only when `IPSECKIT_DEBUG` asks for it. */
-export function describeError(error: IpseckitError): string {
-  const cause = error.cause instanceof Error && process.env.IPSECKIT_DEBUG ? `${error.cause.stack}\n` : '';
-  return `error: ${error.message}\n${error.next === undefined ? '' : `next: ${error.next}\n`}${cause}`;
+/** Any error as one a user can read, oclif's own among them. */
+export function asCommandError(error: unknown): IpseckitError {
+  if (!(error instanceof Errors.CLIError)) return asIpseckitError(error);
+  // oclif's parse errors list their details over several lines and end with a hint of their own.
+  const message = error.message.replace(/\s*See more help with --help\s*$/, '').trim();
+  return new IpseckitError('USAGE', message, { next: '--help shows how the command is used' });
 }

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Errors, flush, run } from '@oclif/core';
-import { asIpseckitError, describeError } from './base.js';
+import { asCommandError } from './base.js';
+import { describeError } from './errors.js';
 
 /** Runs one `ipseckit` command line; what a command does not catch (an unknown command) ends like its own errors. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -10,7 +11,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (error instanceof Errors.ExitError) {
       process.exitCode = error.oclif.exit ?? 0;
     } else {
-      const known = asIpseckitError(error);
+      const known = asCommandError(error);
       process.exitCode = known.exitCode;
       process.stderr.write(describeError(known));
     }

@@ -7,6 +7,7 @@ import { bringUp } from '../agent/one-shot.js';
 import type { TunnelSpec } from '../agent/tunnel.js';
 import type { Driver } from '../driver/api.js';
 import type { QuickModeInfo } from '../ike/api.js';
+import { IpseckitError } from '../report/errors.js';
 
 /** A connection of this process's own: up until `close`. */
 export interface OneShotTunnel {
@@ -65,7 +66,11 @@ export function runCommand(command: readonly string[]): Promise<number> {
     };
     child.once('error', error => {
       done();
-      reject(error);
+      reject(
+        new IpseckitError('USAGE', `the command "${program}" cannot be run: ${error.message}`, {
+          next: 'check its name; the connection is taken down again',
+        }),
+      );
     });
     child.once('exit', (code, signal) => {
       done();

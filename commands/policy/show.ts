@@ -1,0 +1,28 @@
+import { IpseckitCommand } from '../../src/cli/base.js';
+import { localStore } from '../../src/cli/local-store.js';
+import { policyArgument } from '../../src/cli/policy-change.js';
+import { policyNotFound } from '../../src/policy/build.js';
+import type { Policy } from '../../src/policy/model.js';
+import { printPolicy } from '../../src/policy/print-policy.js';
+
+interface ShownPolicy {
+  readonly assigned: boolean;
+  readonly path: string;
+  readonly policy: Policy;
+}
+
+export default class PolicyShowCommand extends IpseckitCommand<ShownPolicy> {
+  static override summary = 'show a policy with its rules; keys are not shown';
+  static override args = policyArgument;
+
+  async run(): Promise<ShownPolicy> {
+    const { args } = await this.parse(PolicyShowCommand);
+    const store = localStore();
+    const policy = await store.read(args.name);
+    if (policy === undefined) throw policyNotFound(args.name);
+    const { policies } = await store.list();
+    const assigned = policies.some(({ id, assigned }) => assigned && id === policy.id);
+    this.print(...printPolicy(policy, assigned));
+    return { assigned, path: store.path(policy), policy };
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * `ipsecpol` from its argument list to its exit code. Start-up time counts here: whatever only some command lines
+ * need is imported when it is needed.
+ */
+import { applyToPolicy, buildDynamicPolicy, policyNotFound } from '../policy/build.js';
+import { policyToDocument } from '../policy/document.js';
+import { changesPolicy, type DynamicCommand, type StaticCommand } from '../policy/ipsecpol/command.js';
+import { parseIpsecpol } from '../policy/ipsecpol/parse.js';
+import type { Policy } from '../policy/model.js';
+import type { PolicyStore } from '../policy/stores/store.js';
+import { validatePolicy } from '../policy/validate.js';
+import { IpseckitError } from '../report/errors.js';
+import { agentCall, agentCallIfRunning } from './agent.js';
+import { buildContextFor } from './build-context.js';
+import { asIpseckitError, describeError } from './errors.js';
+import { localStore } from './local-store.js';
+import { requireThisComputer } from './this-computer.js';
+
+/** What was done. */
+export interface IpsecpolResult {
+  /** For stdout. */
+  readonly text: string;
+  /** What the user should know besides, for stderr. */
+  readonly notes: readonly string[];
+  /** The policy named by -p, when it is there afterwards. */
+  readonly policy?: { readonly id: string; readonly name: string; readonly rules: number };
+  readonly dynamicRulesAdded?: number;
+  readonly dynamicRulesRemoved?: number;
+}
+
+/** Printed after every success; scripts look for it. */
+const success = 'The command completed successfully.';
+
+/** Runs one command line and prints; resolves to the exit code. */
+export async function ipsecpolMain(argv: readonly string[]): Promise<number> {
+  try {
+    const { text, notes } = await runIpsecpol(argv);
+    process.stderr.write(notes.map(note => `${note}\n`).join(''));
+    process.stdout.write(`${text}\n`);
+    return 0;
+  } catch (error) {
+    const known = asIpseckitError(error);
+    process.stderr.write(describeError(known));
+    return known.exitCode;
+  }
+}
+
+/** Does what one command line says. Throws `IpseckitError`. */
+export async function runIpsecpol(argv: readonly string[]): Promise<IpsecpolResult> {
+  const request = parseIpsecpol(argv);
+  if (request.kind === 'help') {
+    const { extendedUsage, shortUsage } = await import('../policy/ipsecpol/usage.js');
+    return { text: request.detail === 'short' ? shortUsage() : extendedUsage(), notes: [] };
+  }
+  requireThisComputer(request.host);
+  return request.kind === 'dynamic' ? runDynamic(request) : runStatic(request);
+}
+
+async function runDynamic(command: DynamicCommand): Promise<IpsecpolResult> {
+  if (command.confirm && !(await confirmed())) return { text: 'Nothing was changed.', notes: [] };
+  const policy =
+    command.filters.length === 0 ? undefined : buildDynamicPolicy(command, await buildContextFor(command));
+  const notes = policy === undefined ? [] : checked(policy, true);
+  const removed = command.deleteDynamic ? (await agentCall('clearDynamic', {})).removed : undefined;
+  const added =
+    policy === undefined
+      ? undefined
+      : (await agentCall('addDynamic', { policy: policyToDocument(policy) })).rules;
+  return {
+    text: success,
+    notes,
+    ...(removed === undefined ? {} : { dynamicRulesRemoved: removed }),
+    ...(added === undefined ? {} : { dynamicRulesAdded: added }),
+  };
+}
+
+async function runStatic(command: StaticCommand): Promise<IpsecpolResult> {
+  if (command.store.kind !== 'local')
+    throw new IpseckitError('UNSUPPORTED', 'only the store of this computer is supported so far', {
+      next: 'use -w REG',
+    });
+  const context = await buildContextFor(command);
+  const removed = command.deleteDynamic ? (await agentCall('clearDynamic', {})).removed : undefined;
+  const result = await localStore().exclusively(async store => {
+    const current = await store.read(command.policyName);
+    if (current === undefined && (command.unassign || command.delete) && !changesPolicy(command))
+      return { notes: [`note: policy '${command.policyName}' is not there, nothing to do`] };
+    const policy = applyToPolicy(current, command, context);
+    const notes = command.delete || command.unassign ? [] : checked(policy, command.assign);
+    if (changesPolicy(command)) await store.write(policy);
+    await changeAssignment(store, command);
+    return command.delete ? { notes } : { notes, policy };
+  });
+  // The agent watches the store; asking makes the change hold when the command returns.
+  const agent = await agentCallIfRunning('reload', {});
+  const waiting =
+    agent === undefined && command.assign
+      ? ['note: the policy agent is not running; the policy takes effect with "ipseckit agent start"']
+      : [];
+  return {
+    text: success,
+    notes: [...result.notes, ...waiting],
+    ...(result.policy === undefined ? {} : { policy: summary(result.policy) }),
+    ...(removed === undefined ? {} : { dynamicRulesRemoved: removed }),
+  };
+}
+
+async function changeAssignment(store: PolicyStore, command: StaticCommand): Promise<void> {
+  if (command.assign) await store.assign(command.policyName);
+  if (command.unassign) await store.unassign(command.policyName);
+  if (command.delete && !(await store.delete(command.policyName))) throw policyNotFound(command.policyName);
+}
+
+/**
+ * Warnings as lines. Throws `IpseckitError` (INVALID_POLICY) when the policy cannot work; nothing is changed then.
+ * A tunnel takes two executions: unless the policy is `complete`, its second rule is not missed yet.
+ */
+function checked(policy: Policy, complete: boolean): string[] {
+  const findings = validatePolicy(policy).filter(({ code }) => complete || code !== 'tunnel-partner');
+  const [first, ...others] = findings.filter(({ severity }) => severity === 'error');
+  if (first !== undefined)
+    throw new IpseckitError('INVALID_POLICY', [first, ...others].map(({ message }) => message).join('; '), {
+      next: first.next,
+    });
+  return findings.map(({ message, next }) => `warning: ${message}; ${next}`);
+}
+
+function summary({ id, name, rules }: Policy) {
+  return { id, name, rules: rules.length };
+}
+
+async function confirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY)
+    throw new IpseckitError('ENVIRONMENT', '-confirm asks on the terminal, and there is none', {
+      next: 'leave -confirm out in scripts',
+    });
+  const { default: inquirer } = await import('inquirer');
+  const answer = await inquirer.prompt([
+    { type: 'confirm', name: 'go', message: 'Change the dynamic rules of this computer?', default: false },
+  ]);
+  return answer.go === true;
+}
