@@ -38,17 +38,26 @@ export function umlSuite(title: string, suite: UmlSuite): void {
       const ended = readTests(results);
       for (const one of ended) {
         await t.test(`${one.name} (${one.milliseconds} ms)`, { skip: one.skipped ?? false }, () => {
-          if (one.error !== undefined) assert.fail(one.error);
+          if (one.error !== undefined) throw errorOf(one.error);
         });
       }
       const tail = output.slice(-20_000);
       assert.ok(!timedOut, `not finished after ${suite.timeoutSeconds} s:\n${tail}`);
-      assert.equal(exitCode, 0, `the tests inside ended with ${exitCode}:\n${tail}`);
+      if (ended.every(one => one.error === undefined)) {
+        assert.equal(exitCode, 0, `the tests inside ended with ${exitCode}:\n${tail}`);
+      }
       assert.ok(ended.length > 0, `no test ran:\n${tail}`);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
   });
+}
+
+/** An error with the stack of inside: where it was thrown out here says nothing. */
+function errorOf(stack: string): Error {
+  const error = new Error(stack.split('\n', 1)[0]);
+  error.stack = stack;
+  return error;
 }
 
 function nodeTest(files: readonly string[], results: string): string[] {

@@ -2,7 +2,7 @@
  * A Linux kernel with ESP and AH on a host that has neither: Debian's User Mode Linux, booted with the host's root
  * file system as its own. Inside it runs whatever is installed here: Node, strongSwan, iproute2, this project.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -83,9 +83,11 @@ function prepareJob(command: readonly string[], environment: Readonly<Record<str
 
 async function boot(job: string, options: UmlOptions): Promise<{ output: string; timedOut: boolean }> {
   const memory = options.memoryMegabytes ?? 1024;
+  // Each process inside is one of the host: a process namespace takes them all down with the first, which dies with us.
   const child = spawn(
-    kernel,
+    'setpriv',
     [
+      ...['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child', '--mount-proc', kernel],
       `mem=${memory}M`,
       'rootfstype=hostfs',
       'rootflags=/',
@@ -98,16 +100,13 @@ async function boot(job: string, options: UmlOptions): Promise<{ output: string;
     ],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
       env: { ...process.env, ...memoryFolder(job, memory) },
     },
   );
-  const kill = () => killGroup(child);
-  process.once('exit', kill);
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
-    kill();
+    child.kill('SIGKILL');
   }, options.timeoutSeconds * 1000);
   let output = '';
   const take = (chunk: Buffer) => {
@@ -124,8 +123,6 @@ async function boot(job: string, options: UmlOptions): Promise<{ output: string;
     });
   } finally {
     clearTimeout(timer);
-    process.off('exit', kill);
-    kill();
   }
   return { output, timedOut };
 }
@@ -135,16 +132,6 @@ function memoryFolder(job: string, memoryMegabytes: number): { TMPDIR?: string }
   const shm = existsSync('/dev/shm') ? statfsSync('/dev/shm') : undefined;
   const free = shm === undefined ? 0 : shm.bavail * shm.bsize;
   return { TMPDIR: free > memoryMegabytes * 2 ** 20 ? '/dev/shm' : job };
-}
-
-/** Each process inside the machine is one of the host, in the machine's process group. */
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // It has gone.
-  }
 }
 
 function quote(word: string): string {

@@ -46,8 +46,12 @@ describe('strongSwan with kernel ESP and AH', () => {
       await a.load({ ...common, local: left, remote: right });
       await b.load({ ...common, local: right, remote: left });
       await a.initiate('peer');
-      const [child] = await b.installedChildren();
-      assert.equal(child?.mode.toLowerCase(), one.mode);
+      // The responder has its SAs a message later than the initiator.
+      const child = await waitFor(
+        'the child at the other side',
+        async () => (await b.installedChildren())[0],
+      );
+      assert.equal(child.mode.toLowerCase(), one.mode);
       const recording = await capture(hosts.b, 'eth0', '/tmp/lab.pcap');
       assert.deepEqual(await ping(hosts.a, right, { count: 3 }), { sent: 3, received: 3 });
       await recording.stop();
