@@ -18,6 +18,7 @@ import type {
 import { type EstablishedMainMode, isZeroCookie, type MainMode, MainModeTable } from './main-mode.js';
 import { type OwnSpis, type PairRecord, PairTable, type QuickMode } from './quick-mode.js';
 import { RateLimit } from './rate-limit.js';
+import { lowestSpi } from './spi.js';
 import { type Counters, newCounters } from './statistics.js';
 import { type Timer, TimerQueue } from './timers.js';
 
@@ -127,7 +128,7 @@ export class Context {
   #reserveSpi(): Spi {
     for (;;) {
       const spi = new DataView(Uint8Array.from(this.random(4)).buffer).getUint32(0) as Spi;
-      if (spi < 256 || this.#reservedSpis.has(spi) || this.pairs.usesInboundSpi(spi)) continue;
+      if (spi < lowestSpi || this.#reservedSpis.has(spi) || this.pairs.usesInboundSpi(spi)) continue;
       this.#reservedSpis.add(spi);
       return spi;
     }

@@ -11,7 +11,7 @@ import type { EstablishedMainMode } from './main-mode.js';
 export function watchPeer(context: Context, mainMode: EstablishedMainMode): void {
   const settings = mainMode.policy.deadPeerDetection;
   if (settings === undefined || !mainMode.vendors.keys.has('dpd')) return;
-  const idleMs = settings.idleSeconds * 1_000;
+  const idleMs = Math.max(1, settings.idleSeconds) * 1_000;
   // RFC 3706 5.4: random, the top bit clear so that it does not wrap soon.
   let sequence = new ByteReader(context.random(4)).u32('sequence') >>> 1;
 
@@ -30,7 +30,7 @@ export function watchPeer(context: Context, mainMode: EstablishedMainMode): void
       spi: cookiesOf(mainMode),
       data: new ByteWriter().u32(sequence).finish(),
     });
-    context.schedule(mainMode, context.nowMs + settings.retrySeconds * 1_000, () => {
+    context.schedule(mainMode, context.nowMs + Math.max(1, settings.retrySeconds) * 1_000, () => {
       if (lastHeardMs(context, mainMode) > quietSinceMs) check();
       else if (attempt < settings.retries) probe(attempt + 1, quietSinceMs);
       else context.listener.peerDead(mainMode);

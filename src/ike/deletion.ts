@@ -1,6 +1,4 @@
 /** Ending SAs, and telling the peer or hearing it from the peer (RFC 2408 3.15, ike.md 8.1 and 8.2). */
-import type { Spi } from '../driver/api.js';
-import { ByteReader } from '../wire/bytes.js';
 import { dois, protocols } from '../wire/isakmp/numbers.js';
 import type { DeletePayload, Payload } from '../wire/isakmp/payloads.js';
 import type { Context } from './context.js';
@@ -9,8 +7,8 @@ import { type EstablishedMainMode, isEstablished, type MainMode } from './main-m
 import { endMainMode, nonceBytes } from './main-mode-life.js';
 import type { PairRecord } from './quick-mode.js';
 import { auditSpis } from './quick-mode-life.js';
-import { spiBytes } from './quick-mode-proposal.js';
 import { Retransmission } from './retransmission.js';
+import { spiBytes, spiOf } from './spi.js';
 
 /** Pauses of Microsoft's reliable delete ([MS-IKEE] 3.8): 1 s doubling, at most 16 s. */
 const reliableDeletePausesMs = [1_000, 2_000, 4_000, 8_000, 16_000];
@@ -94,12 +92,8 @@ export function receiveDelete(context: Context, mainMode: EstablishedMainMode, p
   }
   const protocol = payload.protocol === protocols.ESP ? 'esp' : 'ah';
   if (protocol === 'ah' && payload.protocol !== protocols.AH) return;
-  const spis = new Set(payload.spis.filter(spi => spi.length === 4).map(toSpi));
+  const spis = new Set(payload.spis.map(spiOf));
   for (const record of context.pairs.ofPeer(mainMode.peer))
     if (record.pair.outbound.some(half => half.protocol === protocol && spis.has(half.spi)))
       endPair(context, record, 'deleted by the peer', false);
-}
-
-function toSpi(bytes: Uint8Array): Spi {
-  return new ByteReader(bytes).u32('SPI') as Spi;
 }

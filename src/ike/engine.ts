@@ -5,8 +5,8 @@
 import type { Endpoint, IkeDatagram, PairId } from '../driver/api.js';
 import { toHex, WireError } from '../wire/bytes.js';
 import type { IpAddress } from '../wire/ip/address.js';
-import { decodeHeader, type IsakmpHeader } from '../wire/isakmp/message.js';
-import { exchangeTypes, notifyTypes } from '../wire/isakmp/numbers.js';
+import { decodeHeader, decodeMessage, findPayload, type IsakmpHeader } from '../wire/isakmp/message.js';
+import { exchangeTypes, notifyTypes, payloadTypes } from '../wire/isakmp/numbers.js';
 import type {
   AcquireRequest,
   IkeEffect,
@@ -17,6 +17,7 @@ import type {
 } from './api.js';
 import { Context } from './context.js';
 import { deleteMainMode, endPair } from './deletion.js';
+import type { Incoming } from './incoming.js';
 import { receiveInformational } from './informational-receive.js';
 import { refuseWithoutState } from './informational-send.js';
 import { isEstablished, type MainMode } from './main-mode.js';
@@ -180,6 +181,10 @@ export class IkeEngine {
     const bytes = new Uint8Array(datagram.bytes.subarray(0, header.length));
     const incoming = { header: decodeHeader(bytes), datagram: { ...datagram, bytes } };
     const context = this.#context;
+    if (header.nextPayload === payloadTypes.FRAGMENT) {
+      this.#reassemble(incoming);
+      return;
+    }
     switch (header.exchangeType) {
       case exchangeTypes['Main mode']:
         receiveMainMode(context, incoming);
@@ -204,6 +209,17 @@ export class IkeEngine {
         // Transactions and AuthIP (243 to 246) get no answer: a Windows peer falls back to IKE by itself.
         return;
     }
+  }
+
+  /** A piece of a message of an exchange we know; the whole goes the usual way. */
+  #reassemble({ header, datagram }: Incoming): void {
+    const mainMode = this.#find(header);
+    const piece = mainMode && findPayload(decodeMessage(datagram.bytes), 'fragment')?.payload;
+    const exchange = `${header.exchangeType} ${header.messageId}`;
+    const bytes = piece && mainMode.fragments.add(exchange, piece, this.#context.nowMs);
+    // A message in fragments of fragments would be an attempt to make us recurse.
+    if (bytes && decodeHeader(bytes).nextPayload !== payloadTypes.FRAGMENT)
+      this.#route({ ...datagram, bytes });
   }
 
   #find(header: IsakmpHeader): MainMode | undefined {

@@ -1,5 +1,6 @@
 /** Informational messages: notifications and deletes, protected or not (ike.md 8). */
 import { WireError } from '../wire/bytes.js';
+import { printSelector } from '../wire/ip/selector.js';
 import { summarisePayloads } from '../wire/isakmp/describe.js';
 import {
   bytesAfterFirst,
@@ -21,7 +22,14 @@ import { type Incoming, requirePayload } from './incoming.js';
 import { protectionOf } from './informational-send.js';
 import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
 import { send1 } from './main-mode-initiator.js';
-import { acceptMessage, complain, failMainMode, mainModeFailure, nonceBytes } from './main-mode-life.js';
+import {
+  acceptMessage,
+  complain,
+  failMainMode,
+  mainModeFailure,
+  nonceBytes,
+  printMainModeMethod,
+} from './main-mode-life.js';
 import {
   type Chained,
   macsEqual,
@@ -32,8 +40,8 @@ import {
   unseal,
   withHash,
 } from './protection.js';
-import { failQuickMode, quickModeFailure } from './quick-mode-life.js';
-import { spiOf } from './quick-mode-proposal.js';
+import { failQuickMode, printSecurityMethod, quickModeFailure } from './quick-mode-life.js';
+import { spiOf } from './spi.js';
 
 /** A message of exchange type 5. Throws `WireError` when it is clear and cannot be decoded. */
 export function receiveInformational(context: Context, mainMode: MainMode, incoming: Incoming): void {
@@ -160,6 +168,7 @@ function refuseQuickMode(
   if (refused === undefined) return;
   const said =
     status === undefined ? nameOf(notifyTypes, notify.notifyType) : `Windows error ${status.status}`;
+  const offered = `${refused.policy.methods.map(printSecurityMethod).join(', ')} (${refused.policy.mode}) for ${printSelector(refused.policy.selector)}`;
   failQuickMode(
     context,
     mainMode,
@@ -167,7 +176,7 @@ function refuseQuickMode(
     quickModeFailure(mainMode, {
       point: 'peer',
       reason: reasonOfNotify(notify.notifyType),
-      text: `${mainMode.peer} answered ${said} to quick mode 1`,
+      text: `${mainMode.peer} answered ${said} to quick mode 1, which offered ${offered}`,
       message: 'quick mode 1',
       notifyType: notify.notifyType,
     }),
@@ -199,12 +208,22 @@ function receiveClear(context: Context, mainMode: MainMode, { datagram }: Incomi
   }
 }
 
+/** The message of ours that each stage waits for an answer to. */
+const answeredNumber: Partial<Record<MainMode['state']['stage'], number>> = {
+  'awaiting 2': 1,
+  'awaiting 4': 3,
+  'awaiting 6': 5,
+};
+
 /** What an error notification says of the message we are waiting for an answer to. */
 function refusedByPeer(mainMode: MainMode, { notifyType }: NotifyPayload): NegotiationFailure {
-  const sent = { 'awaiting 2': 1, 'awaiting 4': 3, 'awaiting 6': 5 } as const;
   const { stage } = mainMode.state;
-  const message = `main mode ${stage in sent ? sent[stage as keyof typeof sent] : ''}`.trim();
-  const said = `${mainMode.peer} answered ${nameOf(notifyTypes, notifyType)} to ${message}`;
+  const message = `main mode ${answeredNumber[stage] ?? ''}`.trim();
+  const offer =
+    stage === 'awaiting 2'
+      ? `, which offered ${mainMode.policy.methods.map(printMainModeMethod).join(', ')}`
+      : '';
+  const said = `${mainMode.peer} answered ${nameOf(notifyTypes, notifyType)} to ${message}${offer}`;
   const keysDiffer = stage === 'awaiting 6' && notifyType !== notifyTypes['NO-PROPOSAL-CHOSEN'];
   const reason: FailureReason = keysDiffer ? 'preshared-keys-differ' : reasonOfNotify(notifyType);
   const orIdentity =

@@ -146,7 +146,9 @@ export function receive4(
   const id = identityPayload(mainMode.policy.identity ?? { kind: 'address', address: mainMode.local });
   const data = identityHash(mainMode, 'initiator', keys, values, saBody, encodePayloadBody(id));
   const payloads: Payload[] = [id, { kind: 'hash', data }];
-  if (isFirstContact(context, mainMode)) payloads.push(initialContact(mainMode));
+  // Windows says so by a vendor ID in message 1.
+  const windows = context.options.vendorProfile === 'windows-2003';
+  if (!windows && isFirstContact(context, mainMode)) payloads.push(initialContact(mainMode));
   const iv = phase1Iv(method, values.initiator, values.responder);
   const message = seal(keys, iv, mainModeHeader(mainMode), payloads);
   mainMode.state = { stage: 'awaiting 6', saBody, choice, values, keys, iv: message.nextIv };

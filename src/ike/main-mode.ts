@@ -5,6 +5,7 @@ import { toHex } from '../wire/bytes.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
 import type { MainModePolicy, NegotiationFailure } from './api.js';
+import { FragmentQueues } from './fragments.js';
 import type { MessageKeys } from './protection.js';
 import type { QuickMode } from './quick-mode.js';
 import { DuplicateFilter, type Retransmission } from './retransmission.js';
@@ -111,6 +112,8 @@ export interface MainMode {
   lastInboundAtMs: number;
   /** Microsoft's reliable deletes under way, by message id. */
   readonly pendingDeletes: Map<number, Retransmission>;
+  /** Messages that arrive in fragments. */
+  readonly fragments: FragmentQueues;
   readonly timers: Set<Timer>;
 }
 
@@ -144,6 +147,7 @@ export function newMainMode(
     seenMessageIds: new Set(),
     lastInboundAtMs: fields.startedAtMs,
     pendingDeletes: new Map(),
+    fragments: new FragmentQueues(),
     timers: new Set(),
   };
 }

@@ -12,6 +12,7 @@ import {
 } from '../wire/ip/address.js';
 import { idTypes, natPayloadTypes } from '../wire/isakmp/numbers.js';
 import type { NatDPayload, NatOaPayload } from '../wire/isakmp/payloads.js';
+import type { QuickModePolicy } from './api.js';
 import type { MainMode } from './main-mode.js';
 import { natRevision } from './vendors.js';
 
@@ -91,6 +92,12 @@ export function printNat({ local, peer }: MainMode['nat']): string {
 /** The revision in use for encapsulation, when there is a NAT; `undefined` for plain ESP and AH. */
 export function udpRevision(mainMode: MainMode): 'rfc' | 'draft02' | undefined {
   return natDetected(mainMode) ? natRevision(mainMode.policy, mainMode.vendors) : undefined;
+}
+
+/** The policy without the methods that cannot work through a NAT: AH protects the addresses a NAT changes. */
+export function passableMethods(mainMode: MainMode, policy: QuickModePolicy): QuickModePolicy {
+  if (!natDetected(mainMode)) return policy;
+  return { ...policy, methods: policy.methods.filter(({ ah }) => ah === undefined) };
 }
 
 /** The UDP ports of encapsulated SAs: those of the IKE SA, which may not have moved if the peer did not. */

@@ -15,11 +15,15 @@ import { type EstablishedMainMode, isEstablished, type MainMode } from './main-m
 import { isFirstContact, startMainMode } from './main-mode-initiator.js';
 import { auditFailure, closeMainMode, endMainMode } from './main-mode-life.js';
 import { presharedKeyOf } from './main-mode-proposal.js';
+import { passableMethods } from './nat-traversal.js';
 import type { PairRecord, QuickMode } from './quick-mode.js';
 import { startQuickMode } from './quick-mode-initiator.js';
 
 /** How long a replaced pair still receives: packets under way, and a peer that switches late. */
 const replacedPairMs = 30_000;
+
+/** A renewal that failed is tried again after this time, as long as the old pair lives. */
+const renewAgainMs = 30_000;
 
 /** Retransmissions of quick mode 1 after which the main mode it runs under is no longer trusted. */
 const doubtfulRetransmission = 3;
@@ -179,7 +183,6 @@ export class Negotiations implements ExchangeListener {
       const waits = wanted.quickMode !== undefined && mainMode.quickModes.has(wanted.quickMode.messageId);
       if (!waits || wanted.mainMode !== mainMode || wanted.restarted) continue;
       wanted.restarted = true;
-      mainMode.retired = true;
       this.#context.progress(
         mainMode.peer,
         'note',
@@ -251,9 +254,18 @@ export class Negotiations implements ExchangeListener {
 
   #start(wanted: Wanted, mainMode: EstablishedMainMode): void {
     if (wanted.quickMode !== undefined) this.#stop(wanted.quickMode);
+    const policy = passableMethods(mainMode, wanted.request.quickMode);
+    if (policy.methods.length === 0) {
+      this.#refuse(
+        wanted,
+        'no-proposal-chosen',
+        'every security method uses AH, which cannot pass the NAT between us',
+      );
+      return;
+    }
     const startedAtMs = this.#context.nowMs;
     wanted.mainMode = mainMode;
-    wanted.quickMode = startQuickMode(this.#context, mainMode, wanted.request.quickMode, retransmission => {
+    wanted.quickMode = startQuickMode(this.#context, mainMode, policy, retransmission => {
       const silent = mainMode.lastInboundAtMs <= startedAtMs;
       if (retransmission === doubtfulRetransmission && silent) this.mainModeDoubted(mainMode);
     });
@@ -287,6 +299,12 @@ export class Negotiations implements ExchangeListener {
   #fail(wanted: Wanted, reason: NegotiationFailure): void {
     this.#wanted.delete(wanted.key);
     this.#reportAll(wanted, reason);
+    const old = wanted.replaces && this.#context.pairs.get(wanted.replaces);
+    if (old === undefined) return;
+    const { timers, nowMs } = this.#context;
+    timers.schedule(nowMs + renewAgainMs, () => {
+      if (this.#context.pairs.get(old.pair.id) === old) this.renew(old);
+    });
   }
 
   #abandon(wanted: Wanted): void {

@@ -14,6 +14,7 @@ import { headerFlags, notifyTypes } from '../wire/isakmp/numbers.js';
 import type { IdPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { QuickModePolicy } from './api.js';
 import type { Context } from './context.js';
+import { encapsulationOf } from './encapsulation.js';
 import { ExchangeError } from './exchange-error.js';
 import { selectorOfIds, selectorPayloads } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
@@ -35,7 +36,6 @@ import {
 } from './quick-mode-life.js';
 import {
   acceptQuickMode,
-  encapsulationOf,
   offerableTogether,
   offeredLimits,
   pfsGroupOf,

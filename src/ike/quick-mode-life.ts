@@ -1,5 +1,5 @@
 /** The life of a quick mode besides its messages: requests, the pair it makes, failure, remembrance. */
-import { encryption, hash } from '../crypto/algorithms.js';
+import { encryption, group, hash } from '../crypto/algorithms.js';
 import type { SaPair } from '../driver/api.js';
 import type { SecurityMethod } from '../policy/model.js';
 import { printSelector } from '../wire/ip/selector.js';
@@ -114,13 +114,15 @@ export function auditSpis({ inbound, outbound }: SaPair): {
   return { inboundSpi: first.spi, outboundSpi: firstOut.spi };
 }
 
-/** `esp 3des-sha1 + ah sha1`. */
-export function printSecurityMethod({ esp, ah }: SecurityMethod): string {
+/** `esp 3des-sha1 + ah sha1, PFS modp1024`. */
+export function printSecurityMethod({ esp, ah, pfs }: SecurityMethod): string {
   const parts = [
     ...(esp ? [`esp ${esp.encryption}${esp.hash ? `-${esp.hash}` : ''}`] : []),
     ...(ah ? [`ah ${ah.hash}`] : []),
   ];
-  return parts.join(' + ');
+  const forward =
+    pfs === undefined ? '' : `, PFS${pfs.group === undefined ? '' : ` ${group(pfs.group).name}`}`;
+  return parts.join(' + ') + forward;
 }
 
 /** Forgets the exchange once no repeated message can come any more. */

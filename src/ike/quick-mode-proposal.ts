@@ -5,11 +5,9 @@
 import { encryption, type GroupId, group, groupIds, type HashId, hash } from '../crypto/algorithms.js';
 import type { Spi } from '../driver/api.js';
 import type { SecurityMethod } from '../policy/model.js';
-import { ByteWriter } from '../wire/bytes.js';
 import { type DataAttribute, tv } from '../wire/isakmp/attributes.js';
 import {
   dois,
-  encapsulationModes,
   lifeTypes,
   nameOf,
   phase2Attributes,
@@ -22,6 +20,7 @@ import type { Proposal, SaPayload, Transform } from '../wire/isakmp/payloads.js'
 import type { AttributeMismatch } from './api.js';
 import { limitsOf } from './lifetimes.js';
 import type { OwnSpis } from './quick-mode.js';
+import { spiBytes, spiOf } from './spi.js';
 import {
   closest,
   type Difference,
@@ -149,27 +148,6 @@ export function answerQuickMode(choice: QuickModeChoice, spis: OwnSpis): SaPaylo
     spi: spiBytes(proposal.protocol === protocols.AH ? spis.ah : spis.esp),
   }));
   return { kind: 'sa', doi: dois.IPSEC, situation: situations['IDENTITY-ONLY'], proposals };
-}
-
-/** The encapsulation mode of the first transform that has one: what the peer asks for. */
-export function requestedEncapsulation(sa: SaPayload): number | undefined {
-  for (const proposal of sa.proposals)
-    for (const transform of proposal.transforms) {
-      const mode = readTransform(2, transform.attributes).values.get(phase2Attributes.encapsulation);
-      if (mode !== undefined) return mode;
-    }
-  return undefined;
-}
-
-export function spiBytes(spi: Spi): Uint8Array {
-  return new ByteWriter().u32(spi).finish();
-}
-
-/** An SPI of 4 bytes that is not reserved. */
-export function spiOf(bytes: Uint8Array): Spi | undefined {
-  if (bytes.length !== 4) return undefined;
-  const value = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
-  return value >= 256 ? (value as Spi) : undefined;
 }
 
 /** Proposals with one number: chosen or refused as a whole. */
@@ -394,20 +372,4 @@ function transformName(protocol: number, id: number): string {
 
 function valueName(attribute: keyof typeof phase2Attributes, value: number | undefined): string {
   return value === undefined ? 'none' : nameOf(phase2Values[phase2Attributes[attribute]] ?? {}, value);
-}
-
-/** The encapsulation attribute for a mode, plain or in UDP of a NAT traversal revision. */
-export function encapsulationOf(mode: 'transport' | 'tunnel', udp: 'rfc' | 'draft02' | undefined): number {
-  if (udp === undefined) return encapsulationModes[mode];
-  if (udp === 'rfc') return encapsulationModes[`UDP-${mode}`];
-  return encapsulationModes[`UDP-${mode} (draft)`];
-}
-
-/** The mode an encapsulation attribute asks for; `undefined` for an unknown value. */
-export function modeOfEncapsulation(value: number): 'transport' | 'tunnel' | undefined {
-  const { tunnel, transport, ...udp } = encapsulationModes;
-  if (value === tunnel || value === udp['UDP-tunnel'] || value === udp['UDP-tunnel (draft)']) return 'tunnel';
-  if (value === transport || value === udp['UDP-transport'] || value === udp['UDP-transport (draft)'])
-    return 'transport';
-  return undefined;
 }

@@ -7,6 +7,7 @@ import { dois, headerFlags, lifeTypes, notifyTypes, protocols } from '../wire/is
 import type { NotifyPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { QuickModePolicy } from './api.js';
 import type { Context } from './context.js';
+import { encapsulationOf, modeOfEncapsulation, requestedEncapsulation } from './encapsulation.js';
 import { ExchangeError } from './exchange-error.js';
 import { selectorOfIds } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
@@ -14,7 +15,13 @@ import { agreeLimits, limitsOf } from './lifetimes.js';
 import type { EstablishedMainMode } from './main-mode.js';
 import { agreeOrRefuse } from './main-mode-keys.js';
 import { acceptMessage, nonceBytes } from './main-mode-life.js';
-import { natDetected, natOriginalPayloads, natOriginals, udpRevision } from './nat-traversal.js';
+import {
+  natDetected,
+  natOriginalPayloads,
+  natOriginals,
+  passableMethods,
+  udpRevision,
+} from './nat-traversal.js';
 import { macsEqual, messageIdBytes, phase2Hash, phase2Iv, unseal, withHash } from './protection.js';
 import { newQuickMode, type PairRecord, type QuickMode, type QuickModeState } from './quick-mode.js';
 import { derivePair } from './quick-mode-keys.js';
@@ -29,13 +36,10 @@ import {
 import {
   answerQuickMode,
   chooseQuickMode,
-  encapsulationOf,
-  modeOfEncapsulation,
   offeredLimits,
   type QuickModeChoice,
-  requestedEncapsulation,
-  spiBytes,
 } from './quick-mode-proposal.js';
+import { spiBytes } from './spi.js';
 import { lifeAttributePair } from './transform-attributes.js';
 
 /** How long an installed pair waits for message 3, or for the initiator's first packet. */
@@ -149,7 +153,13 @@ function policyFor(context: Context, mainMode: EstablishedMainMode, chain: Paylo
   const selector = mirrorSelector(asked);
   const found = context.environment.policy.quickMode({ local, peer, mode, selector });
   if ('refused' in found) throw new ExchangeError('invalid-id', found.refused);
-  return { ...found, selector };
+  const passable = passableMethods(mainMode, found);
+  if (passable.methods.length === 0)
+    throw new ExchangeError(
+      'no-proposal-chosen',
+      'only AH is allowed, and it cannot pass the NAT between us',
+    );
+  return { ...passable, selector };
 }
 
 /** Message 2, sent again when message 1 comes again; each time the wait for message 3 begins anew. */

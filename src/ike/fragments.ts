@@ -1,0 +1,61 @@
+/**
+ * Putting fragmented IKE messages together ([MS-IKEE] 2.2.3 and 3.3, ike.md 14). The pieces hold a complete
+ * ISAKMP message, its header included. Everything is bounded: an attacker fills his own queues only.
+ */
+import type { FragmentPayload } from '../wire/isakmp/payloads.js';
+
+const limits = { queues: 4, fragments: 64, bytes: 65_536, ageMs: 70_000 } as const;
+
+const lastFlag = 0x01;
+
+interface Queue {
+  readonly startedAtMs: number;
+  readonly pieces: Map<number, Uint8Array>;
+  /** Number of the last piece, once it is known. */
+  last?: number;
+}
+
+/** The incomplete messages of one main mode. */
+export class FragmentQueues {
+  readonly #queues = new Map<string, Queue>();
+
+  /**
+   * Takes a piece; returns the whole message when it was the missing one. Messages of different exchanges do not
+   * mix, though senders may give all the same fragment id.
+   */
+  add(exchange: string, piece: FragmentPayload, nowMs: number): Uint8Array | undefined {
+    for (const [key, { startedAtMs }] of this.#queues)
+      if (nowMs - startedAtMs > limits.ageMs) this.#queues.delete(key);
+    const key = `${exchange} ${piece.fragmentId}`;
+    const queue = this.#queues.get(key) ?? this.#open(key, nowMs);
+    if (!queue.pieces.has(piece.number)) queue.pieces.set(piece.number, piece.data);
+    const isLast = (piece.flags & lastFlag) !== 0;
+    const contradicts = isLast && queue.last !== undefined && queue.last !== piece.number;
+    if (isLast) queue.last = piece.number;
+    if (contradicts || !this.#plausible(queue)) {
+      this.#queues.delete(key);
+      return undefined;
+    }
+    if (queue.last !== queue.pieces.size) return undefined;
+    this.#queues.delete(key);
+    const order = [...queue.pieces].sort(([a], [b]) => a - b);
+    return new Uint8Array(Buffer.concat(order.map(([, data]) => data)));
+  }
+
+  #open(key: string, nowMs: number): Queue {
+    const oldest = this.#queues.keys().next();
+    if (this.#queues.size >= limits.queues && !oldest.done) this.#queues.delete(oldest.value);
+    const queue: Queue = { startedAtMs: nowMs, pieces: new Map() };
+    this.#queues.set(key, queue);
+    return queue;
+  }
+
+  #plausible({ pieces, last = limits.fragments }: Queue): boolean {
+    let bytes = 0;
+    for (const [number, data] of pieces) {
+      if (number < 1 || number > last) return false;
+      bytes += data.length;
+    }
+    return last <= limits.fragments && bytes <= limits.bytes;
+  }
+}
