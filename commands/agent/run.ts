@@ -11,6 +11,7 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
   static override description =
     'Enforces the assigned policy until SIGINT, SIGTERM or "ipseckit agent stop", and prints what it does on stderr. "ipseckit agent start" runs the same in the background.';
   static override flags = {
+    verbose: Flags.boolean({ char: 'v', summary: 'also print every IKE message sent and received' }),
     'export-keys': Flags.directory({
       summary: 'append key material for Wireshark to tables in this folder (mode 0600)',
       description: 'Whoever reads these files can decrypt the traffic. Off unless asked for.',
@@ -29,7 +30,7 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
       ike: { exportKeys: keyFiles !== undefined },
       onEvent: event => {
         if (event.kind === 'keys') keyFiles?.write(event.keys);
-        else this.logToStderr(describeEvent(event));
+        else if (event.kind !== 'step' || flags.verbose) this.logToStderr(describeEvent(event));
       },
     });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => host.stop());

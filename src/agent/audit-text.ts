@@ -28,7 +28,7 @@ function fieldsOf(event: AuditEvent): readonly (readonly [string, string])[] {
     case 541:
       return [
         ['Mode', modeNames[event.mode]],
-        ['Peer Identity', `${event.peerIdentity}. Peer IP Address: ${event.peer}`],
+        ['Peer Identity', event.peerIdentity],
         filter,
         ['Parameters', parametersText(event)],
       ];
@@ -44,11 +44,7 @@ function fieldsOf(event: AuditEvent): readonly (readonly [string, string])[] {
       return [['Mode', modeNames.main], filter, ['Reason', event.reason]];
     case 544:
     case 545:
-      return [
-        ['Peer Identity', `${event.peerIdentity}. Peer IP Address: ${event.peer}`],
-        filter,
-        ['Reason', event.reason],
-      ];
+      return [['Peer Identity', event.peerIdentity], filter, ['Reason', event.reason]];
     case 546:
       return [
         ['Mode', modeNames[event.mode]],
