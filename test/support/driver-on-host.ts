@@ -17,6 +17,8 @@ export interface DriverReport {
   readonly filters: readonly (readonly [filterId: string, packets: number])[];
   readonly driver: DriverStatistics;
   readonly pairs: readonly PairStatistics[];
+  /** Processor time its process has used. */
+  readonly processorMs: number;
 }
 
 /** An error the driver refused a request with. */

@@ -47,7 +47,13 @@ async function answer(request: DriverRequest): Promise<unknown> {
       return driver.removePair(request.pairId);
     case 'statistics': {
       const filters = [...(await driver.filterPackets())];
-      return { filters, driver: driver.statistics(), pairs: driver.pairStatistics() };
+      const { user, system } = process.cpuUsage();
+      return {
+        filters,
+        driver: driver.statistics(),
+        pairs: driver.pairStatistics(),
+        processorMs: (user + system) / 1000,
+      };
     }
     case 'events':
       return events.splice(0);

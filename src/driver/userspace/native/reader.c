@@ -3,7 +3,7 @@
  * allocated, and JavaScript is called once for all of them. Every batch ends in the event loop, so no descriptor
  * starves another.
  */
-#include "common.h"
+#include "segments.h"
 
 #include <errno.h>
 #include <time.h>
@@ -45,6 +45,7 @@ struct reader {
   enum kind kind;
   uint8_t *slab;
   struct entry *index;
+  struct long_packet *long_packet; /* TUN only: what has been read, but not all delivered */
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -52,6 +53,7 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 static void on_closed(uv_handle_t *poll) {
   struct reader *reader = poll->data;
   napi_remove_async_cleanup_hook(reader->cleanup);
+  free(reader->long_packet);
   free(reader);
 }
 
@@ -93,16 +95,34 @@ static void fail(struct reader *reader, int error) {
   call(reader, reader->on_failure, 1, &code);
 }
 
-/* Packets lie one behind the other. Returns how many, or a negative errno when the device has gone. */
-static int read_tun(struct reader *reader) {
+/* Reads the next packet off the device, which may be a long one; returns 0 or an errno. */
+static int read_long_packet(struct reader *reader) {
+  struct long_packet *packet = reader->long_packet;
+  struct iovec parts[] = {{.iov_base = &packet->virtio, .iov_len = sizeof packet->virtio},
+                          {.iov_base = packet->bytes, .iov_len = sizeof packet->bytes}};
+  ssize_t length;
+  do length = readv(reader->fd, parts, 2);
+  while (length < 0 && errno == EINTR);
+  packet->done = 0;
+  packet->length = length < (ssize_t)sizeof packet->virtio ? 0 : (size_t)length - sizeof packet->virtio;
+  return length < 0 ? errno : 0;
+}
+
+/*
+ * Packets lie one behind the other. Returns how many, or a negative errno when the device has gone. With `rest_only`, only
+ * what is left of a long packet that was read before.
+ */
+static int read_tun(struct reader *reader, int rest_only) {
   uint32_t offset = 0;
   int count = 0;
   while (count < BATCH_PACKETS && offset + PACKET_BYTES <= SLAB_BYTES) {
-    ssize_t length = read(reader->fd, reader->slab + offset, PACKET_BYTES);
-    if (length < 0 && errno == EINTR) continue;
-    if (length < 0) {
-      if (errno == EAGAIN || errno == EIO || count > 0) break;
-      return -errno;
+    size_t length = next_segment(reader->long_packet, reader->slab + offset);
+    if (length == 0) {
+      if (rest_only) break;
+      int error = read_long_packet(reader);
+      if (error == 0) continue;
+      if (error == EAGAIN || error == EIO || count > 0) break;
+      return -error;
     }
     reader->index[count++] = (struct entry){.offset = offset, .length = (uint32_t)length};
     offset += ((uint32_t)length + 63) & ~63u;
@@ -195,18 +215,23 @@ static void recover(struct reader *reader) {
   uv_poll_start(&reader->poll, UV_READABLE, on_poll);
 }
 
+static void deliver(struct reader *reader, int count) {
+  napi_value argument = make_int(reader->env, count);
+  reader->empty_errors = 0;
+  call(reader, reader->on_packets, 1, &argument);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events) {
   (void)events;
   struct reader *reader = poll->data;
   napi_handle_scope scope;
   if (napi_open_handle_scope(reader->env, &scope) != napi_ok) return;
   if (status < 0) recover(reader);
-  int count = reader->closed ? 0 : reader->kind == KIND_TUN ? read_tun(reader) : read_socket(reader);
+  int count = reader->closed ? 0 : reader->kind == KIND_TUN ? read_tun(reader, 0) : read_socket(reader);
   if (count < 0) fail(reader, -count);
-  if (count > 0) {
-    reader->empty_errors = 0;
-    napi_value argument = make_int(reader->env, count);
-    call(reader, reader->on_packets, 1, &argument);
+  while (count > 0) {
+    deliver(reader, count);
+    count = reader->kind == KIND_TUN && !reader->closed ? read_tun(reader, 1) : 0;
   }
   napi_close_handle_scope(reader->env, scope);
 }
@@ -243,18 +268,22 @@ napi_value start_reader(napi_env env, napi_callback_info info) {
   }
   struct reader *reader = calloc(1, sizeof *reader);
   struct handle *handle = calloc(1, sizeof *handle);
-  if (reader == NULL || handle == NULL) {
+  struct long_packet *long_packet = kind == KIND_TUN ? calloc(1, sizeof *long_packet) : NULL;
+  if (reader == NULL || handle == NULL || (kind == KIND_TUN && long_packet == NULL)) {
     free(reader);
     free(handle);
+    free(long_packet);
     return throw_errno(env, "malloc", ENOMEM);
   }
   handle->reader = reader;
-  *reader = (struct reader){.env = env, .handle = handle, .fd = fd, .kind = (enum kind)kind, .slab = slab, .index = index};
+  *reader = (struct reader){.env = env, .handle = handle, .fd = fd, .kind = (enum kind)kind, .slab = slab, .index = index,
+                            .long_packet = long_packet};
   napi_get_uv_event_loop(env, &loop);
   int error = uv_poll_init(loop, &reader->poll, fd);
   if (error != 0) {
     free(reader);
     free(handle);
+    free(long_packet);
     return throw_errno(env, "uv_poll_init", -error);
   }
   reader->poll.data = reader;
