@@ -39,28 +39,61 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
     context.audit({ id: 542, local: pair.local, peer, filter: pair.selector, ...auditSpis(pair), reason });
   context.progress(peer, 'note', 'quick mode', `ended: ${reason}`);
   const mainMode = tellPeer ? newestMainMode(context, { peer, local: pair.local }) : undefined;
-  if (mainMode === undefined) return;
-  for (const { protocol, spi } of pair.inbound)
-    sendDelete(context, mainMode, protocol === 'esp' ? protocols.ESP : protocols.AH, spiBytes(spi));
+  if (mainMode !== undefined) sendDeletes(context, mainMode, pairDeletes([record]));
+}
+
+/**
+ * Removes pairs and the main modes of one peer. What the peer is told about the pairs goes into one message with
+ * the end of the main mode that protects it: apart, they might overtake each other.
+ */
+export function endTogether(
+  context: Context,
+  pairs: readonly PairRecord[],
+  mainModes: readonly EstablishedMainMode[],
+  reason: string,
+): void {
+  for (const mainMode of mainModes) {
+    const newest = newestMainMode(context, mainMode) === mainMode;
+    const told = newest ? pairs.filter(({ pair }) => pair.local === mainMode.local) : [];
+    for (const record of told) endPair(context, record, reason, false);
+    sendDeletes(context, mainMode, [...pairDeletes(told), mainModeDelete(mainMode)]);
+    endMainMode(context, mainMode, reason);
+  }
+  for (const record of pairs) endPair(context, record, reason, false);
 }
 
 /** Tells the peer that a main mode is over, and ends it. */
 export function deleteMainMode(context: Context, mainMode: EstablishedMainMode, reason: string): void {
-  sendDelete(context, mainMode, protocols.ISAKMP, cookiesOf(mainMode));
+  sendDeletes(context, mainMode, [mainModeDelete(mainMode)]);
   endMainMode(context, mainMode, reason);
 }
 
-function sendDelete(
+/** One Delete a protocol, with our inbound SPIs. */
+function pairDeletes(records: readonly PairRecord[]): DeletePayload[] {
+  const halves = records.flatMap(({ pair }) => pair.inbound);
+  return (['esp', 'ah'] as const).flatMap(name => {
+    const spis = halves.filter(({ protocol }) => protocol === name).map(({ spi }) => spiBytes(spi));
+    if (spis.length === 0) return [];
+    return [{ kind: 'delete', doi: dois.IPSEC, protocol: protocols[name === 'esp' ? 'ESP' : 'AH'], spis }];
+  });
+}
+
+function mainModeDelete(mainMode: MainMode): DeletePayload {
+  return { kind: 'delete', doi: dois.IPSEC, protocol: protocols.ISAKMP, spis: [cookiesOf(mainMode)] };
+}
+
+/** Windows confirms each Delete of a pair by itself; others take all in one message. */
+function sendDeletes(
   context: Context,
   mainMode: EstablishedMainMode,
-  protocol: number,
-  spi: Uint8Array,
+  payloads: readonly DeletePayload[],
 ): void {
-  const payload: DeletePayload = { kind: 'delete', doi: dois.IPSEC, protocol, spis: [spi] };
-  const windows =
+  const reliable =
     context.options.vendorProfile === 'windows-2003' && mainMode.vendors.windowsVersion !== undefined;
-  if (windows && protocol !== protocols.ISAKMP) sendReliably(context, mainMode, payload);
-  else sendProtected(context, mainMode, [payload]);
+  const alone = payloads.filter(({ protocol }) => reliable && protocol !== protocols.ISAKMP);
+  for (const payload of alone) sendReliably(context, mainMode, payload);
+  const together = payloads.filter(payload => !alone.includes(payload));
+  if (together.length > 0) sendProtected(context, mainMode, together);
 }
 
 /** Microsoft's reliable delete: `HASH, Ni, D`, repeated until the peer answers under the same message id. */

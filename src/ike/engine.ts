@@ -16,7 +16,7 @@ import type {
   QuickModeInfo,
 } from './api.js';
 import { Context } from './context.js';
-import { deleteMainMode, endPair } from './deletion.js';
+import { endPair, endTogether } from './deletion.js';
 import type { Incoming } from './incoming.js';
 import { receiveInformational } from './informational-receive.js';
 import { refuseWithoutState } from './informational-send.js';
@@ -91,17 +91,16 @@ export class IkeEngine {
 
   /** Ends everything with a peer and tells it; who waits for a negotiation hears `policy-changed`. */
   closePeer(peer: IpAddress, nowMs: number, reason: string): IkeEffect[] {
-    return this.#at(nowMs, () => {
-      const { pairs, mainModes } = this.#context;
-      this.#close(pairs.ofPeer(peer), mainModes.ofPeer(peer), reason, peer);
-    });
+    return this.#at(nowMs, () => this.#close(peer, reason));
   }
 
   /** Ends everything and tells all peers. */
   closeAll(nowMs: number, reason: string): IkeEffect[] {
     return this.#at(nowMs, () => {
       const { pairs, mainModes } = this.#context;
-      this.#close(pairs.all(), mainModes.all(), reason);
+      const peers = new Set([...pairs.all(), ...mainModes.all()].map(({ peer }) => peer));
+      for (const peer of peers) this.#close(peer, reason);
+      this.#negotiations.abandonAll('policy-changed', reason);
     });
   }
 
@@ -167,13 +166,12 @@ export class IkeEngine {
     });
   }
 
-  #close(pairs: PairRecord[], mainModes: MainMode[], reason: string, peer?: IpAddress): void {
+  #close(peer: IpAddress, reason: string): void {
+    const context = this.#context;
     this.#negotiations.abandonAll('policy-changed', reason, peer);
-    for (const record of pairs) endPair(this.#context, record, reason, true);
-    for (const mainMode of mainModes) {
-      if (isEstablished(mainMode)) deleteMainMode(this.#context, mainMode, reason);
-      else if (mainMode.state.stage !== 'closed') closeMainMode(this.#context, mainMode);
-    }
+    const mainModes = context.mainModes.ofPeer(peer);
+    endTogether(context, context.pairs.ofPeer(peer), mainModes.filter(isEstablished), reason);
+    for (const unfinished of context.mainModes.ofPeer(peer)) closeMainMode(context, unfinished);
   }
 
   #route(datagram: IkeDatagram): void {

@@ -107,9 +107,10 @@ export function receive3(
 export function receive5(
   context: Context,
   mainMode: MainMode,
-  { saBody, choice, values, keys, iv }: StateAt<'awaiting 5'>,
+  state: StateAt<'awaiting 5'>,
   incoming: Incoming,
 ): void {
+  const { saBody, choice, values, keys, iv } = state;
   const { header, datagram } = incoming;
   const { value: chain, nextIv } = unseal(keys, iv, header, datagram.bytes);
   const id = requirePayload(chain, 'id');
@@ -117,6 +118,7 @@ export function receive5(
   if (!macsEqual(proof, identityHash(mainMode, 'initiator', keys, values, saBody, id.body)))
     throw new ExchangeError('preshared-keys-differ', 'HASH_I is wrong: the preshared keys differ');
   acceptMessage(context, mainMode, incoming, 'main mode 5', chain);
+  mainMode.state = { ...state, iv: nextIv };
   checkPeerIdentity(id.payload, mainMode.policy.peerIdentity);
   const notifies = findPayloads(chain, 'notify').map(({ payload }) => payload);
   if (notifies.some(({ notifyType }) => notifyType === notifyTypes['INITIAL-CONTACT']))

@@ -23,7 +23,13 @@ import {
   udpRevision,
 } from './nat-traversal.js';
 import { macsEqual, messageIdBytes, phase2Hash, phase2Iv, unseal, withHash } from './protection.js';
-import { newQuickMode, type PairRecord, type QuickMode, type QuickModeState } from './quick-mode.js';
+import {
+  newQuickMode,
+  type OwnSpis,
+  type PairRecord,
+  type QuickMode,
+  type QuickModeState,
+} from './quick-mode.js';
 import { derivePair } from './quick-mode-keys.js';
 import {
   activatePair,
@@ -133,7 +139,7 @@ export function receive1(
     ...(pfs === undefined ? [] : [{ kind: 'ke', data: pfs.publicValue } as const]),
     ...findPayloads(chain, 'id').map(({ payload }) => payload),
     ...(transportInUdp ? natOriginalPayloads(udp, 'responder', mainMode.local, mainMode.peerAddress) : []),
-    ...responderLifetime(choice, spis.esp, spis.ah),
+    ...responderLifetime(choice, spis),
   ]);
 }
 
@@ -277,11 +283,7 @@ function wantsConnected(context: Context, { vendors }: EstablishedMainMode, flag
 }
 
 /** N(RESPONDER-LIFETIME) when the initiator offered longer lives than ours (RFC 2407 4.6.3.1). */
-function responderLifetime(
-  choice: QuickModeChoice,
-  espSpi: Parameters<typeof spiBytes>[0],
-  ahSpi: Parameters<typeof spiBytes>[0],
-): Payload[] {
+function responderLifetime(choice: QuickModeChoice, spis: OwnSpis): Payload[] {
   const own = limitsOf(choice.method);
   const { lifetimeSeconds = 0, lifetimeKilobytes = 0 } = choice;
   const attributes = [
@@ -298,7 +300,7 @@ function responderLifetime(
       doi: dois.IPSEC,
       protocol: esp ? protocols.ESP : protocols.AH,
       notifyType: notifyTypes['RESPONDER-LIFETIME'],
-      spi: spiBytes(esp ? espSpi : ahSpi),
+      spi: spiBytes(esp ? spis.esp : spis.ah),
       data: encodeAttributes(attributes),
     },
   ];
