@@ -42,10 +42,7 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   if (mainMode !== undefined) sendDeletes(context, mainMode, pairDeletes([record]));
 }
 
-/**
- * Removes pairs and the main modes of one peer. What the peer is told about the pairs goes into one message with
- * the end of the main mode that protects it: apart, they might overtake each other.
- */
+/** Removes pairs and the main modes of one peer, and tells it: one Delete for all pairs of a protocol. */
 export function endTogether(
   context: Context,
   pairs: readonly PairRecord[],
@@ -82,18 +79,18 @@ function mainModeDelete(mainMode: MainMode): DeletePayload {
   return { kind: 'delete', doi: dois.IPSEC, protocol: protocols.ISAKMP, spis: [cookiesOf(mainMode)] };
 }
 
-/** Windows confirms each Delete of a pair by itself; others take all in one message. */
+/** One message each: strongSwan acts on one Delete payload of a message only. Windows confirms those of pairs. */
 function sendDeletes(
   context: Context,
   mainMode: EstablishedMainMode,
   payloads: readonly DeletePayload[],
 ): void {
-  const reliable =
+  const windows =
     context.options.vendorProfile === 'windows-2003' && mainMode.vendors.windowsVersion !== undefined;
-  const alone = payloads.filter(({ protocol }) => reliable && protocol !== protocols.ISAKMP);
-  for (const payload of alone) sendReliably(context, mainMode, payload);
-  const together = payloads.filter(payload => !alone.includes(payload));
-  if (together.length > 0) sendProtected(context, mainMode, together);
+  for (const payload of payloads) {
+    if (windows && payload.protocol !== protocols.ISAKMP) sendReliably(context, mainMode, payload);
+    else sendProtected(context, mainMode, [payload]);
+  }
 }
 
 /** Microsoft's reliable delete: `HASH, Ni, D`, repeated until the peer answers under the same message id. */
@@ -113,13 +110,23 @@ function sendReliably(context: Context, mainMode: EstablishedMainMode, payload: 
   mainMode.pendingDeletes.set(messageId, request);
 }
 
+/** How long a main mode the peer has deleted still reads: a Delete of its pairs may have been overtaken. */
+const overtakenMs = 500;
+
+function endSoon(context: Context, mainMode: EstablishedMainMode): void {
+  mainMode.retired = true;
+  context.schedule(mainMode, context.nowMs + overtakenMs, () =>
+    endMainMode(context, mainMode, 'deleted by the peer'),
+  );
+}
+
 /** The peer has deleted SAs: what it names are its inbound SAs, our outbound ones. */
 export function receiveDelete(context: Context, mainMode: EstablishedMainMode, payload: DeletePayload): void {
   if (payload.protocol === protocols.ISAKMP) {
     for (const spi of payload.spis) {
       const named = context.mainModes.byCookies(spi.subarray(0, 8), spi.subarray(8));
       if (named !== undefined && isEstablished(named) && named.peer === mainMode.peer)
-        endMainMode(context, named, 'deleted by the peer');
+        endSoon(context, named);
     }
     return;
   }
