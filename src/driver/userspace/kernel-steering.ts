@@ -76,7 +76,7 @@ export class KernelSteering {
   apply(filters: readonly DriverFilter[], innerMtuBytes: number): Promise<void> {
     return this.#next(async () => {
       const options = { ...this.#options, ...hostAddresses(), innerMtuBytes };
-      await this.#readCounters();
+      await this.#keepCounters();
       await run('nft', ['-f', '-'], nftRuleset(filters, options));
       this.#earlier = this.#latest;
       this.#filters = filters;
@@ -107,7 +107,7 @@ export class KernelSteering {
 
   stop(): Promise<void> {
     return this.#next(async () => {
-      if (this.#applied) await this.#readCounters();
+      await this.#keepCounters();
       this.#applied = false;
       await this.#removeAll();
     });
@@ -116,6 +116,11 @@ export class KernelSteering {
   async #removeAll(): Promise<void> {
     await run('nft', ['-f', '-'], nftRemoval());
     await run('ip', ['-4', '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, { mayFail: true });
+  }
+
+  /** Reads the counters once more before their rules go; not when somebody has removed the table. */
+  async #keepCounters(): Promise<void> {
+    await this.#readCounters().catch(() => {});
   }
 
   async #readCounters(): Promise<void> {

@@ -11,7 +11,14 @@ import { hostRange, type Selector, subnetRange } from '../../../src/wire/ip/sele
 import { needs } from '../../lab/needs.js';
 import { ping, transfer } from '../../lab/traffic.js';
 import { DriverOnHost, DriverRefusal } from '../../support/driver-on-host.js';
-import { createPair, type Host, type HostPair, runAsNamespaceRoot } from '../../support/namespaces.js';
+import {
+  createHost,
+  createPair,
+  type Host,
+  type HostPair,
+  joinHosts,
+  runAsNamespaceRoot,
+} from '../../support/namespaces.js';
 import { type StaticConnection, secureFilter, staticEnds } from '../../support/static-pair.js';
 
 const mayMakeHosts = runAsNamespaceRoot();
@@ -375,5 +382,75 @@ describe('user-space driver on one host', { skip, timeout: 60_000 }, () => {
     const counted = (await driver.report()).filters.filter(([, packets]) => packets > 0);
     assert.deepEqual(counted, [['f258' as FilterId, 1]]);
     await driver.stop();
+  });
+});
+
+describe('gateways with the user-space driver', { skip, timeout: 60_000 }, () => {
+  const hosts: Host[] = [];
+  const drivers: DriverOnHost[] = [];
+  after(async () => {
+    for (const driver of drivers) await driver.stop();
+    for (const host of hosts) await host.destroy();
+  });
+
+  test('carry TCP between two networks in a tunnel, and tell senders what is too long', async () => {
+    const [alice, left, right, bob] = [
+      await createHost('drv-alice'),
+      await createHost('drv-left'),
+      await createHost('drv-right'),
+      await createHost('drv-bob'),
+    ];
+    hosts.push(alice, left, right, bob);
+    const cable = (host: Host, device: string, address: string) => ({ host, device, addresses: [address] });
+    joinHosts(cable(alice, 'eth0', '10.71.0.2/24'), cable(left, 'inside', `${oneInside}/24`));
+    joinHosts(cable(left, 'eth0', `${one}/24`), cable(right, 'eth0', `${other}/24`));
+    joinHosts(cable(right, 'inside', `${otherInside}/24`), cable(bob, 'eth0', '10.72.0.2/24'));
+    alice.run('ip', 'route', 'add', 'default', 'via', oneInside);
+    bob.run('ip', 'route', 'add', 'default', 'via', otherInside);
+    for (const gateway of [left, right]) gateway.run('sysctl', '-q', 'net.ipv4.ip_forward=1');
+
+    const connection: StaticConnection = {
+      name: 'gateways',
+      one,
+      other,
+      mode: 'tunnel',
+      selector: insides,
+      esp: { encryption: 'aes128', hash: 'sha1' },
+    };
+    const ends = staticEnds(connection, 2);
+    const witness = new Witness(right);
+    for (const [gateway, end] of [
+      [left, ends.one],
+      [right, ends.other],
+    ] as const) {
+      const driver = await DriverOnHost.start(gateway);
+      drivers.push(driver);
+      await driver.setFilters(end.filters);
+      await driver.install(end.pair);
+    }
+    await transfer(alice, bob, '10.72.0.2', { bytes: 1_000_000 });
+    await transfer(bob, alice, '10.71.0.2', { bytes: 1_000_000 });
+    const seen = witness.take();
+    assert.equal(seen.clear, 0);
+    assert.ok(seen.secured > 700, `${seen.secured} secured packets`);
+
+    const tooLong = await alice.execute('ping', [
+      '-M',
+      'do',
+      '-c',
+      '1',
+      '-W',
+      '1',
+      '-s',
+      '1472',
+      '10.72.0.2',
+    ]);
+    assert.match(tooLong.stdout + tooLong.stderr, /mtu ?= ?14\d\d/i);
+    assert.equal((await ping(alice, '10.72.0.2', { count: 1, bytes: 4000 })).received, 1, 'in fragments');
+
+    // The other network's traffic in clear, from next to the gateway, is not let in.
+    left.run('ip', 'route', 'add', '10.72.0.0/24', 'via', other);
+    left.run('nft', 'delete', 'table', 'inet', 'ipseckit');
+    assert.equal((await ping(alice, '10.72.0.2', { count: 1 })).received, 0);
   });
 });
