@@ -21,7 +21,7 @@ import { IkeEngine } from '../../src/ike/engine.js';
 import type { SecurityMethod } from '../../src/policy/model.js';
 import { toHex } from '../../src/wire/bytes.js';
 import { type IpAddress, ipAddress } from '../../src/wire/ip/address.js';
-import { hostRange, mirrorSelector, type Selector } from '../../src/wire/ip/selector.js';
+import { hostRange, type Selector } from '../../src/wire/ip/selector.js';
 
 /** A small, fast generator of 32-bit numbers (mulberry32): the same seed gives the same run. */
 export function generator(seed: number): () => number {
@@ -76,6 +76,9 @@ export class Host {
   readonly sent: IkeDatagram[] = [];
   readonly lastInboundAtMs = new Map<PairId, number>();
   readonly used = new Set<PairId>();
+  packets = 0;
+  /** When a packet of its traffic did not arrive. */
+  readonly lostAtMs: number[] = [];
   traffic: boolean;
   mainMode: MainModePolicy | undefined;
   readonly settings: HostOptions;
@@ -137,6 +140,8 @@ interface InFlight {
 export interface NetworkOptions {
   readonly loss?: number;
   readonly duplication?: number;
+  /** Loss of traffic; that of IKE when absent. */
+  readonly dataLoss?: number;
   /** Up to this much delay, at random: this reorders. */
   readonly maxDelayMs?: number;
 }
@@ -152,6 +157,9 @@ export class Simulation {
   readonly wire: IkeDatagram[] = [];
   /** With it, nothing is delivered by itself: `wire` is read by the test. */
   manual = false;
+  /** Reports soft and hard limits of pairs in seconds, as a driver does. */
+  lifetimes = false;
+  readonly #expiries: { atMs: number; host: Host; event: DriverEvent }[] = [];
   readonly #inFlight: InFlight[] = [];
   #order = 0;
   #nextTrafficMs = this.nowMs;
@@ -198,6 +206,7 @@ export class Simulation {
           break;
         case 'installInbound':
           host.pairs.set(effect.pair.id, effect.pair);
+          if (this.lifetimes) this.#watch(host, effect.pair);
           break;
         case 'activateOutbound':
           host.active.push(effect.pairId);
@@ -245,6 +254,7 @@ export class Simulation {
 
   *#wakeUps(): Iterable<number> {
     for (const { atMs } of this.#inFlight) yield atMs;
+    for (const { atMs } of this.#expiries) yield atMs;
     for (const { engine, traffic } of this.hosts) {
       yield engine.nextWakeMs() ?? Number.POSITIVE_INFINITY;
       if (traffic) yield this.#nextTrafficMs;
@@ -260,9 +270,18 @@ export class Simulation {
       this.deliver(first.datagram);
       return;
     }
+    const due = this.#expiries.findIndex(({ atMs }) => atMs <= this.nowMs);
+    if (due >= 0) {
+      for (const { host, event } of this.#expiries.splice(due, 1)) this.event(host, event);
+      return;
+    }
     if (this.hosts.some(({ traffic }) => traffic) && this.#nextTrafficMs <= this.nowMs) {
       this.#nextTrafficMs = this.nowMs + 1_000;
-      for (const host of this.hosts) if (host.traffic) this.sendTraffic(host);
+      for (const host of this.hosts) {
+        if (!host.traffic) continue;
+        host.packets++;
+        if (!this.sendTraffic(host)) host.lostAtMs.push(this.nowMs);
+      }
       return;
     }
     for (const host of this.hosts)
@@ -277,7 +296,7 @@ export class Simulation {
       this.acquire(host);
       return false;
     }
-    if (this.chance() < (this.network.loss ?? 0)) return false;
+    if (this.chance() < (this.network.dataLoss ?? this.network.loss ?? 0)) return false;
     for (const receiver of this.hosts) {
       if (receiver === host) continue;
       for (const candidate of receiver.pairs.values()) {
@@ -301,6 +320,15 @@ export class Simulation {
     else if (event.kind === 'hardExpired') this.apply(host, engine.expire(event.pairId, 'hard', this.nowMs));
     else if (event.kind === 'peerMoved')
       this.apply(host, engine.peerMoved(event.pairId, event.peer, this.nowMs));
+  }
+
+  #watch(host: Host, { id, lifetime }: SaPair): void {
+    const at = (seconds: number, kind: 'softExpired' | 'hardExpired') => {
+      const event = { kind, pairId: id, cause: 'seconds' } as const;
+      if (seconds > 0) this.#expiries.push({ atMs: this.nowMs + seconds * 1_000, host, event });
+    };
+    at(lifetime.softSeconds, 'softExpired');
+    at(lifetime.hardSeconds, 'hardExpired');
   }
 
   #send(original: IkeDatagram): void {
@@ -362,5 +390,3 @@ export function twoHosts(
     b: net.addHost('192.0.2.2', '192.0.2.1', b),
   };
 }
-
-export { mirrorSelector };
