@@ -37,9 +37,13 @@ export interface InboundDependencies {
 }
 
 /** How a protected packet came: in an IP packet of its own, or in UDP from an endpoint. */
-type Envelope =
-  | { readonly kind: 'ip'; readonly packet: Uint8Array; readonly header: Ipv4Header }
-  | { readonly kind: 'udp'; readonly peer: Endpoint };
+type Envelope = IpEnvelope | { readonly kind: 'udp'; readonly peer: Endpoint };
+
+interface IpEnvelope {
+  readonly kind: 'ip';
+  readonly packet: Uint8Array;
+  readonly header: Ipv4Header;
+}
 
 /** An ESP packet that passed every check that needs no key. */
 interface EspArrival {
@@ -70,10 +74,10 @@ export class InboundPath {
   acceptIp(packet: Uint8Array, nowMs: number): void {
     const header = decodeIpv4(packet);
     if (isFragment(header)) return this.#drop('fragment');
-    const envelope: Envelope = { kind: 'ip', packet, header };
+    const envelope: IpEnvelope = { kind: 'ip', packet, header };
     const body = packet.subarray(header.headerBytes, header.totalLength);
-    if (header.protocol === ipProtocol.esp) this.#acceptEsp(body, header.destination, envelope);
-    else if (header.protocol === ipProtocol.ah) this.#acceptAh(body, packet, header, nowMs);
+    if (header.protocol === ipProtocol.esp) this.#acceptEsp(body, envelope);
+    else if (header.protocol === ipProtocol.ah) this.#acceptAh(body, envelope, nowMs);
     else this.#drop('malformed');
   }
 
@@ -94,17 +98,21 @@ export class InboundPath {
     this.#deliver();
   }
 
-  #acceptEsp(body: Uint8Array, destination: number, envelope: Envelope): void {
+  #acceptEsp(body: Uint8Array, envelope: IpEnvelope): void {
     if (body.length < espHeaderBytes) return this.#drop('malformed');
     const pair = this.#deps.database.byEspSpi(espSpi(body));
-    if (pair === undefined || pair.local !== destination) return this.#drop('bad-spi');
-    // Half of a bundle, or not in the UDP that was agreed: not what this SA is for.
-    if (pair.inboundAh !== undefined || pair.udpPeer !== undefined)
-      return this.#drop('selector-mismatch', pair);
+    if (pair === undefined || pair.local !== envelope.header.destination) return this.#drop('bad-spi');
+    // Half of a bundle, not in the UDP that was agreed, or between other hosts: not what this SA is for.
+    const isMisplaced =
+      pair.inboundAh !== undefined ||
+      pair.udpPeer !== undefined ||
+      (!pair.isTunnel && pair.peer !== envelope.header.source);
+    if (isMisplaced) return this.#drop('selector-mismatch', pair);
     this.#collect(pair, body, envelope);
   }
 
-  #acceptAh(body: Uint8Array, packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+  #acceptAh(body: Uint8Array, envelope: IpEnvelope, nowMs: number): void {
+    const { packet, header } = envelope;
     const ah = decodeAh(body);
     const pair = this.#deps.database.byAhSpi(ah.spi);
     const inbound = pair?.inboundAh;
@@ -122,7 +130,6 @@ export class InboundPath {
     window.accept(ah.sequence);
     this.#markUsed(pair, nowMs);
     const content = body.subarray(ahLength(ah));
-    const envelope: Envelope = { kind: 'ip', packet, header };
     if (pair.inboundEsp === undefined) return this.#unwrap(pair, ah.nextHeader, content, envelope, nowMs);
     const isOurEsp =
       ah.nextHeader === ipProtocol.esp &&
@@ -136,7 +143,10 @@ export class InboundPath {
     const { inboundEsp } = pair;
     if (inboundEsp === undefined) return;
     if (pair.lifetime.isOver) return this.#drop('expired', pair);
-    if (!suitsLayout(packet, inboundEsp.layout)) return this.#drop('malformed', pair);
+    if (!suitsLayout(packet, inboundEsp.layout)) {
+      const cutElsewhere = this.#noteTruncation(pair, () => inboundEsp.opener.otherIcvBytes(packet));
+      return this.#drop(cutElsewhere ? 'not-authenticated' : 'malformed', pair);
+    }
     if (!inboundEsp.window.check(espSequence(packet))) return this.#drop('replay', pair);
     const arrivals = this.#arrivals.get(pair);
     if (arrivals === undefined) this.#arrivals.set(pair, [{ packet, envelope }]);
@@ -282,13 +292,21 @@ export class InboundPath {
     this.#deps.emit({ kind: 'peerMoved', pairId: pair.pair.id, peer: pair.udpPeer });
   }
 
-  /** Looks for the one known cause, but only until the pair has worked: forgers must not double our work. */
   #notAuthenticated(pair: InstalledPair, otherIcvBytes: () => number | undefined): void {
     this.#drop('not-authenticated', pair);
-    if (pair.lastInboundAtMs !== undefined || pair.lastNote !== undefined) return;
+    this.#noteTruncation(pair, otherIcvBytes);
+  }
+
+  /**
+   * Looks for the one known cause of a wrong ICV (`esp-ah.md` 1.1), but only until the pair has worked: forgers must not
+   * double our work. True when it is the cause.
+   */
+  #noteTruncation(pair: InstalledPair, otherIcvBytes: () => number | undefined): boolean {
+    if (pair.lastInboundAtMs !== undefined) return false;
     const other = otherIcvBytes();
-    if (other !== undefined)
-      pair.lastNote = `the peer truncates HMAC-SHA-256 to ${other * 8} bits, this side to another length`;
+    if (other === undefined) return false;
+    pair.lastNote = `the peer truncates HMAC-SHA-256 to ${other * 8} bits, this side to another length`;
+    return true;
   }
 
   #drop(reason: DropReason, pair?: InstalledPair): void {
