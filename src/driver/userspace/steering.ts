@@ -203,16 +203,17 @@ function outboundRules(filter: DriverFilter, index: number, options: SteeringOpt
   if (filter.action === 'permit') return [`${match}counter accept ${comment}`];
   const { sourcePort, destinationPort } = filter.selector;
   // Later fragments have no ports; on a gateway they come one by one, and must not slip past a filter with ports.
+  const laterFragment = isIpv4(filter) ? 'ip frag-off & 0x1fff != 0' : 'frag frag-off != 0';
   const fragments =
     sourcePort === 0 && destinationPort === 0
       ? []
       : [
-          `${matchOf({ ...filter.selector, sourcePort: 0, destinationPort: 0 })}ip frag-off & 0x1fff != 0 counter drop ${comment}`,
+          `${matchOf({ ...filter.selector, sourcePort: 0, destinationPort: 0 })}${laterFragment} counter drop ${comment}`,
         ];
-  const secure = filter.action === 'secure' && addressFamily(filter.selector.source.first) === 4;
-  const verdict = secure
-    ? `${negotiable(options)}counter ${keepOthersMark(secureMark)} accept`
-    : 'counter drop';
+  const verdict =
+    filter.action === 'secure' && isIpv4(filter)
+      ? `${negotiable(filter, options)}counter ${keepOthersMark(secureMark)} accept`
+      : 'counter drop';
   return [...fragments, `${match}${verdict} ${comment}`];
 }
 
@@ -223,12 +224,17 @@ function inboundRules(filter: DriverFilter, index: number, options: SteeringOpti
   if (filter.action === 'block') return [`${match}counter drop ${comment}`];
   if (filter.acceptUnsecured) return [`${match}counter accept ${comment}`];
   // On a gateway, packets on their way into a tunnel arrive in clear from the inside.
-  return [`${match}${negotiable(options)}${isNotMarked(secureMark)} counter drop ${comment}`];
+  return [`${match}${negotiable(filter, options)}${isNotMarked(secureMark)} counter drop ${comment}`];
 }
 
 /** Nothing is negotiated for broadcast and multicast, even where they are not exempt. */
-function negotiable({ noDefaultExempt }: SteeringOptions): string {
-  return noDefaultExempt >= 2 ? 'ip daddr != @groups ' : '';
+function negotiable(filter: DriverFilter, { noDefaultExempt }: SteeringOptions): string {
+  if (noDefaultExempt < 2) return '';
+  return isIpv4(filter) ? 'ip daddr != @groups ' : 'ip6 daddr != ff00::/8 ';
+}
+
+function isIpv4(filter: DriverFilter): boolean {
+  return addressFamily(filter.selector.source.first) === 4;
 }
 
 /** Lines for `ip -batch`: sets up the device and the routing of marked packets. */

@@ -125,13 +125,17 @@ describe('nftRuleset', () => {
   test('drops what it cannot secure: IPv6, and later fragments where ports decide', () => {
     const ruleset = nftRuleset(
       [
-        filter('six', 'outbound', 'secure', '2001:db8::1', '2001:db8::2'),
+        filter('six', 'outbound', 'secure', '2001:db8::1', '2001:db8::2', {
+          protocol: 6,
+          destinationPort: 80,
+        }),
         filter('port', 'outbound', 'secure', '10.0.0.1', '10.0.0.2', { protocol: 17, destinationPort: 1701 }),
       ],
       options,
     );
-    assert.deepEqual(chain(ruleset, 'outbound').slice(0, 2), [
-      'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 counter drop comment "filter 0"',
+    assert.deepEqual(chain(ruleset, 'outbound').slice(0, 3), [
+      'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 meta l4proto 6 frag frag-off != 0 counter drop comment "filter 0"',
+      'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 meta l4proto 6 th dport 80 counter drop comment "filter 0"',
       'ip saddr 10.0.0.1 ip daddr 10.0.0.2 meta l4proto 17 ip frag-off & 0x1fff != 0 counter drop comment "filter 1"',
     ]);
   });
