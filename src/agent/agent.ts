@@ -167,10 +167,12 @@ export class Agent {
   }
 
   /**
-   * Negotiates a filter now, without waiting for traffic. Resolves when its SAs are up; rejects with the
-   * `NegotiationFailure`.
+   * Negotiates a filter now, without waiting for traffic. Resolves when its SAs are up (at once when the peer brought
+   * them up meanwhile); rejects with the `NegotiationFailure`.
    */
   negotiate(filterId: FilterId, local: IpAddress, peer: IpAddress): Promise<PairId> {
+    const there = this.#ike.quickModes().find(({ pair }) => pair.filterId === filterId && pair.peer === peer);
+    if (there) return Promise.resolve(there.pair.id);
     return new Promise((resolve, reject) => this.#acquire(filterId, local, peer, { resolve, reject }));
   }
 

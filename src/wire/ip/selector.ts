@@ -1,4 +1,11 @@
-import { addressBytes, addressFamily, addressFromBytes, addressToBigInt, type IpAddress } from './address.js';
+import {
+  addressBytes,
+  addressFamily,
+  addressFromBytes,
+  addressToBigInt,
+  compareAddresses,
+  type IpAddress,
+} from './address.js';
 
 /** A run of addresses of one family, both ends included. A host is `first === last`; a subnet is the usual case. */
 export interface AddressRange {
@@ -63,8 +70,7 @@ export function maskToPrefix(mask: IpAddress): number | undefined {
 /** Whether `address` lies in `range`. */
 export function rangeContains(range: AddressRange, address: IpAddress): boolean {
   if (addressFamily(range.first) !== addressFamily(address)) return false;
-  const value = addressToBigInt(address);
-  return addressToBigInt(range.first) <= value && value <= addressToBigInt(range.last);
+  return compareAddresses(range.first, address) <= 0 && compareAddresses(address, range.last) <= 0;
 }
 
 /** Whether every address of `inner` lies in `outer`. */
