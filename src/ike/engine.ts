@@ -193,7 +193,7 @@ export class IkeEngine {
         return;
       }
       case exchangeTypes.Informational: {
-        const mainMode = this.#find(header) ?? context.mainModes.awaitingPeer(header.initiatorCookie);
+        const mainMode = this.#find(header);
         if (mainMode !== undefined) receiveInformational(context, mainMode, incoming);
         return;
       }
@@ -220,9 +220,12 @@ export class IkeEngine {
       this.#route({ ...datagram, bytes });
   }
 
+  /** The main mode a message belongs to; the peer's first word may come with a cookie we do not know yet. */
   #find(header: IsakmpHeader): MainMode | undefined {
     const { mainModes, counters } = this.#context;
-    const found = mainModes.byCookies(header.initiatorCookie, header.responderCookie);
+    const found =
+      mainModes.byCookies(header.initiatorCookie, header.responderCookie) ??
+      mainModes.awaitingPeer(header.initiatorCookie);
     if (found === undefined) counters.invalidCookies++;
     return found;
   }

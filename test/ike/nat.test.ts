@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { IkeDatagram } from '../../src/driver/api.js';
+import { fromHex, toHex } from '../../src/wire/bytes.js';
+import { ipAddress } from '../../src/wire/ip/address.js';
+import { vendorIds } from '../../src/wire/isakmp/vendor-ids.js';
+import { esp3des, type Host, type HostOptions, mainModePolicy, pairsFit, Simulation } from './harness.js';
+
+const publicAddress = ipAddress('203.0.113.7');
+
+/** A host behind a NAT that talks to one on the Internet; the NAT maps each inner port to one from `firstPort` on. */
+function behindNat(inner: HostOptions = {}, outer: HostOptions = {}, seed = 1) {
+  const net = new Simulation(seed);
+  const client = net.addHost('10.0.0.2', '198.51.100.1', inner);
+  const server = net.addHost('198.51.100.1', '203.0.113.7', outer);
+  const nat = { firstPort: 30_000, mappings: new Map<number, number>() };
+  net.translate = datagram => {
+    const { local, peer } = datagram;
+    if (local.address === client.address) {
+      const mapped = nat.mappings.get(local.port) ?? nat.firstPort + nat.mappings.size;
+      nat.mappings.set(local.port, mapped);
+      return { ...datagram, local: { address: publicAddress, port: mapped } };
+    }
+    if (peer.address !== publicAddress) return datagram;
+    for (const [port, mapped] of nat.mappings)
+      if (mapped === peer.port) return { ...datagram, peer: { address: client.address, port } };
+    return undefined;
+  };
+  return { net, client, server, nat };
+}
+
+const portsOf = (host: Host) => host.sent.map(({ local, peer }) => `${local.port}>${peer.port}`);
+const isKeepalive = ({ bytes }: IkeDatagram) => bytes.length === 1 && bytes[0] === 0xff;
+
+for (const [name, vendor, encapsulations] of [
+  ['RFC 3947', undefined, { transport: 4, tunnel: 3 }],
+  ['draft 02', vendorIds.natTRfc3947.bytes, { transport: 61_444, tunnel: 61_443 }],
+] as const)
+  describe(name, () => {
+    for (const mode of ['transport', 'tunnel'] as const)
+      test(`${mode} mode from behind a NAT: detection, port 4500, UDP, original addresses`, () => {
+        const { net, client, server, nat } = behindNat({ mode, options: { exportKeys: true } }, { mode });
+        // Without RFC 3947 in message 2, both sides fall back to the draft.
+        const { translate } = net;
+        net.translate = datagram => {
+          const translated = translate(datagram);
+          if (vendor === undefined || translated === undefined) return translated;
+          const hidden = toHex(translated.bytes).replace(toHex(vendor), '00'.repeat(16));
+          const isSa = translated.bytes[16] === 1;
+          return isSa ? { ...translated, bytes: fromHex(hidden) } : translated;
+        };
+        net.acquire(client);
+        net.run(5_000);
+        assert.deepEqual(client.failures, []);
+        const [ours, theirs] = [client.current, server.current];
+        assert.ok(ours && theirs && pairsFit(ours, theirs));
+        assert.deepEqual(portsOf(client).slice(0, 5), [
+          '500>500',
+          '500>500',
+          '4500>4500',
+          '4500>4500',
+          '4500>4500',
+        ]);
+        assert.deepEqual(ours.udpEncapsulation, { localPort: 4500, peerPort: 4500 });
+        assert.deepEqual(theirs.udpEncapsulation, { localPort: 4500, peerPort: nat.mappings.get(4500) });
+        assert.equal(theirs.peer, publicAddress);
+        assert.deepEqual(client.engine.mainModes()[0]?.natDetected, { local: true, peer: false });
+        assert.deepEqual(server.engine.mainModes()[0]?.natDetected, { local: false, peer: true });
+        assert.equal(server.engine.mainModes()[0]?.peerIdentity, '10.0.0.2');
+        if (mode === 'tunnel') {
+          assert.equal(theirs.natOriginal, undefined);
+        } else {
+          assert.equal(theirs.natOriginal?.peer, '10.0.0.2');
+          assert.equal(ours.natOriginal?.peer, '198.51.100.1');
+          assert.equal(
+            theirs.selector.destination.first,
+            publicAddress,
+            'the packet address, not the private one',
+          );
+          // The draft tells only of the sender's own address.
+          assert.equal(theirs.natOriginal?.local, vendor ? undefined : '198.51.100.1');
+          assert.equal(ours.natOriginal?.local, vendor ? undefined : publicAddress);
+        }
+        assert.ok(server.steps.some(({ detail }) => detail === 'NAT detected: the peer is behind it'));
+        assert.ok(encapsulations[mode] > 2);
+      });
+  });
+
+test('keepalives from the side behind the NAT, every 20 s on port 4500, until the end', () => {
+  const { net, client, server } = behindNat();
+  net.acquire(client);
+  net.run(125_000);
+  assert.equal(client.sent.filter(isKeepalive).length, 6);
+  assert.equal(server.sent.filter(isKeepalive).length, 0);
+  assert.ok(
+    client.sent.filter(isKeepalive).every(({ local, peer }) => local.port === 4500 && peer.port === 4500),
+  );
+  // While SAs outlive their main mode, the NAT must not forget them.
+  const [mainMode] = client.engine.mainModes();
+  assert.ok(mainMode);
+  net.apply(client, client.engine.closeAll(net.nowMs, 'over'));
+  const before = client.sent.filter(isKeepalive).length;
+  net.run(100_000);
+  assert.equal(client.sent.filter(isKeepalive).length, before);
+  assert.equal(client.engine.nextWakeMs(), undefined);
+});
+
+test('a renewed mapping: IKE follows authenticated messages, and the driver', () => {
+  const { net, client, server, nat } = behindNat();
+  net.acquire(client);
+  net.run(5_000);
+  nat.mappings.clear();
+  nat.firstPort = 40_000;
+  const pair = client.current;
+  assert.ok(pair);
+  net.event(client, { kind: 'softExpired', pairId: pair.id, cause: 'seconds' });
+  net.run(5_000);
+  assert.equal(server.engine.mainModes()[0]?.peerPort, 40_000);
+  assert.equal(server.current?.udpEncapsulation?.peerPort, 40_000);
+  const serverPair = server.current;
+  assert.ok(serverPair);
+  net.event(server, {
+    kind: 'peerMoved',
+    pairId: serverPair.id,
+    peer: { address: publicAddress, port: 50_000 },
+  });
+  assert.equal(server.engine.mainModes()[0]?.peerPort, 50_000);
+});
+
+test('the side behind the NAT can be found again by the other: it renews too', () => {
+  const { net, client, server } = behindNat();
+  net.acquire(client);
+  net.run(5_000);
+  const pair = server.current;
+  assert.ok(pair);
+  net.event(server, { kind: 'softExpired', pairId: pair.id, cause: 'seconds' });
+  net.run(5_000);
+  assert.deepEqual([client.active.length, server.active.length], [2, 2]);
+  assert.ok(client.current && server.current && pairsFit(client.current, server.current));
+});
+
+test('AH is left out of what is offered through a NAT, and refused', () => {
+  const both = [{ ah: { hash: 'sha1' } } as const, esp3des];
+  const { net, client } = behindNat({ methods: both }, { methods: both });
+  net.acquire(client);
+  net.run(5_000);
+  assert.deepEqual(client.engine.quickModes()[0]?.method, esp3des);
+  const only = behindNat({ methods: [{ ah: { hash: 'sha1' } }] });
+  only.net.acquire(only.client);
+  only.net.run(5_000);
+  assert.match(only.client.failures[0]?.text ?? '', /AH, which cannot pass the NAT/);
+});
+
+describe('without a NAT', () => {
+  const plain = (a: HostOptions, b: HostOptions) => {
+    const net = new Simulation(1);
+    const first = net.addHost('192.0.2.1', '192.0.2.2', a);
+    const second = net.addHost('192.0.2.2', '192.0.2.1', b);
+    net.acquire(first);
+    net.run(5_000);
+    return { a: first, b: second };
+  };
+
+  test('no float and no encapsulation', () => {
+    const { a, b } = plain({}, {});
+    assert.ok(a.sent.every(({ local }) => local.port === 500));
+    assert.equal(a.current?.udpEncapsulation, undefined);
+    assert.equal(b.current?.udpEncapsulation, undefined);
+  });
+
+  test('forced: both sides believe in a NAT', () => {
+    for (const forcedByInitiator of [true, false]) {
+      const forced = { mainMode: mainModePolicy({ natTraversal: 'forced' }) };
+      const { a, b } = plain(forcedByInitiator ? forced : {}, forcedByInitiator ? {} : forced);
+      for (const host of [a, b])
+        assert.deepEqual(host.current?.udpEncapsulation, { localPort: 4500, peerPort: 4500 });
+    }
+  });
+
+  test('off: no vendor IDs, no detection', () => {
+    const { a } = plain({ mainMode: mainModePolicy({ natTraversal: 'off' }) }, {});
+    assert.ok(a.current);
+    assert.deepEqual(a.steps[0]?.detail, 'SA VID');
+    assert.ok(a.steps.some(({ message, detail }) => message === 'main mode 3' && detail === 'KE NONCE'));
+  });
+});

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { MainModePolicy } from '../../src/ike/api.js';
+import { mainModePolicy, twoHosts } from './harness.js';
+
+const deadPeerDetection: NonNullable<MainModePolicy['deadPeerDetection']> = {
+  idleSeconds: 30,
+  retrySeconds: 10,
+  retries: 3,
+};
+const watching = { mainMode: mainModePolicy({ deadPeerDetection }) };
+
+describe('dead peer detection', () => {
+  const probes = (steps: readonly { detail: string; direction: string }[], direction = 'sent') =>
+    steps.filter(step => step.direction === direction && step.detail.includes('NOTIFY(R-U-THERE)')).length;
+
+  test('a silent but living peer is asked every 30 s and answers', () => {
+    const { net, a, b } = twoHosts(1, {}, watching);
+    net.acquire(a);
+    net.run(301_000);
+    assert.ok(probes(a.steps) >= 9 && probes(a.steps) <= 10, `${probes(a.steps)} probes`);
+    assert.equal(b.steps.filter(({ detail }) => detail.includes('R-U-THERE-ACK')).length, probes(a.steps));
+    assert.equal(a.pairs.size, 1);
+    assert.equal(probes(b.steps), 0, 'the other side was not told to ask');
+  });
+
+  test('traffic is a sign of life', () => {
+    const { net, a } = twoHosts(1, {}, watching, { traffic: true });
+    net.run(301_000);
+    assert.equal(probes(a.steps), 0);
+  });
+
+  test('a dead peer: three probes, then everything with it ends, without a Delete', () => {
+    const { net, a } = twoHosts(1, {}, watching);
+    net.acquire(a);
+    net.run(5_000);
+    const sent = a.sent.length;
+    net.translate = () => undefined;
+    net.run(61_000);
+    assert.equal(a.sent.length - sent, 3);
+    assert.deepEqual([a.pairs.size, a.engine.mainModes().length], [0, 0]);
+    assert.match(a.removed[0]?.reason ?? '', /dead peer detection/);
+    assert.deepEqual(
+      a.audits.slice(-2).map(({ id }) => id),
+      [542, 543],
+    );
+    assert.equal(a.engine.nextWakeMs(), undefined);
+  });
+
+  test('a peer that does not speak it is never asked', () => {
+    const { net, a } = twoHosts(1, {}, watching, { options: { vendorProfile: 'windows-2003' } });
+    net.acquire(a);
+    net.run(100_000);
+    assert.equal(probes(a.steps), 0);
+    assert.equal(a.pairs.size, 1);
+  });
+});
+
+describe('INITIAL-CONTACT', () => {
+  for (const vendorProfile of ['ipseckit', 'windows-2003'] as const)
+    test(`a restarted peer (${vendorProfile}): its old SAs go once it has authenticated`, () => {
+      const { net, a, b } = twoHosts(1, {}, { options: { vendorProfile } });
+      net.acquire(a);
+      net.run(2_000);
+      const old = b.current;
+      assert.ok(old);
+      net.hosts.splice(net.hosts.indexOf(a), 1);
+      const restarted = net.addHost(a.address, b.address, { options: { vendorProfile } });
+      net.manual = true;
+      net.wire.length = 0;
+      net.acquire(restarted);
+      for (let message = 1; message <= 4; message++) {
+        const [datagram] = net.wire.splice(0, 1);
+        assert.ok(datagram);
+        net.deliver(datagram);
+        assert.ok(b.pairs.has(old.id), 'nothing unauthenticated removes an SA');
+      }
+      const fifth = net.wire.shift();
+      assert.ok(fifth);
+      net.deliver(fifth);
+      assert.equal(b.pairs.has(old.id), false);
+      assert.match(b.removed[0]?.reason ?? '', /started anew/);
+      assert.equal(b.engine.mainModes().length, 1);
+    });
+
+  test('is said on first contact only', () => {
+    const { net, a } = twoHosts(1, {}, { mainMode: mainModePolicy({ quickModeLimit: 1 }) });
+    net.acquire(a);
+    net.run(2_000);
+    net.acquire(a, { quickMode: a.quickModePolicy({ ...a.quickModePolicy().selector, protocol: 6 }) });
+    net.run(2_000);
+    const fifths = a.steps.filter(({ message }) => message === 'main mode 5').map(({ detail }) => detail);
+    assert.deepEqual(fifths, ['ID HASH NOTIFY(INITIAL-CONTACT)', 'ID HASH']);
+    assert.equal(a.active.length, 2);
+  });
+});
+
+describe('the Windows profile between two of us', () => {
+  const windows = { options: { vendorProfile: 'windows-2003' } } as const;
+
+  test('Windows vendor IDs, the fourth quick mode message, reliable deletes', () => {
+    const { net, a, b } = twoHosts(1, {}, windows, windows);
+    net.acquire(a);
+    net.run(2_000);
+    assert.ok(a.engine.mainModes()[0]?.vendorIds.includes('MS NT5 ISAKMPOAKLEY (Windows Server 2003)'));
+    assert.ok(
+      a.steps.some(
+        ({ direction, message, detail }) =>
+          direction === 'received' && message === 'quick mode 4' && detail === 'HASH NOTIFY(CONNECTED)',
+      ),
+    );
+    const pair = a.current;
+    assert.ok(pair);
+    let lost = 0;
+    net.translate = datagram => (datagram.bytes[18] === 5 && lost++ < 2 ? undefined : datagram);
+    net.apply(a, a.engine.closePair(pair.id, net.nowMs, 'over'));
+    net.run(10_000);
+    assert.equal(b.pairs.size, 0, 'the Delete was repeated until it arrived');
+    assert.ok(
+      b.steps.some(({ direction, detail }) => direction === 'received' && detail === 'HASH NONCE DELETE'),
+    );
+    assert.ok(a.steps.some(({ detail }) => detail === 'the peer confirmed a delete'));
+    const deletes = a.steps.filter(
+      ({ direction, detail }) => direction === 'sent' && detail === 'HASH NONCE DELETE',
+    ).length;
+    net.run(60_000);
+    assert.equal(
+      a.steps.filter(({ direction, detail }) => direction === 'sent' && detail === 'HASH NONCE DELETE')
+        .length,
+      deletes,
+    );
+  });
+
+  test('towards others it behaves like everybody', () => {
+    const { net, a, b } = twoHosts(1, {}, windows);
+    net.acquire(a);
+    net.run(2_000);
+    const pair = a.current;
+    assert.ok(pair);
+    net.apply(a, a.engine.closePair(pair.id, net.nowMs, 'over'));
+    net.run(2_000);
+    assert.equal(b.pairs.size, 0);
+    assert.ok(b.steps.some(({ direction, detail }) => direction === 'received' && detail === 'HASH DELETE'));
+    assert.ok(!b.steps.some(({ message }) => message === 'quick mode 4'));
+  });
+
+  test('a commit bit in message 2 holds our traffic until the peer is ready, at most a second', () => {
+    for (const connected of [true, false]) {
+      const { net, a, b } = twoHosts(1, { maxDelayMs: 1 }, windows, windows);
+      net.translate = datagram => {
+        const bytes = Uint8Array.from(datagram.bytes);
+        const isQuickMode = bytes[18] === 32;
+        if (!isQuickMode || datagram.local.address !== b.address) return datagram;
+        // Message 2 gets the bit (the header is not covered by its hash); message 4 may be lost.
+        if (bytes.length > 100) bytes[19] = 3;
+        else if (!connected) return undefined;
+        return { ...datagram, bytes };
+      };
+      net.acquire(a);
+      const startMs = net.nowMs;
+      net.run(500, () => a.pairs.size > 0);
+      assert.equal(a.active.length, 0, 'held');
+      net.run(5_000, () => a.active.length > 0);
+      const heldMs = net.nowMs - startMs;
+      assert.ok(connected ? heldMs < 100 : heldMs >= 1_000 && heldMs < 1_200, `${heldMs} ms`);
+    }
+  });
+});

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { DuplicateFilter, Retransmission } from '../../src/ike/retransmission.js';
+import { TimerQueue } from '../../src/ike/timers.js';
+import { generator } from './harness.js';
+
+const runAll = (timers: TimerQueue, untilMs: number) => {
+  for (let run = timers.takeDue(untilMs); run; run = timers.takeDue(untilMs)) run();
+};
+
+describe('timer queue', () => {
+  test('10,000 timers, a third cancelled, run in order of time', () => {
+    const random = generator(1);
+    const timers = new TimerQueue();
+    const ran: number[] = [];
+    const expected: number[] = [];
+    for (let n = 0; n < 10_000; n++) {
+      const atMs = random() % 100_000;
+      const timer = timers.schedule(atMs, () => ran.push(atMs));
+      if (random() % 3 === 0) timers.cancel(timer);
+      else expected.push(atMs);
+    }
+    expected.sort((x, y) => x - y);
+    assert.equal(timers.nextMs(), expected[0]);
+    runAll(timers, 50_000);
+    assert.equal(timers.nextMs(), expected[ran.length]);
+    runAll(timers, 100_000);
+    assert.deepEqual(ran, expected);
+    assert.equal(timers.nextMs(), undefined);
+  });
+
+  test('nothing runs early or twice', () => {
+    const timers = new TimerQueue();
+    let runs = 0;
+    const timer = timers.schedule(5, () => runs++);
+    runAll(timers, 4);
+    assert.equal(runs, 0);
+    runAll(timers, 5);
+    runAll(timers, 100);
+    timers.cancel(timer);
+    timers.cancel(undefined);
+    assert.equal(runs, 1);
+  });
+});
+
+describe('retransmission', () => {
+  test('stops when told, also from within the transmission', () => {
+    const timers = new TimerQueue();
+    const sent: number[] = [];
+    let gaveUp = false;
+    const request = new Retransmission(
+      timers,
+      0,
+      n => sent.push(n),
+      () => {
+        gaveUp = true;
+      },
+      [10, 20],
+    );
+    runAll(timers, 15);
+    assert.deepEqual(sent, [0, 1]);
+    request.stop();
+    runAll(timers, 1_000);
+    assert.deepEqual([sent, gaveUp, request.transmissions], [[0, 1], false, 2]);
+  });
+
+  test('gives up after the last pause', () => {
+    const timers = new TimerQueue();
+    let gaveUp = 0;
+    new Retransmission(
+      timers,
+      0,
+      () => {},
+      () => gaveUp++,
+      [10, 20],
+    );
+    runAll(timers, 29);
+    assert.equal(gaveUp, 0);
+    runAll(timers, 30);
+    assert.equal(gaveUp, 1);
+  });
+});
+
+test('duplicate filter: remembers by content, a bounded number, answers with restraint', () => {
+  const filter = new DuplicateFilter(2);
+  let answers = 0;
+  const first = Uint8Array.of(1, 2, 3);
+  assert.equal(filter.handle(first, 0), false);
+  filter.remember(first, 0, () => answers++);
+  assert.equal(filter.handle(Uint8Array.of(1, 2, 3), 100), true);
+  assert.equal(answers, 0);
+  assert.equal(filter.handle(first, 500), true);
+  assert.equal(filter.handle(first, 900), true);
+  assert.equal(filter.handle(first, 1_000), true);
+  assert.equal(answers, 2);
+  filter.remember(Uint8Array.of(4), 0);
+  filter.remember(Uint8Array.of(5), 0);
+  assert.equal(filter.handle(first, 5_000), false, 'the oldest is forgotten');
+});
