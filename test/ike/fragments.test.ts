@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FragmentQueues } from '../../src/ike/fragments.js';
-import {
-  assembleMessage,
-  decodeHeader,
-  encodePayloadBody,
-  encodePayloads,
-} from '../../src/wire/isakmp/message.js';
+import { assembleMessage, decodeHeader, encodePayloads } from '../../src/wire/isakmp/message.js';
 import { payloadTypes } from '../../src/wire/isakmp/numbers.js';
 import type { FragmentPayload } from '../../src/wire/isakmp/payloads.js';
 import { keysMatch, twoHosts } from './harness.js';
