@@ -84,9 +84,13 @@ async function show(pair: HostPair, scratch: string): Promise<void> {
 
   heading('TCP from alice to bob, with the wire captured');
   const captureFile = join(scratch, 'wire.pcap');
-  const tcpdump = pair.b.spawn('tcpdump', ['-i', 'eth0', '-w', captureFile, '-U', '--immediate-mode'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const tcpdump = pair.b.spawn(
+    'tcpdump',
+    ['-Z', 'root', '-i', 'eth0', '-w', captureFile, '-U', '--immediate-mode'],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
   if (tcpdump.stderr) await once(tcpdump.stderr, 'data');
   const server = pair.b.spawn(process.execPath, ['-e', serverScript], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -97,6 +101,8 @@ async function show(pair: HostPair, scratch: string): Promise<void> {
   if (client.status !== 0) throw new Error('the transfer failed');
   await sleep(200);
   await stop(tcpdump, 'SIGINT');
+  const shown = await pair.b.execute('tcpdump', ['-n', '-t', '-r', captureFile, '-c', '3', 'esp']);
+  process.stdout.write(shown.stdout);
   const seen = wireSummary(captureFile);
   console.log(
     `on the wire: ${seen.esp} ESP packets, ${seen.ike} IKE messages, ${seen.clear} packets in clear`,
@@ -139,7 +145,7 @@ class Station {
     console.log(`${this.#name}# ${program} ${args.join(' ')}`);
     return this.#host.spawn(process.execPath, [join(programs, `${program}.js`), ...args], {
       env: this.#env,
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: 'ignore',
     });
   }
 
