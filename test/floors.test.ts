@@ -13,12 +13,12 @@ const floors: Record<string, number> = {
   'src/driver': 2,
   'src/l2tp': 2,
   'src/agent': 3,
-  'src/diag': 4,
   'src/monitor': 4,
-  'src/cli': 5,
-  'src/index.ts': 5,
-  commands: 6,
-  bin: 7,
+  'src/diag': 5,
+  'src/cli': 6,
+  'src/index.ts': 6,
+  commands: 7,
+  bin: 8,
 };
 
 /** Type-only boundaries that rooms of floor 2 may share. */

@@ -1,0 +1,37 @@
+import type { FilterInfo } from '../../agent/control/protocol.js';
+import type { DriverStatistics, PairStatistics } from '../../driver/api.js';
+import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../ike/api.js';
+import type { KeyExchangeSettings } from '../../policy/model.js';
+
+/** Everything the IP Security test judges and prints, gathered beforehand. No key material. */
+export interface IpsecTestInput {
+  readonly nowMs: number;
+  readonly agent:
+    | { readonly state: 'running' }
+    | { readonly state: 'stopped' }
+    /** It is there and does not answer us. */
+    | { readonly state: 'unreachable'; readonly message: string };
+  /** The policy in force. */
+  readonly policy?: {
+    readonly kind: 'local' | 'directory';
+    readonly id: string;
+    readonly name: string;
+    readonly path: string;
+  };
+  /** A local policy that is assigned but not in force, because a directory policy is. */
+  readonly overridden?: { readonly name: string };
+  /** Why the assigned policy cannot be loaded. */
+  readonly policyProblem?: string;
+  /** What the engine enforces although the stores say otherwise. */
+  readonly disagreements: readonly string[];
+  readonly keyExchange?: KeyExchangeSettings;
+  /** Specific filters in matching order. */
+  readonly filters: readonly IpsecFilter[];
+  readonly mainModes: readonly MainModeInfo[];
+  readonly quickModes: readonly QuickModeInfo[];
+  readonly pairs: readonly PairStatistics[];
+  readonly statistics?: { readonly ike: IkeStatistics; readonly driver: DriverStatistics };
+}
+
+/** A filter as the agent shows it. */
+export type IpsecFilter = Pick<FilterInfo, 'filter' | 'action' | 'authentication'>;
