@@ -1,0 +1,65 @@
+"""Answers questions about ESP and AH packets with scapy, an implementation that shares nothing with ours.
+
+Standard input: one JSON object a line with "op" ("protect" or "open"), "packet" (hexadecimal), "sas" in the order of
+outbound processing, "mode", "outer" (tunnel endpoints), "udp" (ports) and "sequence".
+Standard output: one JSON object a line, {"packet": hexadecimal} or {"error": text}.
+"""
+
+import json
+import sys
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.ipsec import AH, ESP, SecurityAssociation
+from scapy.packet import bind_layers, split_layers
+
+
+def associations(question):
+    """Only the innermost SA of a bundle makes the tunnel header."""
+    outer = question.get("outer")
+    udp = question.get("udp")
+    for index, sa in enumerate(question["sas"]):
+        options = {
+            "auth_algo": sa.get("hash"),
+            "auth_key": bytes.fromhex(sa["integrityKey"]) or None,
+        }
+        if sa["protocol"] == "esp":
+            options["crypt_algo"] = sa["encryption"]
+            options["crypt_key"] = bytes.fromhex(sa["encryptionKey"]) or None
+            if udp:
+                options["nat_t_header"] = UDP(sport=udp[0], dport=udp[1])
+        if outer and index == 0:
+            options["tunnel_header"] = IP(src=outer[0], dst=outer[1])
+        yield SecurityAssociation(ESP if sa["protocol"] == "esp" else AH, spi=sa["spi"], **options)
+
+
+def protect(sa, packet, sequence):
+    """AH's payload must look like plain bytes: where scapy sees ESP inside, it signs that instead."""
+    if sa.proto is AH:
+        split_layers(IP, ESP, proto=50)
+    try:
+        protected = bytes(sa.encrypt(IP(bytes(packet)), seq_num=sequence))
+    finally:
+        if sa.proto is AH:
+            bind_layers(IP, ESP, proto=50)
+    return IP(protected)
+
+
+def answer(question):
+    sas = list(associations(question))
+    packet = IP(bytes.fromhex(question["packet"]))
+    if question["op"] == "protect":
+        for sa in sas:
+            packet = protect(sa, packet, question["sequence"])
+    else:
+        for sa in reversed(sas):
+            packet = sa.decrypt(packet)
+            packet = IP(bytes(packet))
+    return {"packet": bytes(packet).hex()}
+
+
+for line in sys.stdin:
+    try:
+        result = answer(json.loads(line))
+    except Exception as error:
+        result = {"error": repr(error)}
+    print(json.dumps(result))
