@@ -86,12 +86,12 @@ export async function createHost(name: string): Promise<Host> {
 export function joinHosts(one: CableEnd, other: CableEnd, options: { readonly mtu?: number } = {}): void {
   const mtu = String(options.mtu ?? 1500);
   one.host.run(
-    ...(['ip', 'link', 'add', one.device, 'mtu', mtu, 'type', 'veth'] as const),
+    ...(['ip', 'link', 'add', 'name', one.device, 'mtu', mtu, 'type', 'veth'] as const),
     ...['peer', 'name', other.device, 'mtu', mtu, 'netns', String(other.host.pid)],
   );
   for (const { host, device, addresses } of [one, other]) {
     for (const address of addresses) host.run('ip', 'address', 'add', address, 'dev', device, 'nodad');
-    host.run('ip', 'link', 'set', device, 'up');
+    host.run('ip', 'link', 'set', 'dev', device, 'up');
   }
 }
 

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import { IpseckitError } from '../../report/errors.js';
 import type { IpAddress } from '../../wire/ip/address.js';
 import type {
   Driver,
@@ -15,6 +16,7 @@ import { PacketEngine, type PacketEngineOptions } from './engine.js';
 import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
 import { type NoDefaultExempt, steeringNames } from './steering.js';
+import { TableWatch } from './table-watch.js';
 import { KernelTun } from './tun.js';
 
 /** Every field has a default. */
@@ -71,9 +73,10 @@ export class UserspaceDriver implements Driver {
       natTraversalPort,
       noDefaultExempt: this.#options.noDefaultExempt ?? 0,
     });
+    let sockets: KernelSockets | undefined;
     try {
       await steering.start();
-      const sockets = new KernelSockets({
+      sockets = new KernelSockets({
         mark: steeringNames.bypassMark,
         ikePort,
         natTraversalPort,
@@ -81,6 +84,7 @@ export class UserspaceDriver implements Driver {
       });
       this.#running = this.#wire(tun, sockets, steering, onEvent);
     } catch (error) {
+      sockets?.close();
       await steering.stop().catch(() => {});
       tun.close();
       throw error;
@@ -92,6 +96,7 @@ export class UserspaceDriver implements Driver {
     this.#running = undefined;
     if (running === undefined) return;
     running.timer.cancel();
+    running.watch.close();
     running.sockets.close();
     try {
       await running.steering.stop();
@@ -106,6 +111,7 @@ export class UserspaceDriver implements Driver {
     this.#running = undefined;
     if (running === undefined) return;
     running.timer.cancel();
+    running.watch.close();
     running.sockets.close();
     removeSteeringSync();
     running.tun.close();
@@ -208,7 +214,8 @@ export class UserspaceDriver implements Driver {
       engine.processDatagrams(datagrams, nowMs());
       timer.arm();
     });
-    return { tun, sockets, steering, engine, timer };
+    const watch = watchTable(steering, error => emit({ kind: 'failed', error }));
+    return { tun, sockets, steering, engine, timer, watch };
   }
 
   /** What fits the narrowest way to a peer, whatever protects it. */
@@ -232,6 +239,29 @@ interface Running {
   readonly steering: KernelSteering;
   readonly engine: PacketEngine;
   readonly timer: WakeTimer;
+  readonly watch: TableWatch;
+}
+
+/** A firewall that is reloaded mostly throws away everybody's tables; without ours, secured traffic would go in clear. */
+function watchTable(steering: KernelSteering, fail: (error: Error) => void): TableWatch {
+  return new TableWatch(({ name, port }) => {
+    if (name !== steeringNames.table) return;
+    const told = (restored: boolean) => {
+      if (restored) fail(tableRemoved(port));
+    };
+    steering.restore().then(told, fail);
+  });
+}
+
+function tableRemoved(processId: number): IpseckitError {
+  const { table } = steeringNames;
+  return new IpseckitError(
+    'ENVIRONMENT',
+    `another program (pid ${processId}) removed the nftables table ${table}`,
+    {
+      next: 'nothing: the filters are in force again; a firewall that is reloaded should not flush the whole ruleset',
+    },
+  );
 }
 
 /** Calls the engine when it asked to be woken. */

@@ -46,6 +46,7 @@ const deviceSettings = (tun: string) => [
 export class KernelSteering {
   readonly #options: KernelSteeringOptions;
   #filters: readonly DriverFilter[] = [];
+  #innerMtuBytes = 0;
   #applied = false;
   /** Counted under rule sets that have been replaced. */
   #earlier: SteeringCounters = { filters: new Map(), blocked: 0, clearButSecured: 0 };
@@ -74,17 +75,34 @@ export class KernelSteering {
 
   /** Puts filters in force, all at once; when that fails, those before stay in force. */
   apply(filters: readonly DriverFilter[], innerMtuBytes: number): Promise<void> {
+    return this.#next(() => this.#replace(filters, innerMtuBytes));
+  }
+
+  /** Puts the filters back in force if somebody has removed their table; says whether that was so. */
+  restore(): Promise<boolean> {
     return this.#next(async () => {
-      const options = { ...this.#options, ...hostAddresses(), innerMtuBytes };
-      await this.#keepCounters();
-      await run('nft', ['-f', '-'], nftRuleset(filters, options));
-      this.#earlier = this.#latest;
-      this.#filters = filters;
-      this.#applied = true;
-      const routes = fallbackRoutes(filters, options).map(route => `route replace ${route}\n`);
-      const flush = `route flush table ${steeringNames.fallbackRouteTable}\n`;
-      await run('ip', ['-4', '-force', '-batch', '-'], flush + routes.join(''), { mayFail: true });
+      if (!this.#applied || (await this.#isInForce())) return false;
+      await this.#replace(this.#filters, this.#innerMtuBytes);
+      return true;
     });
+  }
+
+  async #replace(filters: readonly DriverFilter[], innerMtuBytes: number): Promise<void> {
+    const options = { ...this.#options, ...hostAddresses(), innerMtuBytes };
+    await this.#keepCounters();
+    await run('nft', ['-f', '-'], nftRuleset(filters, options));
+    this.#earlier = this.#latest;
+    this.#filters = filters;
+    this.#innerMtuBytes = innerMtuBytes;
+    this.#applied = true;
+    const routes = fallbackRoutes(filters, options).map(route => `route replace ${route}\n`);
+    const flush = `route flush table ${steeringNames.fallbackRouteTable}\n`;
+    await run('ip', ['-4', '-force', '-batch', '-'], flush + routes.join(''), { mayFail: true });
+  }
+
+  async #isInForce(): Promise<boolean> {
+    const tables = await run('nft', ['list', 'tables', 'inet'], '');
+    return tables.split('\n').includes(`table inet ${steeringNames.table}`);
   }
 
   /** Counts as of now. */

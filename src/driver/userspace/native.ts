@@ -50,6 +50,8 @@ export interface NativeIo {
   stopReader(reader: NativeReader): void;
   /** MTU as configured, and the source address, of the route that packets with `mark` take. */
   findRoute(destination: number, mark: number): readonly [mtuBytes: number, source: number];
+  /** A descriptor that tells of changes to nftables, to be read as `raw`: netlink messages. */
+  openNftablesWatch(): number;
   /** Closes a descriptor that no reader owns. */
   closeFd(fd: number): void;
 }
@@ -89,6 +91,7 @@ const functionNames = [
   'startReader',
   'stopReader',
   'findRoute',
+  'openNftablesWatch',
   'closeFd',
 ] as const satisfies readonly (keyof NativeIo)[];
 

@@ -165,7 +165,11 @@ function forwardRules({ tun }: SteeringOptions): string[] {
 }
 
 function postroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
-  return [`oifname "${tun}" ${clamp(innerMtuBytes)}`];
+  return [
+    `oifname "${tun}" ${clamp(innerMtuBytes)}`,
+    // Somebody removed our policy routing: better no traffic than clear traffic.
+    `oifname != "${tun}" ${isMarked(secureMark)} drop`,
+  ];
 }
 
 const ipAndTcpHeaderBytes = 40;

@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import type { DriverFilter, FilterId } from '../../../src/driver/api.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { hostRange, type Selector, subnetRange } from '../../../src/wire/ip/selector.js';
+import { waitFor } from '../../lab/command.js';
 import { needs } from '../../lab/needs.js';
 import { ping, transfer } from '../../lab/traffic.js';
 import { DriverOnHost, DriverRefusal } from '../../support/driver-on-host.js';
@@ -357,6 +358,21 @@ describe('user-space driver on one host', { skip, timeout: 60_000 }, () => {
     await driver.stop();
   });
 
+  test('a flushed firewall does not open the way for clear traffic', async () => {
+    const driver = await DriverOnHost.start(hosts.a);
+    const filter = { ...secureFilter('s', 'outbound', selector(one, other)), action: 'block' as const };
+    await driver.setFilters([filter]);
+    await driver.events();
+    hosts.a.run('nft', 'flush', 'ruleset');
+    await waitFor('the table to come back', () => hosts.a.run('nft', 'list', 'tables').includes('ipseckit'));
+    assert.equal((await ping(hosts.a, other, { count: 1 }).catch(() => ({ received: 0 }))).received, 0);
+    const [event] = await driver.events();
+    assert.equal(event?.kind, 'failed');
+    await driver.setFilters([]);
+    assert.deepEqual(await driver.events(), [], 'its own changes are no removal');
+    await driver.stop();
+  });
+
   test('without privileges the error says which are missing', async () => {
     const script = `
       import { UserspaceDriver } from '${process.cwd()}/dist/src/driver/userspace/driver.js';
@@ -452,5 +468,55 @@ describe('gateways with the user-space driver', { skip, timeout: 60_000 }, () =>
     left.run('ip', 'route', 'add', '10.72.0.0/24', 'via', other);
     left.run('nft', 'delete', 'table', 'inet', 'ipseckit');
     assert.equal((await ping(alice, '10.72.0.2', { count: 1 })).received, 0);
+  });
+});
+
+describe('a narrow link between two hosts with the user-space driver', { skip, timeout: 60_000 }, () => {
+  const hosts: Host[] = [];
+  const drivers: DriverOnHost[] = [];
+  after(async () => {
+    for (const driver of drivers) await driver.stop();
+    for (const host of hosts) await host.destroy();
+  });
+
+  test('is learned of from its router, whose message no filter stops, and TCP adapts', async () => {
+    const [alice, router, bob] = [
+      await createHost('drv-alice'),
+      await createHost('drv-router'),
+      await createHost('drv-bob'),
+    ];
+    hosts.push(alice, router, bob);
+    const far = ipAddress('10.67.0.2');
+    const cable = (host: Host, device: string, address: string) => ({ host, device, addresses: [address] });
+    joinHosts(cable(alice, 'eth0', `${one}/24`), cable(router, 'eth0', `${other}/24`));
+    joinHosts(cable(router, 'narrow', '10.67.0.1/24'), cable(bob, 'eth0', `${far}/24`), { mtu: 1200 });
+    alice.run('ip', 'route', 'add', 'default', 'via', other);
+    bob.run('ip', 'route', 'add', 'default', 'via', '10.67.0.1');
+    // Bob's own link must not give the secret away by what his TCP announces.
+    bob.run('ip', 'link', 'set', 'eth0', 'mtu', '1500');
+    router.run('sysctl', '-q', 'net.ipv4.ip_forward=1');
+
+    const connection: StaticConnection = {
+      name: 'narrow',
+      one,
+      other: far,
+      mode: 'transport',
+      esp: { encryption: 'aes128gcm' },
+    };
+    const ends = staticEnds(connection, 3);
+    for (const [host, end] of [
+      [alice, ends.one],
+      [bob, ends.other],
+    ] as const) {
+      const driver = await DriverOnHost.start(host);
+      drivers.push(driver);
+      // Also what comes from the router itself would have to be secured.
+      const everybody = { ...selector(other, one), source: subnetRange(ipAddress('10.0.0.0'), 8) };
+      await driver.setFilters([...end.filters, secureFilter('everybody', 'inbound', everybody)]);
+      await driver.install(end.pair);
+    }
+    await transfer(alice, bob, far, { bytes: 300_000, timeoutSeconds: 15 });
+    const probe = await alice.execute('ping', ['-M', 'do', '-c', '1', '-W', '1', '-s', '1300', far]);
+    assert.match(probe.stdout + probe.stderr, /mtu ?= ?11\d\d/i, 'what remains of 1200');
   });
 });

@@ -29,6 +29,7 @@ NAPI_MODULE_INIT() {
       {"startReader", start_reader},
       {"stopReader", stop_reader},
       {"findRoute", find_route},
+      {"openNftablesWatch", open_nftables_watch},
       {"closeFd", close_fd},
   };
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
