@@ -1,3 +1,4 @@
+import { WireError } from '../wire/bytes.js';
 import type { AttributeMismatch, FailureReason } from './api.js';
 
 /**
@@ -14,4 +15,11 @@ export class ExchangeError extends Error {
     this.reason = reason;
     this.mismatches = mismatches;
   }
+}
+
+/** What is wrong with a message, whether its bytes or its meaning. Other errors are our own: they go on. */
+export function asExchangeError(error: unknown): ExchangeError {
+  if (error instanceof ExchangeError) return error;
+  if (error instanceof WireError) return new ExchangeError('malformed', error.message);
+  throw error;
 }

@@ -4,7 +4,7 @@ import { summarisePayloads } from '../wire/isakmp/describe.js';
 import { decodeMessage, type IsakmpMessage } from '../wire/isakmp/message.js';
 import { headerFlags } from '../wire/isakmp/numbers.js';
 import type { Context } from './context.js';
-import { ExchangeError } from './exchange-error.js';
+import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { notifyOfReason } from './failures.js';
 import type { Incoming } from './incoming.js';
 import { clearNotify, refuseWithoutState, sendProtectedNotify } from './informational-send.js';
@@ -80,15 +80,11 @@ function begin(context: Context, incoming: Incoming): void {
 }
 
 /** What cannot be decrypted to anything sensible was encrypted under another key. */
-function toExchangeError(error: unknown, encrypted: boolean): ExchangeError {
-  if (error instanceof ExchangeError) {
-    const keysDiffer = encrypted && error.reason === 'malformed';
-    return keysDiffer ? new ExchangeError('preshared-keys-differ', wrongKeyText) : error;
-  }
-  if (!(error instanceof WireError)) throw error;
-  return encrypted
+function toExchangeError(caught: unknown, encrypted: boolean): ExchangeError {
+  const error = asExchangeError(caught);
+  return encrypted && error.reason === 'malformed'
     ? new ExchangeError('preshared-keys-differ', wrongKeyText)
-    : new ExchangeError('malformed', error.message);
+    : error;
 }
 
 const wrongKeyText = 'it decrypts to nonsense: most likely the preshared keys differ';

@@ -15,7 +15,7 @@ import type { IdPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { QuickModePolicy } from './api.js';
 import type { Context } from './context.js';
 import { encapsulationOf } from './encapsulation.js';
-import { ExchangeError } from './exchange-error.js';
+import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { selectorOfIds, selectorPayloads } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { agreeLimits, type Limits, limitsOf } from './lifetimes.js';
@@ -147,8 +147,8 @@ export function receive2(
       },
     ]);
     finish(context, mainMode, quickMode, record, commit);
-  } catch (error) {
-    if (!(error instanceof ExchangeError)) throw error;
+  } catch (caught) {
+    const error = asExchangeError(caught);
     failQuickMode(
       context,
       mainMode,

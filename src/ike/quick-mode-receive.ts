@@ -2,7 +2,7 @@
 import { WireError } from '../wire/bytes.js';
 import { findPayload } from '../wire/isakmp/message.js';
 import type { Context } from './context.js';
-import { ExchangeError } from './exchange-error.js';
+import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { notifyOfReason, printMismatches } from './failures.js';
 import type { Incoming } from './incoming.js';
 import { notifyPayload, sealInformational } from './informational-send.js';
@@ -54,8 +54,7 @@ function begin(context: Context, mainMode: EstablishedMainMode, incoming: Incomi
   try {
     responder.receive1(context, mainMode, incoming, proposal);
   } catch (error) {
-    if (!(error instanceof ExchangeError)) throw error;
-    refuse(context, mainMode, incoming, proposal, error);
+    refuse(context, mainMode, incoming, proposal, asExchangeError(error));
   }
 }
 
