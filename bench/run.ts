@@ -2,6 +2,7 @@
  * `npm run bench [NAME…]`: one JSON line a figure, each beside its peer measured in the same run. What is measured at
  * the moment goes to stderr.
  */
+import { measureDatapath, measureFilterLookup } from './datapath.js';
 import { type Figure, printFigure } from './figure.js';
 import { measureIke } from './ike.js';
 import { measureMemory } from './memory.js';
@@ -22,6 +23,8 @@ const benchmarks: Readonly<Record<string, () => readonly Figure[] | Promise<read
       peer: { name: 'strongSwan user-space ESP', value: theirs[transform] },
     }));
   },
+  datapath: () => measureDatapath(),
+  filters: () => measureFilterLookup(),
   memory: async () => [await measureMemory()],
 };
 
