@@ -14,6 +14,7 @@ import { agentCall, agentCallIfRunning } from './agent.js';
 import { buildContextFor } from './build-context.js';
 import { asIpseckitError, describeError } from './errors.js';
 import { localStore } from './local-store.js';
+import { guardOutput } from './output.js';
 import { requireThisComputer } from './this-computer.js';
 
 /** What was done. */
@@ -33,6 +34,7 @@ const success = 'The command completed successfully.';
 
 /** Runs one command line and prints; resolves to the exit code. */
 export async function ipsecpolMain(argv: readonly string[]): Promise<number> {
+  guardOutput();
   try {
     const { text, notes } = await runIpsecpol(argv);
     process.stderr.write(notes.map(note => `${note}\n`).join(''));
@@ -135,8 +137,14 @@ async function confirmed(): Promise<boolean> {
       next: 'leave -confirm out in scripts',
     });
   const { default: inquirer } = await import('inquirer');
-  const answer = await inquirer.prompt([
-    { type: 'confirm', name: 'go', message: 'Change the dynamic rules of this computer?', default: false },
-  ]);
-  return answer.go === true;
+  try {
+    const answer = await inquirer.prompt([
+      { type: 'confirm', name: 'go', message: 'Change the dynamic rules of this computer?', default: false },
+    ]);
+    return answer.go === true;
+  } catch (error) {
+    // Ctrl-C at the question is a no.
+    if (error instanceof Error && error.name === 'ExitPromptError') return false;
+    throw error;
+  }
 }

@@ -2,9 +2,11 @@ import { fileURLToPath } from 'node:url';
 import { Errors, flush, run } from '@oclif/core';
 import { asCommandError } from './base.js';
 import { describeError } from './errors.js';
+import { guardOutput } from './output.js';
 
 /** Runs one `ipseckit` command line; what a command does not catch (an unknown command) ends like its own errors. */
 export async function main(argv: readonly string[]): Promise<void> {
+  guardOutput();
   try {
     await run([...argv], fileURLToPath(new URL('../../../package.json', import.meta.url)));
   } catch (error) {

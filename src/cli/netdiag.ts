@@ -9,6 +9,7 @@ import { systemProbes } from '../diag/netdiag/system-probes.js';
 import { ipseckitHome } from '../policy/stores/home.js';
 import { IpseckitError } from '../report/errors.js';
 import { asIpseckitError, describeError } from './errors.js';
+import { guardOutput } from './output.js';
 
 /** netdiag's own exit code for wrong usage. */
 const usageExitCode = 2;
@@ -16,6 +17,7 @@ const logFile = 'NetDiag.log';
 
 /** Runs one command line and prints; resolves to the exit code. */
 export async function netdiagMain(argv: readonly string[]): Promise<number> {
+  guardOutput();
   try {
     const request = parseNetdiag(argv);
     if (request.kind === 'help') {

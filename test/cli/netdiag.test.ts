@@ -54,3 +54,25 @@ test('ipseckit netdiag --json prints the report as data and nothing else', () =>
   assert.deepEqual(report.ipsec.agent, { state: 'stopped' });
   assert.equal(report.tests.at(-1).status, 'Failed');
 });
+
+test('a reader that goes away and a full disk give no stack trace', () => {
+  for (const program of [
+    'netdiag /test:ipsec',
+    'ipsecpol -?',
+    'ipseckit netdiag /test:ipsec',
+    'ipseckit policy list',
+  ]) {
+    const [name = '', ...args] = program.split(' ');
+    const command = `"${process.execPath}" "${resolve(`bin/${name}.js`)}" ${args.map(arg => `'${arg}'`).join(' ')}`;
+    const shell = (line: string) =>
+      spawnSync('sh', ['-c', line], {
+        cwd: folder,
+        env: { ...process.env, IPSECKIT_HOME: folder },
+        encoding: 'utf8',
+      });
+    assert.equal(shell(`${command} | true`).stderr, '', program);
+    const full = shell(`${command} > /dev/full`);
+    assert.doesNotMatch(full.stderr, /\n\s+at /, program);
+    assert.match(full.stderr, /^error: .*no space left/, program);
+  }
+});
