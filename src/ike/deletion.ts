@@ -42,7 +42,7 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   if (mainMode !== undefined) sendDeletes(context, mainMode, pairDeletes([record]));
 }
 
-/** Removes pairs and the main modes of one peer, and tells it: one Delete for all pairs of a protocol. */
+/** Removes pairs and the main modes of one peer, and tells it: with few Deletes for many pairs. */
 export function endTogether(
   context: Context,
   pairs: readonly PairRecord[],
@@ -65,13 +65,21 @@ export function deleteMainMode(context: Context, mainMode: EstablishedMainMode, 
   endMainMode(context, mainMode, reason);
 }
 
-/** One Delete a protocol, with our inbound SPIs. */
+/** SPIs in one Delete, so that its message fits one packet. */
+const spisPerDelete = 200;
+
+/** Deletes of our inbound SPIs, each for one protocol. */
 function pairDeletes(records: readonly PairRecord[]): DeletePayload[] {
   const halves = records.flatMap(({ pair }) => pair.inbound);
   return (['esp', 'ah'] as const).flatMap(name => {
     const spis = halves.filter(({ protocol }) => protocol === name).map(({ spi }) => spiBytes(spi));
-    if (spis.length === 0) return [];
-    return [{ kind: 'delete', doi: dois.IPSEC, protocol: protocols[name === 'esp' ? 'ESP' : 'AH'], spis }];
+    const protocol = protocols[name === 'esp' ? 'ESP' : 'AH'];
+    return Array.from({ length: Math.ceil(spis.length / spisPerDelete) }, (_, i) => ({
+      kind: 'delete' as const,
+      doi: dois.IPSEC,
+      protocol,
+      spis: spis.slice(i * spisPerDelete, (i + 1) * spisPerDelete),
+    }));
   });
 }
 
