@@ -18,6 +18,7 @@ import { KernelSockets } from './sockets.js';
 import { type NoDefaultExempt, steeringNames } from './steering.js';
 import { TableWatch } from './table-watch.js';
 import { KernelTun } from './tun.js';
+import { nowMs, WakeTimer } from './wake-timer.js';
 
 /** Every field has a default. */
 export interface UserspaceDriverOptions {
@@ -42,8 +43,6 @@ const maximumOverheadBytes = 104;
 const ordinaryMtuBytes = 1500;
 /** Ways looked at; hosts with more peers have them behind the same few devices. */
 const sampledPeers = 64;
-/** The longest delay `setTimeout` takes. */
-const longestDelayMs = 0x7fff_ffff;
 /** Counters read this recently are shown as they are. */
 const counterAgeMs = 1_000;
 
@@ -54,7 +53,6 @@ const counterAgeMs = 1_000;
 export class UserspaceDriver implements Driver {
   readonly name = 'userspace';
   readonly #options: UserspaceDriverOptions;
-  readonly #random = randomPool();
   #running: Running | undefined;
 
   constructor(options: UserspaceDriverOptions = {}) {
@@ -195,7 +193,7 @@ export class UserspaceDriver implements Driver {
     emit: (event: DriverEvent) => void,
   ): Running {
     const engine = new PacketEngine(
-      { tun, sockets, random: this.#random, emit },
+      { tun, sockets, random: length => randomFillSync(new Uint8Array(length)), emit },
       { ikePort, ...this.#options.engine },
     );
     const timer = new WakeTimer(
@@ -264,43 +262,6 @@ function tableRemoved(processId: number): IpseckitError {
   );
 }
 
-/** Calls the engine when it asked to be woken. */
-class WakeTimer {
-  readonly #nextWakeMs: () => number | undefined;
-  readonly #tick: () => void;
-  #timer: NodeJS.Timeout | undefined;
-  #atMs = Number.POSITIVE_INFINITY;
-
-  constructor(nextWakeMs: () => number | undefined, tick: () => void) {
-    this.#nextWakeMs = nextWakeMs;
-    this.#tick = tick;
-  }
-
-  /** Sets the timer anew when the engine wants to be woken earlier than it would be. */
-  arm(): void {
-    const wakeMs = this.#nextWakeMs();
-    if (wakeMs === undefined || wakeMs >= this.#atMs) return;
-    clearTimeout(this.#timer);
-    this.#atMs = wakeMs;
-    const delayMs = Math.min(longestDelayMs, Math.max(0, Math.ceil(wakeMs - nowMs())));
-    this.#timer = setTimeout(() => {
-      this.#atMs = Number.POSITIVE_INFINITY;
-      this.#tick();
-      this.arm();
-    }, delayMs);
-  }
-
-  cancel(): void {
-    clearTimeout(this.#timer);
-    this.#atMs = Number.NEGATIVE_INFINITY;
-  }
-}
-
-/** The engine's clock: monotonic, so that setting the wall clock expires no SA. */
-function nowMs(): number {
-  return performance.now();
-}
-
 /** The engine's times as the wall clock tells them. */
 function onWallClock(pair: PairStatistics, offsetMs: number): PairStatistics {
   const { lastInboundAtMs: inbound, lastOutboundAtMs: outbound } = pair;
@@ -308,20 +269,5 @@ function onWallClock(pair: PairStatistics, offsetMs: number): PairStatistics {
     ...pair,
     ...(inbound === undefined ? {} : { lastInboundAtMs: Math.round(inbound + offsetMs) }),
     ...(outbound === undefined ? {} : { lastOutboundAtMs: Math.round(outbound + offsetMs) }),
-  };
-}
-
-/** Random bytes, fetched from the system by the page: asking for each packet's IV costs more than encrypting it. */
-function randomPool(): (length: number) => Uint8Array {
-  const pool = new Uint8Array(16_384);
-  let used = pool.length;
-  return length => {
-    if (length > pool.length) return randomFillSync(new Uint8Array(length));
-    if (used + length > pool.length) {
-      randomFillSync(pool);
-      used = 0;
-    }
-    used += length;
-    return pool.slice(used - length, used);
   };
 }
