@@ -3,6 +3,9 @@ import { type FSWatcher, mkdirSync, watch } from 'node:fs';
 /** Several writes of one change arrive together; the store is read once, this long after the last. */
 const settleMs = 50;
 
+/** A longer timer of Node's fires at once. */
+const longestTimerMs = 0x7fff_ffff;
+
 /** Calls `onChange` when something in a store's folder changes, and every `pollMinutes` to be sure. */
 export class PolicyWatch {
   readonly #onChange: () => void;
@@ -21,10 +24,10 @@ export class PolicyWatch {
     this.#watcher.on('error', () => this.#watcher?.close());
   }
 
-  /** Sets the polling interval of the policy in force. */
+  /** Sets the polling interval of the policy in force; 0 is no polling. */
   pollEvery(minutes: number): void {
     clearInterval(this.#poll);
-    this.#poll = setInterval(this.#onChange, minutes * 60_000);
+    if (minutes > 0) this.#poll = setInterval(this.#onChange, Math.min(minutes * 60_000, longestTimerMs));
   }
 
   close(): void {

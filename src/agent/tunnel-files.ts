@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { readJsonFile } from '../policy/stores/json-file.js';
 import { writeWholeFile } from '../policy/stores/whole-file.js';
 import { IpseckitError } from '../report/errors.js';
 
@@ -20,7 +21,7 @@ export class TunnelFiles {
       .sort()) {
       const path = join(this.#folder, file);
       try {
-        documents.push(JSON.parse(readFileSync(path, 'utf8')));
+        documents.push(readJsonFile(path));
       } catch (error) {
         errors.push(
           new IpseckitError(
