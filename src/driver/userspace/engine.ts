@@ -110,7 +110,7 @@ export class PacketEngine {
   /** Replaces all filters, in matching order (first match decides), and sends queued packets through them again. */
   setFilters(filters: readonly DriverFilter[], nowMs: number): void {
     this.#rules = new FilterRules(filters, this.#rules.packets());
-    this.processOutbound(this.#queue.takeAll(), nowMs);
+    this.#release(this.#queue.takeAll(), nowMs);
   }
 
   /**
@@ -132,7 +132,7 @@ export class PacketEngine {
       if (this.#isRekey(pair)) this.#counters.rekeys++;
     }
     this.#database.activate(pair);
-    this.processOutbound(this.#queue.take(pair.pair.filterId, pair.peer), nowMs);
+    this.#release(this.#queue.take(pair.pair.filterId, pair.peer), nowMs);
   }
 
   removePair(pairId: PairId): void {
@@ -243,23 +243,43 @@ export class PacketEngine {
     return this.#rules.packets();
   }
 
-  #filterOutbound(packet: Uint8Array, nowMs: number): void {
-    const header = decodeIpv4(packet);
-    if (!isFragment(header)) return this.#routeOutbound(packet, header, nowMs);
-    // Later fragments have no ports, and transport mode protects whole packets (RFC 4301 7, RFC 2401 B.2).
-    const whole = this.#fragments.add(packet, header, nowMs);
-    if (whole !== undefined) this.#routeOutbound(whole, decodeIpv4(whole), nowMs);
+  /** Sends packets that waited on their way again. Their filter has counted them. */
+  #release(packets: readonly Uint8Array[], nowMs: number): void {
+    for (const packet of packets) {
+      const header = decodeIpv4(packet);
+      const flow = flowOf(packet, header);
+      this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs);
+    }
+    this.#outbound.flush();
   }
 
-  #routeOutbound(packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+  #filterOutbound(packet: Uint8Array, nowMs: number): void {
+    const header = decodeIpv4(packet);
+    if (!isFragment(header)) return this.#filterWhole(packet, header, nowMs);
+    // Later fragments have no ports, and transport mode protects whole packets (RFC 4301 7, RFC 2401 B.2).
+    const whole = this.#fragments.add(packet, header, nowMs);
+    if (whole !== undefined) this.#filterWhole(whole, decodeIpv4(whole), nowMs);
+  }
+
+  #filterWhole(packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
     const flow = flowOf(packet, header);
     const rule = this.#rules.outbound(flow);
+    if (rule !== undefined) rule.packets++;
+    this.#decide(rule, packet, header, flow, nowMs);
+  }
+
+  #decide(
+    rule: OutboundRule | undefined,
+    packet: Uint8Array,
+    header: Ipv4Header,
+    flow: Flow,
+    nowMs: number,
+  ): void {
     if (rule === undefined) {
       const pair = this.#carrier(undefined, header.destination, flow, nowMs);
       if (pair === undefined) return this.#outbound.sendClear(packet, header);
       return this.#protect(pair, packet, header, nowMs);
     }
-    rule.packets++;
     if (rule.filter.action === 'block') return this.#counters.drop('blocked');
     if (rule.filter.action === 'permit') return this.#outbound.sendClear(packet, header);
     this.#secure(rule, packet, header, flow, nowMs);

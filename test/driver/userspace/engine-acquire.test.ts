@@ -61,7 +61,7 @@ describe('a packet without a security association', () => {
     hosts.network.run();
     assert.deepEqual(hosts.right.received().map(toHex), [toHex(packet(5))]);
     assert.equal(hosts.left.events.length, 2);
-    assert.equal(hosts.left.engine.filterPackets().get('out' as FilterId), 9, 'queued ones met it twice');
+    assert.equal(hosts.left.engine.filterPackets().get('out' as FilterId), 5, 'each once');
   });
 
   test('what the new pair does not carry keeps waiting, with a request of its own', () => {
