@@ -73,6 +73,7 @@ export class Agent {
   readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
   #cancelWake: () => void = () => {};
   #cancelAddressPoll: () => void = () => {};
+  #activity = { readAtMs: 0, byPair: new Map<PairId, number | undefined>() };
   #running = false;
   #filterChange: Promise<void> = Promise.resolve();
 
@@ -84,8 +85,7 @@ export class Agent {
         quickMode: request => this.#policy.quickMode(request),
       },
       random: length => deps.random(length),
-      lastInboundAtMs: pairId =>
-        deps.driver.pairStatistics().find(pair => pair.pairId === pairId)?.lastInboundAtMs,
+      lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
       ...(deps.ike === undefined ? {} : { options: deps.ike }),
     });
   }
@@ -184,6 +184,16 @@ export class Agent {
   /** Deletes every SA with a peer, main modes included. */
   closePeer(peer: IpAddress, reason: string): void {
     this.#run(this.#ike.closePeer(peer, this.#now(), reason));
+  }
+
+  /** Dead peer detection asks for one pair after the other, so all are read at once, at most once a second. */
+  #lastInboundAtMs(pairId: PairId): number | undefined {
+    if (this.#now() - this.#activity.readAtMs >= 1_000)
+      this.#activity = {
+        readAtMs: this.#now(),
+        byPair: new Map(this.#deps.driver.pairStatistics().map(pair => [pair.pairId, pair.lastInboundAtMs])),
+      };
+    return this.#activity.byPair.get(pairId);
   }
 
   #now(): number {

@@ -1,0 +1,96 @@
+/** Every program, given nonsense: what, where and what next; the documented exit code; no stack trace; no key. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+
+const home = mkdtempSync(join(tmpdir(), 'ipseckit-bad-input-'));
+after(() => rmSync(home, { recursive: true }));
+const key = 'do-not-print-this-key';
+const keyFile = join(home, 'key');
+writeFileSync(keyFile, `${key}\n`, { mode: 0o600 });
+const emptyFile = join(home, 'empty');
+writeFileSync(emptyFile, '');
+
+function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [`bin/${program}.js`, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, IPSECKIT_HOME: home, ...env },
+    timeout: 30_000,
+  });
+  return { status, stdout, stderr, all: stdout + stderr };
+}
+
+const psk = ['--psk-file', keyFile];
+const up = ['tunnel', 'up', '192.0.2.9'];
+
+/** Program, arguments, exit code, and what the message must say. */
+const cases: readonly (readonly [string, readonly string[], number, RegExp])[] = [
+  ['ipseckit', ['tunel', 'up'], 1, /tunel/],
+  ['ipseckit', ['agent', 'status', '--colour'], 1, /--colour/],
+  ['ipseckit', ['agent', 'status'], 4, /not running.*\n.*agent start/],
+  ['ipseckit', ['agent', 'stop'], 4, /not running/],
+  ['ipseckit', ['sa', 'list'], 4, /not running/],
+  ['ipseckit', ['filter', 'list'], 4, /not running/],
+  ['ipseckit', ['stats'], 4, /not running/],
+  ['ipseckit', ['tunnel', 'list'], 4, /not running/],
+  ['ipseckit', ['tunnel', 'down', 'x'], 4, /not running/],
+  ['ipseckit', ['events', '--id', '600'], 1, /600/],
+  ['ipseckit', ['policy', 'show', 'none'], 6, /'none' not found/],
+  ['ipseckit', up, 1, /psk-file/],
+  ['ipseckit', [...up, '--psk-file', join(home, 'nowhere')], 1, /nowhere/],
+  ['ipseckit', [...up, '--psk-file', emptyFile], 1, /is empty/],
+  [
+    'ipseckit',
+    ['tunnel', 'up', 'no.such.host.invalid', ...psk],
+    3,
+    /cannot resolve 'no\.such\.host\.invalid'/,
+  ],
+  ['ipseckit', ['tunnel', 'up', '2001:db8::1', '--local', '192.0.2.1', ...psk], 7, /IPv6/],
+  ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--ike', '3des-sha1'], 1, /3des-sha1.*group/],
+  ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--esp', 'rot13'], 1, /rot13/],
+  ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--remote-net', '10.0.0.0/99'], 1, /10\.0\.0\.0\/99/],
+  ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--remote-port', '80'], 2, /ports need/],
+  ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--protocol', 'tpc'], 1, /tpc/],
+  ['ipseckit', [...up, ...psk, '--persist', 'x', '--', 'true'], 2, /--persist/],
+  ['ipsecpol', ['-w', 'REG', '-f', '0+*'], 2, /error.*-p/],
+  ['ipsecpol', ['-f', '0+*::NOTAPROTOCOL'], 1, /error.*NOTAPROTOCOL/],
+  ['ipsecpol', ['-f', '0+10.0.0.1', '-n', 'ESP[NONE,NONE]'], 7, /error/],
+  ['ipsecpol', ['-f', '[0+*]'], 4, /error.*not running/],
+  ['netdiag', ['/test:nothing'], 2, /nothing/],
+];
+
+describe('bad input', () => {
+  for (const [program, args, exitCode, says] of cases) {
+    test(`${program} ${args.join(' ').replaceAll(home, 'HOME')}`, () => {
+      const { status, all } = run(program, args);
+      assert.equal(status, exitCode, all);
+      assert.match(all, says);
+      assert.doesNotMatch(all, /\n\s+at .*:\d+/, 'no stack trace');
+      assert.ok(!all.includes(key), 'no key');
+    });
+  }
+
+  test('with --json an error is the same facts as data', () => {
+    const { status, stdout } = run('ipseckit', ['agent', 'status', '--json']);
+    assert.equal(status, 4);
+    const { error } = JSON.parse(stdout);
+    assert.deepEqual([error.code, error.exitCode], ['AGENT_UNREACHABLE', 4]);
+  });
+
+  test('a corrupt policy file is named, and left as it is', () => {
+    const damaged = mkdtempSync(join(tmpdir(), 'ipseckit-damaged-'));
+    try {
+      mkdirSync(join(damaged, 'policies'));
+      const file = join(damaged, 'policies', 'ipsecPolicy{11111111-2222-4333-8444-555555555555}.json');
+      writeFileSync(file, '{"format": ');
+      const { status, all } = run('ipseckit', ['policy', 'show', 'any'], { IPSECKIT_HOME: damaged });
+      assert.equal(status, 6, all);
+      assert.ok(all.includes(file), all);
+    } finally {
+      rmSync(damaged, { recursive: true });
+    }
+  });
+});
