@@ -35,7 +35,7 @@ export interface WireSockets {
   sendIpPackets(packets: readonly Uint8Array[]): number;
   /** Returns how many the kernel refused. */
   sendDatagrams(datagrams: readonly UdpDatagram[]): number;
-  /** MTU of the route to an address, in bytes. */
+  /** MTU of the route to an address, in bytes. Asked for every vector of packets: answered from memory. */
   pathMtu(destination: IpAddress): number;
   /** Source address the kernel would use towards a destination; only asked where policy does not say. */
   localAddress?(destination: IpAddress): IpAddress | undefined;
