@@ -5,6 +5,10 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+/* Headers at any address: a packet may begin anywhere in memory. */
+typedef struct iphdr ip_header __attribute__((aligned(1)));
+typedef struct tcphdr tcp_header __attribute__((aligned(1)));
+
 enum { FIN = 0x01, PSH = 0x08, ACK = 0x10, CWR = 0x80 };
 enum { FLAGS_AT = 13, CHECKSUM_AT = 16 };
 
@@ -28,11 +32,11 @@ static uint16_t fold(uint64_t sum) {
   return (uint16_t)sum;
 }
 
-static uint64_t pseudo_header_sum(const struct iphdr *ip, size_t tcp_length) {
+static uint64_t pseudo_header_sum(const ip_header *ip, size_t tcp_length) {
   return sum_bytes((const uint8_t *)&ip->saddr, 8, 0) + htons(IPPROTO_TCP) + htons((uint16_t)tcp_length);
 }
 
-static void fill_ip_checksum(struct iphdr *ip) {
+static void fill_ip_checksum(ip_header *ip) {
   ip->check = 0;
   ip->check = (uint16_t)~fold(sum_bytes((const uint8_t *)ip, ip->ihl * 4u, 0));
 }
@@ -75,8 +79,8 @@ size_t next_segment(struct long_packet *packet, uint8_t *into) {
   memcpy(into, packet->bytes, headers);
   memcpy(into + headers, packet->bytes + headers + packet->done, segment);
 
-  struct iphdr *ip = (struct iphdr *)into;
-  struct tcphdr *tcp = (struct tcphdr *)(into + ip_length);
+  ip_header *ip = (ip_header *)into;
+  tcp_header *tcp = (tcp_header *)(into + ip_length);
   ip->tot_len = htons((uint16_t)(headers + segment));
   ip->id = htons((uint16_t)(ntohs(ip->id) + packet->done / packet->virtio.gso_size));
   fill_ip_checksum(ip);
@@ -96,7 +100,7 @@ static int is_segment(const struct packet *packet, size_t *tcp_length) {
   size_t ip_length;
   const uint8_t *bytes = packet->bytes;
   if (!tcp_headers(bytes, packet->length, &ip_length, tcp_length) || ip_length != sizeof(struct iphdr)) return 0;
-  const struct iphdr *ip = (const struct iphdr *)bytes;
+  const ip_header *ip = (const ip_header *)bytes;
   size_t headers = ip_length + *tcp_length;
   uint8_t flags = bytes[ip_length + FLAGS_AT];
   if (ntohs(ip->tot_len) != packet->length || packet->length == headers) return 0;
@@ -116,14 +120,14 @@ void start_run(struct segment_run *run, const struct packet *packet) {
   run->header_length = sizeof(struct iphdr) + tcp_length;
   memcpy(run->header, packet->bytes, run->header_length);
   run->payload_length = run->segment_length = packet->length - run->header_length;
-  const struct tcphdr *tcp = (const struct tcphdr *)(packet->bytes + sizeof(struct iphdr));
+  const tcp_header *tcp = (const tcp_header *)(packet->bytes + sizeof(struct iphdr));
   run->next_sequence = ntohl(tcp->seq) + (uint32_t)run->segment_length;
   run->closed = (packet->bytes[sizeof(struct iphdr) + FLAGS_AT] & PSH) != 0;
 }
 
 /* Whether two headers differ only in what the segments of a run differ in: lengths, numbers, checksums, PSH. */
 static int same_flow(const uint8_t *a, const uint8_t *b, size_t header_length) {
-  const struct iphdr *ip_a = (const struct iphdr *)a, *ip_b = (const struct iphdr *)b;
+  const ip_header *ip_a = (const ip_header *)a, *ip_b = (const ip_header *)b;
   const size_t tcp = sizeof(struct iphdr), options = tcp + sizeof(struct tcphdr);
   return ip_a->tos == ip_b->tos && ip_a->frag_off == ip_b->frag_off && ip_a->ttl == ip_b->ttl &&
          memcmp(&ip_a->saddr, &ip_b->saddr, 8) == 0 && memcmp(a + tcp, b + tcp, 4) == 0 /* ports */ &&
@@ -138,7 +142,7 @@ int extend_run(struct segment_run *run, const struct packet *packet) {
   size_t payload = packet->length - run->header_length;
   if (payload > run->segment_length || run->header_length + run->payload_length + payload > 65535) return 0;
   if (packet->bytes[0] != 0x45 || !same_flow(run->header, packet->bytes, run->header_length)) return 0;
-  const struct tcphdr *tcp = (const struct tcphdr *)(packet->bytes + sizeof(struct iphdr));
+  const tcp_header *tcp = (const tcp_header *)(packet->bytes + sizeof(struct iphdr));
   if (ntohl(tcp->seq) != run->next_sequence || !is_segment(packet, &tcp_length)) return 0;
   run->count++;
   run->parts[1 + run->count] = (struct iovec){.iov_base = packet->bytes + run->header_length, .iov_len = payload};
@@ -154,8 +158,8 @@ int finish_run(struct segment_run *run) {
   run->parts[0] = (struct iovec){.iov_base = &run->virtio, .iov_len = sizeof run->virtio};
   run->parts[1] = (struct iovec){.iov_base = run->first.bytes, .iov_len = run->first.length};
   if (run->count == 1) return 2;
-  struct iphdr *ip = (struct iphdr *)run->header;
-  struct tcphdr *tcp = (struct tcphdr *)(run->header + sizeof(struct iphdr));
+  ip_header *ip = (ip_header *)run->header;
+  tcp_header *tcp = (tcp_header *)(run->header + sizeof(struct iphdr));
   size_t tcp_total = run->header_length - sizeof(struct iphdr) + run->payload_length;
   ip->tot_len = htons((uint16_t)(sizeof(struct iphdr) + tcp_total));
   fill_ip_checksum(ip);
