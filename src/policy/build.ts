@@ -103,23 +103,87 @@ export function applyToPolicy(
   command: StaticCommand,
   context: BuildContext,
 ): Policy {
-  if (!changesPolicy(command)) {
-    if (current === undefined) throw policyNotFound(command.policyName);
-    return current;
+  const edit = new PolicyEdit(current);
+  edit.apply(command, context);
+  return edit.policy;
+}
+
+/**
+ * A policy under one static command after another: the same as `applyToPolicy` on each result, at a cost for each
+ * command that does not grow with the number of rules.
+ */
+export class PolicyEdit {
+  /** Everything but the rules; `undefined` before there is a policy. */
+  #frame: Omit<Policy, 'rules'> | undefined;
+  readonly #rules: Rule[];
+  /** Place of the first rule of each name, in lower case. */
+  readonly #places = new Map<string, number>();
+  #defaultPlace: number | undefined;
+
+  constructor(current: Policy | undefined) {
+    this.#frame = current;
+    this.#rules = [];
+    for (const rule of current?.rules ?? []) this.#add(rule);
   }
-  const policy: Policy = current ?? {
-    id: context.newGuid(),
-    name: command.policyName,
-    pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
-    keyExchange: defaultKeyExchange,
-    rules: [],
-  };
-  return {
-    ...policy,
-    pollIntervalMinutes: command.pollIntervalMinutes ?? policy.pollIntervalMinutes,
-    keyExchange: changeKeyExchange(policy.keyExchange, command),
-    rules: changeRules(policy.rules, command, context),
-  };
+
+  /** The policy as it is now. Throws `RangeError` before the first command that makes one. */
+  get policy(): Policy {
+    if (this.#frame === undefined) throw new RangeError('no command has made a policy yet');
+    return { ...this.#frame, rules: [...this.#rules] };
+  }
+
+  /** Applies a command whole, or throws and leaves everything as it was: see `applyToPolicy`. */
+  apply(command: StaticCommand, context: BuildContext): void {
+    if (!changesPolicy(command)) {
+      if (this.#frame === undefined) throw policyNotFound(command.policyName);
+      return;
+    }
+    const frame = this.#frame ?? {
+      id: context.newGuid(),
+      name: command.policyName,
+      pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
+      keyExchange: defaultKeyExchange,
+    };
+    this.#changeRules(command, context);
+    this.#frame = {
+      ...frame,
+      pollIntervalMinutes: command.pollIntervalMinutes ?? frame.pollIntervalMinutes,
+      keyExchange: changeKeyExchange(frame.keyExchange, command),
+    };
+  }
+
+  #changeRules(command: StaticCommand, context: BuildContext): void {
+    const [name] = command.ruleNames;
+    const isDefault = command.filters.some(({ kind }) => kind === 'default');
+    const place = isDefault
+      ? this.#defaultPlace
+      : name === undefined
+        ? undefined
+        : this.#places.get(name.toLowerCase());
+    const existing = place === undefined ? undefined : this.#rules[place];
+    if (place !== undefined && existing !== undefined) {
+      this.#rules[place] = changeRule(existing, command, context);
+      return;
+    }
+    const traffic = command.filters.filter(filter => filter.kind === 'traffic');
+    if (isDefault) this.#add(newRule({ traffic: undefined, command, context, name }));
+    else if (traffic.length > 0) this.#add(newRule({ traffic, command, context, name }));
+    else if (name !== undefined)
+      throw new IpseckitError(
+        'CONFLICT',
+        `rule '${name}' is new in policy '${command.policyName}' and needs -f`,
+        {
+          next: 'say which traffic it covers, or check the name: "ipseckit policy show" lists the rules',
+        },
+      );
+  }
+
+  #add(rule: Rule): void {
+    const place = this.#rules.push(rule) - 1;
+    if (rule.filterList === undefined) this.#defaultPlace ??= place;
+    else if (rule.name !== undefined && !this.#places.has(rule.name.toLowerCase()))
+      this.#places.set(rule.name.toLowerCase(), place);
+  }
 }
 
 /** What one dynamic execution puts in force: a policy of its own with one rule for each action. */
@@ -156,29 +220,6 @@ function changeKeyExchange(settings: KeyExchangeSettings, command: IpsecpolComma
     quickModeLimit: masterKeyPfs ? 1 : (mainModeRekey?.quickModes ?? settings.quickModeLimit),
     methods: mainModeMethods.length > 0 ? mainModeMethods : settings.methods,
   };
-}
-
-function changeRules(rules: readonly Rule[], command: StaticCommand, context: BuildContext): readonly Rule[] {
-  const [name] = command.ruleNames;
-  const isDefault = command.filters.some(({ kind }) => kind === 'default');
-  const existing = rules.find(rule =>
-    isDefault
-      ? rule.filterList === undefined
-      : name !== undefined && rule.filterList !== undefined && sameName(rule.name, name),
-  );
-  if (existing !== undefined)
-    return rules.map(rule => (rule === existing ? changeRule(rule, command, context) : rule));
-  const traffic = command.filters.filter(filter => filter.kind === 'traffic');
-  if (isDefault) return [...rules, newRule({ traffic: undefined, command, context, name })];
-  if (traffic.length > 0) return [...rules, newRule({ traffic, command, context, name })];
-  if (name === undefined) return rules;
-  throw new IpseckitError(
-    'CONFLICT',
-    `rule '${name}' is new in policy '${command.policyName}' and needs -f`,
-    {
-      next: 'say which traffic it covers, or check the name: "ipseckit policy show" lists the rules',
-    },
-  );
 }
 
 /** Policy and rule names are the same in any case. */

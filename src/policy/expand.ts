@@ -9,7 +9,6 @@ import {
   hostRange,
   mirrorSelector,
   printRange,
-  printSelector,
   rangeContains,
   type Selector,
   subnetRange,
@@ -35,6 +34,8 @@ export interface ExpandContext {
 export interface ExpandedFilter<Source extends { readonly policy: Policy }> {
   readonly filter: DriverFilter;
   readonly rule: Rule;
+  /** The filter as written. */
+  readonly origin: Filter;
   readonly source: Source;
   /** Larger is matched earlier. */
   readonly weight: number;
@@ -46,6 +47,11 @@ export interface ExpansionNote {
   readonly filter: Filter;
   /** A sentence. */
   readonly text: string;
+  /** What another filter decides in its place; absent when the filter stands for no traffic at all. */
+  readonly covered?: {
+    readonly traffic: Pick<DriverFilter, 'direction' | 'selector'>;
+    readonly by: ExpandedFilter<{ readonly policy: Policy }>;
+  };
 }
 
 export interface Expansion<Source extends { readonly policy: Policy }> {
@@ -64,76 +70,105 @@ export function expandPolicies<Source extends { readonly policy: Policy }>(
   context: ExpandContext,
 ): Expansion<Source> {
   const notes: ExpansionNote[] = [];
-  const expanded = sources.flatMap(source =>
-    source.policy.rules
-      .filter(rule => rule.active)
-      .flatMap(rule =>
-        (rule.filterList?.filters ?? []).flatMap(filter => {
-          const specific = expandFilter(rule, filter, context);
-          if (specific.length === 0)
-            notes.push({ rule, filter, text: 'no address of this computer is in it, nothing is enforced' });
-          return specific.map(each => ({ ...each, rule, source, origin: filter }));
-        }),
-      ),
-  );
-  expanded.sort((a, b) => b.weight - a.weight);
-  const seen = new Map<string, Rule>();
-  const filters = expanded.flatMap(({ origin, ...each }) => {
-    const traffic = `${each.filter.direction} ${printSelector(each.filter.selector)}`;
-    const winner = seen.get(traffic);
-    if (winner === undefined) {
-      seen.set(traffic, each.rule);
-      return [each];
+  const expanded: Candidate<Source>[] = [];
+  for (const source of sources)
+    for (const rule of source.policy.rules) {
+      if (!rule.active || rule.filterList === undefined) continue;
+      const scope = scopeOf(rule, context);
+      for (const origin of rule.filterList.filters) {
+        const before = expanded.length;
+        expandFilter({ source, rule, origin }, scope, expanded);
+        if (expanded.length === before)
+          notes.push({
+            rule,
+            filter: origin,
+            text: 'no address of this computer is in it, nothing is enforced',
+          });
+      }
     }
-    if (winner !== each.rule)
+  expanded.sort((a, b) => b.result.weight - a.result.weight);
+  const seen = new Map<string, ExpandedFilter<Source>>();
+  for (const { traffic, result } of expanded) {
+    const winner = seen.get(traffic);
+    if (winner === undefined) seen.set(traffic, result);
+    else if (winner.rule !== result.rule)
       notes.push({
-        rule: each.rule,
-        filter: origin,
-        text: `${ruleName(winner)} covers the same traffic and decides`,
+        rule: result.rule,
+        filter: result.origin,
+        text: `${ruleName(winner.rule)} covers the same traffic and decides`,
+        covered: { traffic: result.filter, by: winner },
       });
-    return [];
-  });
-  return { filters, notes };
+  }
+  return { filters: [...seen.values()], notes };
 }
 
-interface Specific {
-  readonly filter: DriverFilter;
-  readonly weight: number;
+/** What all filters of a rule are expanded with. */
+interface Scope {
+  /** Addresses of the adapters that the rule is for. */
+  readonly local: readonly IpAddress[];
+  readonly families: readonly (4 | 6)[];
+  readonly tunnelEndpoint: IpAddress | undefined;
+  readonly endpointIsLocal: boolean;
+  readonly servers: ExpandContext['servers'];
 }
 
-function expandFilter(rule: Rule, filter: Filter, context: ExpandContext): Specific[] {
-  const local = context.localAddresses
+interface Candidate<Source extends { readonly policy: Policy }> {
+  /** Direction and selector as comparable text. */
+  readonly traffic: string;
+  readonly result: ExpandedFilter<Source>;
+}
+
+function scopeOf(rule: Rule, { localAddresses, servers }: ExpandContext): Scope {
+  const local = localAddresses
     .filter(
       ({ connectionType = 'lan' }) => rule.connectionType === 'all' || connectionType === rule.connectionType,
     )
     .map(({ address }) => address);
   const tunnelEndpoint = endpointOf(rule);
-  const endpointIsLocal =
-    tunnelEndpoint !== undefined && context.localAddresses.some(({ address }) => address === tunnelEndpoint);
-  return selectorsOf(filter, rule, local, context).flatMap(selector => {
-    const directions =
-      tunnelEndpoint === undefined
-        ? transportDirections(selector, rule, local)
-        : [endpointIsLocal ? ('inbound' as const) : ('outbound' as const)];
-    return directions.map(direction => {
-      const { action } = rule;
-      const negotiate = action.kind === 'negotiate';
-      return {
-        filter: {
-          id: filterId(filter, direction, selector),
-          policyId: action.id,
-          ...(filter.name === undefined ? {} : { name: filter.name }),
-          direction,
-          selector,
-          action: negotiate ? ('secure' as const) : action.kind,
-          acceptUnsecured: negotiate && action.acceptUnsecured,
-          allowFallback: negotiate && action.allowFallback,
-          ...(tunnelEndpoint === undefined ? {} : { tunnelEndpoint }),
+  return {
+    local,
+    families: local.some(address => addressFamily(address) === 6) ? [4, 6] : [4],
+    tunnelEndpoint,
+    endpointIsLocal:
+      tunnelEndpoint !== undefined && localAddresses.some(({ address }) => address === tunnelEndpoint),
+    servers,
+  };
+}
+
+function expandFilter<Source extends { readonly policy: Policy }>(
+  from: Pick<ExpandedFilter<Source>, 'source' | 'rule' | 'origin'>,
+  scope: Scope,
+  into: Candidate<Source>[],
+): void {
+  const { rule, origin } = from;
+  const { action } = rule;
+  const { tunnelEndpoint } = scope;
+  const negotiate = action.kind === 'negotiate';
+  for (const selector of selectorsOf(origin, rule, scope)) {
+    const addresses = `${printRange(selector.source)} ${printRange(selector.destination)}`;
+    const weight = filterWeight(selector, action.kind, tunnelEndpoint !== undefined);
+    for (const direction of directionsOf(selector, rule, scope))
+      into.push({
+        traffic: `${direction} ${addresses} ${selector.protocol} ${selector.sourcePort} ${selector.destinationPort}`,
+        result: {
+          filter: {
+            id: derivedGuid(origin.id, `${direction} ${addresses}`) as string as FilterId,
+            policyId: action.id,
+            ...(origin.name === undefined ? {} : { name: origin.name }),
+            direction,
+            selector,
+            action: negotiate ? 'secure' : action.kind,
+            acceptUnsecured: negotiate && action.acceptUnsecured,
+            allowFallback: negotiate && action.allowFallback,
+            ...(tunnelEndpoint === undefined ? {} : { tunnelEndpoint }),
+          },
+          rule,
+          origin,
+          source: from.source,
+          weight,
         },
-        weight: filterWeight(selector, action.kind, tunnelEndpoint !== undefined),
-      };
-    });
-  });
+      });
+  }
 }
 
 function endpointOf({ tunnelEndpoint }: Rule): IpAddress | undefined {
@@ -141,47 +176,35 @@ function endpointOf({ tunnelEndpoint }: Rule): IpAddress | undefined {
 }
 
 /** What a filter covers, address by address and direction by direction. A tunnel's filters are never mirrored. */
-function selectorsOf(
-  filter: Filter,
-  rule: Rule,
-  local: readonly IpAddress[],
-  context: ExpandContext,
-): Selector[] {
-  const families: (4 | 6)[] = local.some(address => addressFamily(address) === 6) ? [4, 6] : [4];
+function selectorsOf(filter: Filter, rule: Rule, scope: Scope): Selector[] {
   const { protocol, sourcePort, destinationPort } = filter;
-  const written = families.flatMap(family =>
-    rangesOf(filter.source, family, local, context).flatMap(source =>
-      rangesOf(filter.destination, family, local, context).map(destination => ({
-        source,
-        destination,
-        protocol,
-        sourcePort,
-        destinationPort,
-      })),
-    ),
-  );
+  const selectors: Selector[] = [];
+  for (const family of scope.families)
+    for (const source of rangesOf(filter.source, family, scope))
+      for (const destination of rangesOf(filter.destination, family, scope))
+        selectors.push({ source, destination, protocol, sourcePort, destinationPort });
   return filter.mirrored && rule.tunnelEndpoint === undefined
-    ? [...written, ...written.map(mirrorSelector)]
-    : written;
+    ? [...selectors, ...selectors.map(mirrorSelector)]
+    : selectors;
 }
 
-function rangesOf(
-  spec: AddressSpec,
-  family: 4 | 6,
-  local: readonly IpAddress[],
-  context: ExpandContext,
-): AddressRange[] {
+const everyAddress = {
+  4: subnetRange(ipAddress('0.0.0.0'), 0),
+  6: subnetRange(ipAddress('::'), 0),
+} as const;
+
+function rangesOf(spec: AddressSpec, family: 4 | 6, scope: Scope): AddressRange[] {
   const hosts = (addresses: readonly IpAddress[]) =>
     addresses.filter(address => addressFamily(address) === family).map(hostRange);
   switch (spec.kind) {
     case 'me':
-      return hosts(local);
+      return hosts(scope.local);
     case 'any':
-      return [subnetRange(ipAddress(family === 4 ? '0.0.0.0' : '::'), 0)];
+      return [everyAddress[family]];
     case 'subnet':
       return addressFamily(spec.address) === family ? [subnetRange(spec.address, spec.prefixLength)] : [];
     case 'special':
-      return hosts(context.servers?.[spec.group] ?? []);
+      return hosts(scope.servers?.[spec.group] ?? []);
     case 'host':
       return hosts([spec.address]);
     case 'dns':
@@ -191,29 +214,21 @@ function rangesOf(
 
 /**
  * A side that is exactly one of our addresses says the direction; else a side that contains one does. Traffic that
- * only passes through can be blocked or permitted, but transport mode cannot secure it.
+ * only passes through can be blocked or permitted, but transport mode cannot secure it. A tunnel endpoint of our own
+ * says that the packets travel towards us.
  */
-function transportDirections(
-  { source, destination }: Selector,
-  rule: Rule,
-  local: readonly IpAddress[],
-): ('outbound' | 'inbound')[] {
-  const contains = (range: AddressRange) => local.some(address => rangeContains(range, address));
-  const isOwn = (range: AddressRange) => range.first === range.last && contains(range);
+function directionsOf(selector: Selector, rule: Rule, scope: Scope): readonly ('outbound' | 'inbound')[] {
+  if (scope.tunnelEndpoint !== undefined) return scope.endpointIsLocal ? ['inbound'] : ['outbound'];
+  const { source, destination } = selector;
+  const contains = (range: AddressRange) => scope.local.some(address => rangeContains(range, address));
+  const isOwn = (range: AddressRange) =>
+    range.first === range.last && scope.local.some(address => address === range.first);
   const test = isOwn(source) || isOwn(destination) ? isOwn : contains;
   const directions: ('outbound' | 'inbound')[] = [];
   if (test(source)) directions.push('outbound');
   if (test(destination)) directions.push('inbound');
   if (directions.length > 0 || rule.action.kind === 'negotiate') return directions;
   return ['outbound', 'inbound'];
-}
-
-function filterId(filter: Filter, direction: DriverFilter['direction'], selector: Selector): FilterId {
-  const { source, destination } = selector;
-  return derivedGuid(
-    filter.id,
-    `${direction} ${printRange(source)} ${printRange(destination)}`,
-  ) as string as FilterId;
 }
 
 function ruleName(rule: Rule): string {

@@ -14,8 +14,8 @@ export function guidFromBytes(bytes: Uint8Array): Guid {
   const marked = Uint8Array.from(bytes.subarray(0, 16));
   marked[6] = ((marked[6] ?? 0) & 0x0f) | 0x80;
   marked[8] = ((marked[8] ?? 0) & 0x3f) | 0x80;
-  const hex = Buffer.from(marked).toString('hex').toUpperCase().padEnd(32, '0');
-  return `{${[hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')}}` as Guid;
+  const hex = Buffer.from(marked.buffer).toString('hex').toUpperCase().padEnd(32, '0');
+  return `{${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}}` as Guid;
 }
 
 /** A GUID that is always the same for the same `base` and `name`. */

@@ -12,14 +12,12 @@ const actionRank: Record<FilterAction['kind'], number> = { block: 2, permit: 1, 
 export function filterWeight(selector: Selector, action: FilterAction['kind'], tunnel: boolean): number {
   const source = prefixLengthOf(selector.source) ?? 0;
   const destination = prefixLengthOf(selector.destination) ?? 0;
-  const criteria: readonly (readonly [value: number, size: number])[] = [
-    [source + destination, 257],
-    [destination, 129],
-    [selector.protocol === 0 ? 0 : 1, 2],
-    [selector.destinationPort === 0 ? 0 : 1, 2],
-    [selector.sourcePort === 0 ? 0 : 1, 2],
-    [tunnel ? 1 : 0, 2],
-    [actionRank[action], 3],
-  ];
-  return criteria.reduce((weight, [value, size]) => weight * size + value, 0);
+  // Each criterion is a digit before the next, in a system whose base is the number of values that one can have.
+  let weight = source + destination;
+  weight = weight * 129 + destination;
+  weight = weight * 2 + (selector.protocol === 0 ? 0 : 1);
+  weight = weight * 2 + (selector.destinationPort === 0 ? 0 : 1);
+  weight = weight * 2 + (selector.sourcePort === 0 ? 0 : 1);
+  weight = weight * 2 + (tunnel ? 1 : 0);
+  return weight * 3 + actionRank[action];
 }

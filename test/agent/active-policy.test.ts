@@ -76,6 +76,15 @@ const active = (
     ...more,
   },
   rule: ofRule,
+  origin: {
+    id: '{F}' as Guid,
+    source: { kind: 'me' },
+    destination: { kind: 'any' },
+    protocol: selector.protocol,
+    sourcePort: selector.sourcePort,
+    destinationPort: selector.destinationPort,
+    mirrored: false,
+  },
   source,
   weight: 0,
 });

@@ -63,8 +63,8 @@ export function compareAddresses(a: IpAddress, b: IpAddress): number {
   return addressToBigInt(a) < addressToBigInt(b) ? -1 : 1;
 }
 
-/** Without an array: filters by the thousand are compared for every negotiation. */
-function ipv4Number(address: IpAddress): number {
+/** An IPv4 address as an unsigned number. Without an array: it is asked for by the hundred thousand. */
+export function ipv4Number(address: IpAddress): number {
   let whole = 0;
   let octet = 0;
   for (let i = 0; i < address.length; i++) {

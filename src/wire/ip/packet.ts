@@ -3,7 +3,7 @@
  * place. A packet is its own buffer or, for writers, begins at `start` of a larger one.
  */
 import { WireError } from '../bytes.js';
-import { addressFamily, type IpAddress } from './address.js';
+import { addressFamily, type IpAddress, ipv4Number } from './address.js';
 import { checksumOf } from './checksum.js';
 
 /** IANA protocol numbers that something here asks about. */
@@ -197,9 +197,7 @@ function hasPorts(header: Ipv4Header): boolean {
 /** An IPv4 address as a number. Throws `WireError` for an IPv6 address. */
 export function ipv4ToNumber(address: IpAddress): number {
   if (addressFamily(address) !== 4) throw new WireError('unsupported', 0, `not an IPv4 address: ${address}`);
-  let value = 0;
-  for (const octet of address.split('.')) value = value * 256 + Number(octet);
-  return value;
+  return ipv4Number(address);
 }
 
 /** The address of a number. */

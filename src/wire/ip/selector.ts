@@ -6,6 +6,7 @@ import {
   compareAddresses,
   type IpAddress,
 } from './address.js';
+import { ipv4FromNumber, ipv4ToNumber } from './packet.js';
 
 /** A run of addresses of one family, both ends included. A host is `first === last`; a subnet is the usual case. */
 export interface AddressRange {
@@ -32,6 +33,7 @@ export function hostRange(address: IpAddress): AddressRange {
 
 /** The subnet of `address` with that many leading bits. */
 export function subnetRange(address: IpAddress, prefixLength: number): AddressRange {
+  if (addressFamily(address) === 4) return ipv4SubnetRange(address, prefixLength);
   const bytes = addressBytes(address);
   const edge = (fill: 0 | 0xff) =>
     addressFromBytes(
@@ -44,9 +46,28 @@ export function subnetRange(address: IpAddress, prefixLength: number): AddressRa
   return { first: edge(0), last: edge(0xff) };
 }
 
+/** Without arrays: policies have filters by the hundred thousand. */
+function ipv4SubnetRange(address: IpAddress, prefixLength: number): AddressRange {
+  if (prefixLength >= 32) return hostRange(address);
+  const hostMask = prefixLength <= 0 ? 0xffff_ffff : 2 ** (32 - prefixLength) - 1;
+  const value = ipv4ToNumber(address);
+  return {
+    first: ipv4FromNumber((value & ~hostMask) >>> 0),
+    last: ipv4FromNumber((value | hostMask) >>> 0),
+  };
+}
+
 /** The prefix length of a range that is exactly a subnet (a host is 32 or 128); `undefined` for any other range. */
 export function prefixLengthOf(range: AddressRange): number | undefined {
   const bits = addressFamily(range.first) === 4 ? 32 : 128;
+  if (range.first === range.last) return bits;
+  if (bits === 32) {
+    if (addressFamily(range.last) !== 4) return undefined;
+    const first = ipv4ToNumber(range.first);
+    const hostBits = (first ^ ipv4ToNumber(range.last)) >>> 0;
+    const isPrefix = (hostBits & (hostBits + 1)) === 0 && (first & hostBits) === 0;
+    return isPrefix ? Math.clz32(hostBits) : undefined;
+  }
   const low = addressToBigInt(range.first);
   const size = addressToBigInt(range.last) - low + 1n;
   if (size <= 0n || (size & (size - 1n)) !== 0n || low % size !== 0n) return undefined;
