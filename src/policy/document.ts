@@ -1,6 +1,9 @@
 /**
- * A policy as a JSON document: what a file of the local store holds, and what goes to the agent. Keys stand in it in
- * clear: only for files of mode 0600 and for the agent's own socket.
+ * Policies as JSON documents: one policy is what a file of the local store holds and what goes to the agent, a
+ * collection is what `policy export --format json` writes. Keys stand in them in clear: only for files of mode 0600
+ * and for the agent's own socket. `man/ipseckit-policy.5` describes the fields.
+ *
+ * Version 2 added optional fields to version 1, so both are read alike; an older ipseckit refuses version 2 by name.
  */
 import { encryptionIds, groupIds, hashIds } from '../crypto/algorithms.js';
 import { Secret } from '../crypto/secret.js';
@@ -11,9 +14,13 @@ import type {
   AuthenticationMethod,
   Filter,
   FilterAction,
+  FilterList,
+  Guid,
   HostSpec,
   KeyExchangeSettings,
+  MainModeMethod,
   Policy,
+  PolicyLibrary,
   Rule,
   SecurityMethod,
 } from './model.js';
@@ -32,7 +39,9 @@ import {
 } from './schema.js';
 
 const format = 'ipseckit policy';
-const version = 1;
+const collectionFormat = 'ipseckit policies';
+const versions = [1, 2] as const;
+const newestVersion = 2;
 
 const guid = parsed('a GUID in braces', parseGuid);
 const address = parsed('an IP address', parseIpAddress);
@@ -72,12 +81,13 @@ const securityMethod: Decoder<SecurityMethod> = object({
   pfs: optional(object({ group: optional(oneOf(...groupIds)) })),
 });
 
+const named = { id: guid, name: optional(text), description: optional(text) };
+
 const action: Decoder<FilterAction> = byKind<FilterAction>({
-  permit: object({ id: guid, name: optional(text), kind: oneOf('permit') }),
-  block: object({ id: guid, name: optional(text), kind: oneOf('block') }),
+  permit: object({ ...named, kind: oneOf('permit') }),
+  block: object({ ...named, kind: oneOf('block') }),
   negotiate: object({
-    id: guid,
-    name: optional(text),
+    ...named,
     kind: oneOf('negotiate'),
     methods: array(securityMethod),
     acceptUnsecured: flag,
@@ -88,27 +98,46 @@ const action: Decoder<FilterAction> = byKind<FilterAction>({
 const authentication: Decoder<AuthenticationMethod> = byKind<AuthenticationMethod>({
   preshared: object({ kind: oneOf('preshared'), key: (value, path) => new Secret(text(value, path)) }),
   kerberos: object({ kind: oneOf('kerberos') }),
-  certificate: object({ kind: oneOf('certificate'), authority: text }),
+  certificate: object({
+    kind: oneOf('certificate'),
+    authority: text,
+    certificateToAccount: optional(flag),
+    excludeCaName: optional(flag),
+  }),
+});
+
+const filterList: Decoder<FilterList> = object({
+  ...named,
+  filters: array(filter),
+  furtherLists: optional(array(object({ ...named, filterIds: array(guid) }))),
 });
 
 const rule: Decoder<Rule> = object({
-  id: guid,
-  name: optional(text),
+  ...named,
   active: flag,
-  filterList: optional(object({ id: guid, name: optional(text), filters: array(filter) })),
+  filterList: optional(filterList),
   action,
   authentication: array(authentication),
   tunnelEndpoint: optional(host),
   connectionType: oneOf('all', 'lan', 'dialup'),
 });
 
+const mainModeMethod: Decoder<MainModeMethod> = object({
+  encryption: oneOf(...encryptionIds),
+  hash: oneOf(...hashIds),
+  group: oneOf(...groupIds),
+  lifetimeSeconds: optional(u32),
+  quickModeLimit: optional(u32),
+});
+
 const keyExchange: Decoder<KeyExchangeSettings> = object({
+  id: optional(guid),
   masterKeyPfs: flag,
   lifetimeSeconds: u32,
   quickModeLimit: u32,
-  methods: array(
-    object({ encryption: oneOf(...encryptionIds), hash: oneOf(...hashIds), group: oneOf(...groupIds) }),
-  ),
+  methods: array(mainModeMethod),
+  certificateToAccount: optional(flag),
+  excludeCaNames: optional(flag),
 });
 
 const policy: Decoder<Policy> = object({
@@ -116,30 +145,90 @@ const policy: Decoder<Policy> = object({
   name: text,
   description: optional(text),
   pollIntervalMinutes: u32,
+  changedAtSeconds: optional(u32),
   keyExchange,
   rules: array(rule),
 });
 
-const document = object({ format: oneOf(format), version: oneOf(version), policy });
+const document = object({ format: oneOf(format), version: oneOf(...versions), policy });
+
+const library: Decoder<PolicyLibrary> = object({ filterLists: array(filterList), actions: array(action) });
+
+const collection = object({
+  format: oneOf(collectionFormat),
+  version: oneOf(...versions),
+  policies: array(policy),
+  assigned: optional(guid),
+  library: optional(library),
+});
+
+/** Everything a store holds: its policies, which of them is assigned, and what no rule uses. */
+export interface PolicyCollection {
+  readonly policies: readonly Policy[];
+  readonly assigned?: Guid;
+  readonly library: PolicyLibrary;
+}
+
+export const emptyLibrary: PolicyLibrary = { filterLists: [], actions: [] };
 
 /** The document of a policy, keys in clear. */
 export function policyToDocument(value: Policy): object {
+  return { format, version: newestVersion, policy: inClear(value) };
+}
+
+/** The document of a whole store, keys in clear. */
+export function collectionToDocument({ policies, ...rest }: PolicyCollection): object {
+  return {
+    format: collectionFormat,
+    version: newestVersion,
+    policies: policies.map(inClear),
+    ...rest,
+  };
+}
+
+/** The policy in a document. Throws `SchemaError` that says where it is wrong, or that it is newer than this program. */
+export function policyFromDocument(value: unknown): Policy {
+  refuseNewer(value);
+  return document(value, '').policy;
+}
+
+/** The policies in a document of one or of a collection. Throws `SchemaError`, as `policyFromDocument` does. */
+export function collectionFromDocument(value: unknown): PolicyCollection {
+  refuseNewer(value);
+  if (field(value, 'format') === format)
+    return { policies: [document(value, '').policy], library: emptyLibrary };
+  const { policies, assigned, library: unused = emptyLibrary } = collection(value, '');
+  return { policies, ...(assigned === undefined ? {} : { assigned }), library: unused };
+}
+
+/** Filter lists and actions outside of any policy, as a store's own file holds them. */
+export const libraryFromJson: Decoder<PolicyLibrary> = library;
+
+function inClear(value: Policy): object {
   const authenticationInClear = (method: AuthenticationMethod) =>
     method.kind === 'preshared' ? { kind: method.kind, key: method.key.reveal() } : method;
   const rules = value.rules.map(each => ({
     ...each,
     authentication: each.authentication.map(authenticationInClear),
   }));
-  return { format, version, policy: { ...value, rules } };
+  return { ...value, rules };
 }
 
-/** The policy in a document. Throws `SchemaError` that says where it is wrong, or that it is newer than this program. */
-export function policyFromDocument(value: unknown): Policy {
-  if (typeof value === 'object' && value !== null && 'format' in value && value.format === format)
-    if ('version' in value && typeof value.version === 'number' && value.version > version)
-      throw new SchemaError(
-        'version',
-        `format ${value.version} is newer than the ${version} this ipseckit reads; use the newer ipseckit`,
-      );
-  return document(value, '').policy;
+function refuseNewer(value: unknown): void {
+  const [kind, version] = [field(value, 'format'), field(value, 'version')];
+  if (
+    (kind === format || kind === collectionFormat) &&
+    typeof version === 'number' &&
+    version > newestVersion
+  )
+    throw new SchemaError(
+      'version',
+      `format ${version} is newer than the ${newestVersion} this ipseckit reads; use the newer ipseckit`,
+    );
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? Object.entries(value).find(([key]) => key === name)?.[1]
+    : undefined;
 }

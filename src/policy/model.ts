@@ -11,12 +11,16 @@ export interface Policy {
   readonly name: string;
   readonly description?: string;
   readonly pollIntervalMinutes: number;
+  /** When it was last changed, as the Windows store it came from says: seconds since 1970-01-01 UTC. */
+  readonly changedAtSeconds?: number;
   readonly keyExchange: KeyExchangeSettings;
   readonly rules: readonly Rule[];
 }
 
 /** Main-mode (phase 1) settings, one set for the whole policy. */
 export interface KeyExchangeSettings {
+  /** Names the settings as an object of their own in a Windows store; derived from the policy's id when absent. */
+  readonly id?: Guid;
   /** A new main mode for every quick mode. */
   readonly masterKeyPfs: boolean;
   readonly lifetimeSeconds: number;
@@ -24,6 +28,10 @@ export interface KeyExchangeSettings {
   readonly quickModeLimit: number;
   /** In order of preference. */
   readonly methods: readonly MainModeMethod[];
+  /** A peer's certificate must belong to an account of the domain. Kept for Windows; not enforced here. */
+  readonly certificateToAccount?: boolean;
+  /** Certificate requests name no CA. Kept for Windows; not enforced here. */
+  readonly excludeCaNames?: boolean;
 }
 
 /** One phase-1 offer, `3DES-SHA-2`. */
@@ -31,12 +39,16 @@ export interface MainModeMethod {
   readonly encryption: EncryptionId;
   readonly hash: HashId;
   readonly group: GroupId;
+  /** Limits of this method alone, where a Windows store has such; ipseckit uses those of the policy. */
+  readonly lifetimeSeconds?: number;
+  readonly quickModeLimit?: number;
 }
 
 /** A rule (Windows: NFA): which traffic, what happens to it, how the peers authenticate. */
 export interface Rule {
   readonly id: Guid;
   readonly name?: string;
+  readonly description?: string;
   readonly active: boolean;
   /** `undefined` is the default response rule: it has no filters of its own. */
   readonly filterList?: FilterList;
@@ -48,10 +60,22 @@ export interface Rule {
   readonly connectionType: 'all' | 'lan' | 'dialup';
 }
 
+/** Filters that belong together. Several rules of one id share the list. */
 export interface FilterList {
   readonly id: Guid;
   readonly name?: string;
+  readonly description?: string;
   readonly filters: readonly Filter[];
+  /** Where a Windows store gives a rule more lists than one: which of `filters` belong to the further ones. */
+  readonly furtherLists?: readonly FurtherFilterList[];
+}
+
+/** A second, third … filter list of a rule; its filters stand among those of the first. */
+export interface FurtherFilterList {
+  readonly id: Guid;
+  readonly name?: string;
+  readonly description?: string;
+  readonly filterIds: readonly Guid[];
 }
 
 /** One filter as written; `expandPolicy` turns it into specific, one-directional ones. */
@@ -81,15 +105,24 @@ export type AddressSpec =
   | { readonly kind: 'special'; readonly group: 'dns' | 'wins' | 'dhcp' | 'gateway' }
   | HostSpec;
 
-/** What happens to traffic that a rule's filters match (Windows: negotiation policy). */
-export type FilterAction =
-  | { readonly id: Guid; readonly name?: string; readonly kind: 'permit' }
-  | { readonly id: Guid; readonly name?: string; readonly kind: 'block' }
-  | NegotiateAction;
+/** What happens to traffic that a rule's filters match (Windows: negotiation policy). Several rules may share one. */
+export type FilterAction = PermitAction | BlockAction | NegotiateAction;
 
-export interface NegotiateAction {
+interface NamedAction {
   readonly id: Guid;
   readonly name?: string;
+  readonly description?: string;
+}
+
+export interface PermitAction extends NamedAction {
+  readonly kind: 'permit';
+}
+
+export interface BlockAction extends NamedAction {
+  readonly kind: 'block';
+}
+
+export interface NegotiateAction extends NamedAction {
   readonly kind: 'negotiate';
   /** In order of preference; never empty. */
   readonly methods: readonly SecurityMethod[];
@@ -113,7 +146,22 @@ export interface SecurityMethod {
 export type AuthenticationMethod =
   | { readonly kind: 'preshared'; readonly key: Secret<string> }
   | { readonly kind: 'kerberos' }
-  | { readonly kind: 'certificate'; readonly authority: string };
+  | CertificateMethod;
+
+export interface CertificateMethod {
+  readonly kind: 'certificate';
+  /** Distinguished name of the CA, as the Windows tools show it. */
+  readonly authority: string;
+  /** As in `KeyExchangeSettings`, for this CA alone (Windows XP and later). */
+  readonly certificateToAccount?: boolean;
+  readonly excludeCaName?: boolean;
+}
+
+/** Filter lists and filter actions of a store that no rule uses: a Windows store keeps them for later. */
+export interface PolicyLibrary {
+  readonly filterLists: readonly FilterList[];
+  readonly actions: readonly FilterAction[];
+}
 
 /** Defaults of RFC-less origin: what ipsecpol and Windows use when nothing is said (`ipsecpol.md` 4, 6). */
 export const policyDefaults = {

@@ -124,7 +124,7 @@ describe('damage is reported and never overwritten', () => {
     ['empty', () => '', /the file is empty/],
     ['truncated', text => text.slice(0, text.indexOf('"rules"')), /no JSON at line \d+, column \d+/],
     ['a stray word', text => text.replace('"rules"', 'rules'), /no JSON at line 20, column 5/],
-    ['a newer version', text => text.replace('"version": 1', '"version": 2'), /version: format 2 is newer/],
+    ['a newer version', text => text.replace('"version": 2', '"version": 3'), /version: format 3 is newer/],
     ['another format', text => text.replace('ipseckit policy', 'x'), /format: expected ipseckit policy/],
     [
       'a wrong type',
