@@ -1,7 +1,7 @@
 /**
  * The one table of algorithms: what each is called (ipsecpol and IANA), its numbers in IKE phase 1, ESP and
  * AH, its sizes, its OpenSSL name and how strong it is. Parsing, negotiating, printing and documenting all
- * read it. Sources: RFC 2407, 2409, 3526, 3602, 4106, 4868, IANA isakmp-registry and ipsec-registry.
+ * read it. Sources: RFC 2407, 2409, 3526, 3602, 4106, 4868, 5903, IANA isakmp-registry and ipsec-registry.
  */
 
 /** `broken` can be read by anyone with a computer, `weak` by a state, `legacy` is aged, `strong` is today's. */
@@ -209,28 +209,112 @@ export const hashAlgorithms = {
 /** Key of `hashAlgorithms`. */
 export type HashId = keyof typeof hashAlgorithms;
 
-export interface DhGroup {
+interface DhGroupBase {
   /** OAKLEY attribute 4 value. */
   readonly id: number;
-  /** As strongSwan and `--ike` name it; also Node's `getDiffieHellman` name for the small ones. */
+  /** As strongSwan and `--ike` name it. */
   readonly name: string;
+  /** Size of the prime. */
   readonly bits: number;
+  readonly strength: Strength;
+}
+
+/** Powers of 2 modulo a prime. */
+export interface ModpGroup extends DhGroupBase {
+  readonly kind: 'modp';
   /** Length of the public value and of the shared secret. */
   readonly bytes: number;
   /** Name of the group in Node's `crypto.getDiffieHellman`. */
   readonly nodeName: string;
-  readonly strength: Strength;
 }
 
+/** Points of an elliptic curve: the public value is X | Y, the shared secret is X. */
+export interface EcpGroup extends DhGroupBase {
+  readonly kind: 'ecp';
+  /** Length of one coordinate, and of the shared secret. */
+  readonly coordinateBytes: number;
+  /** Name of the curve in Node's `crypto.createECDH`. */
+  readonly curve: string;
+}
+
+export type DhGroup = ModpGroup | EcpGroup;
+
 export const dhGroups = {
-  1: { id: 1, name: 'modp768', bits: 768, bytes: 96, nodeName: 'modp1', strength: 'broken' },
-  2: { id: 2, name: 'modp1024', bits: 1024, bytes: 128, nodeName: 'modp2', strength: 'weak' },
-  5: { id: 5, name: 'modp1536', bits: 1536, bytes: 192, nodeName: 'modp5', strength: 'legacy' },
-  14: { id: 14, name: 'modp2048', bits: 2048, bytes: 256, nodeName: 'modp14', strength: 'strong' },
-  15: { id: 15, name: 'modp3072', bits: 3072, bytes: 384, nodeName: 'modp15', strength: 'strong' },
-  16: { id: 16, name: 'modp4096', bits: 4096, bytes: 512, nodeName: 'modp16', strength: 'strong' },
-  17: { id: 17, name: 'modp6144', bits: 6144, bytes: 768, nodeName: 'modp17', strength: 'strong' },
-  18: { id: 18, name: 'modp8192', bits: 8192, bytes: 1024, nodeName: 'modp18', strength: 'strong' },
+  1: { kind: 'modp', id: 1, name: 'modp768', bits: 768, bytes: 96, nodeName: 'modp1', strength: 'broken' },
+  2: { kind: 'modp', id: 2, name: 'modp1024', bits: 1024, bytes: 128, nodeName: 'modp2', strength: 'weak' },
+  5: { kind: 'modp', id: 5, name: 'modp1536', bits: 1536, bytes: 192, nodeName: 'modp5', strength: 'legacy' },
+  14: {
+    kind: 'modp',
+    id: 14,
+    name: 'modp2048',
+    bits: 2048,
+    bytes: 256,
+    nodeName: 'modp14',
+    strength: 'strong',
+  },
+  15: {
+    kind: 'modp',
+    id: 15,
+    name: 'modp3072',
+    bits: 3072,
+    bytes: 384,
+    nodeName: 'modp15',
+    strength: 'strong',
+  },
+  16: {
+    kind: 'modp',
+    id: 16,
+    name: 'modp4096',
+    bits: 4096,
+    bytes: 512,
+    nodeName: 'modp16',
+    strength: 'strong',
+  },
+  17: {
+    kind: 'modp',
+    id: 17,
+    name: 'modp6144',
+    bits: 6144,
+    bytes: 768,
+    nodeName: 'modp17',
+    strength: 'strong',
+  },
+  18: {
+    kind: 'modp',
+    id: 18,
+    name: 'modp8192',
+    bits: 8192,
+    bytes: 1024,
+    nodeName: 'modp18',
+    strength: 'strong',
+  },
+  19: {
+    kind: 'ecp',
+    id: 19,
+    name: 'ecp256',
+    bits: 256,
+    coordinateBytes: 32,
+    curve: 'prime256v1',
+    strength: 'strong',
+  },
+  20: {
+    kind: 'ecp',
+    id: 20,
+    name: 'ecp384',
+    bits: 384,
+    coordinateBytes: 48,
+    curve: 'secp384r1',
+    strength: 'strong',
+  },
+  21: {
+    kind: 'ecp',
+    id: 21,
+    name: 'ecp521',
+    bits: 521,
+    coordinateBytes: 66,
+    curve: 'secp521r1',
+    strength: 'strong',
+  },
 } as const satisfies Record<number, DhGroup>;
 
 /** OAKLEY group number of a group we can compute. */

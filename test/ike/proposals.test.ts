@@ -224,7 +224,7 @@ describe('quick mode', () => {
     assert.deepEqual(refusedFor(asked, true), ['PFS group']);
     assert.deepEqual(
       refusedFor(
-        withTransforms(asked, t => ({ ...t, attributes: [...t.attributes, tv(3, 19)] })),
+        withTransforms(asked, t => ({ ...t, attributes: [...t.attributes, tv(3, 31)] })),
         true,
       ),
       ['PFS group'],
