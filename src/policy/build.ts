@@ -53,7 +53,7 @@ const defaultMainModeMethods: readonly MainModeMethod[] = [
 ];
 
 /** Quick-mode offers when none are given (`ipsecpol.md` 4.2). */
-const defaultMethods: readonly SecurityMethod[] = [
+export const defaultMethods: readonly SecurityMethod[] = [
   { esp: { encryption: '3des', hash: 'sha1' } },
   { esp: { encryption: '3des', hash: 'md5' } },
   { esp: { encryption: 'des', hash: 'sha1' } },
@@ -61,7 +61,7 @@ const defaultMethods: readonly SecurityMethod[] = [
 ];
 
 /** Offers of the default response rule (`policy-semantics.md` 2.2). */
-const defaultResponseMethods: readonly SecurityMethod[] = [
+export const defaultResponseMethods: readonly SecurityMethod[] = [
   ...defaultMethods,
   { ah: { hash: 'sha1' } },
   { ah: { hash: 'md5' } },
@@ -132,11 +132,14 @@ export class PolicyEdit {
     return { ...this.#frame, rules: [...this.#rules] };
   }
 
-  /** Applies a command whole, or throws and leaves everything as it was: see `applyToPolicy`. */
-  apply(command: StaticCommand, context: BuildContext): void {
+  /**
+   * Applies a command whole, or throws and leaves everything as it was: see `applyToPolicy`. Returns the rule it made
+   * or changed.
+   */
+  apply(command: StaticCommand, context: BuildContext): Rule | undefined {
     if (!changesPolicy(command)) {
       if (this.#frame === undefined) throw policyNotFound(command.policyName);
-      return;
+      return undefined;
     }
     const frame = this.#frame ?? {
       id: context.newGuid(),
@@ -144,15 +147,16 @@ export class PolicyEdit {
       pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
       keyExchange: defaultKeyExchange,
     };
-    this.#changeRules(command, context);
+    const rule = this.#changeRules(command, context);
     this.#frame = {
       ...frame,
       pollIntervalMinutes: command.pollIntervalMinutes ?? frame.pollIntervalMinutes,
       keyExchange: changeKeyExchange(frame.keyExchange, command),
     };
+    return rule;
   }
 
-  #changeRules(command: StaticCommand, context: BuildContext): void {
+  #changeRules(command: StaticCommand, context: BuildContext): Rule | undefined {
     const [name] = command.ruleNames;
     const isDefault = command.filters.some(({ kind }) => kind === 'default');
     const place = isDefault
@@ -162,13 +166,14 @@ export class PolicyEdit {
         : this.#places.get(name.toLowerCase());
     const existing = place === undefined ? undefined : this.#rules[place];
     if (place !== undefined && existing !== undefined) {
-      this.#rules[place] = changeRule(existing, command, context);
-      return;
+      const rule = changeRule(existing, command, context);
+      this.#rules[place] = rule;
+      return rule;
     }
     const traffic = command.filters.filter(filter => filter.kind === 'traffic');
-    if (isDefault) this.#add(newRule({ traffic: undefined, command, context, name }));
-    else if (traffic.length > 0) this.#add(newRule({ traffic, command, context, name }));
-    else if (name !== undefined)
+    if (isDefault) return this.#add(newRule({ traffic: undefined, command, context, name }));
+    if (traffic.length > 0) return this.#add(newRule({ traffic, command, context, name }));
+    if (name !== undefined)
       throw new IpseckitError(
         'CONFLICT',
         `rule '${name}' is new in policy '${command.policyName}' and needs -f`,
@@ -176,13 +181,15 @@ export class PolicyEdit {
           next: 'say which traffic it covers, or check the name: "ipseckit policy show" lists the rules',
         },
       );
+    return undefined;
   }
 
-  #add(rule: Rule): void {
+  #add(rule: Rule): Rule {
     const place = this.#rules.push(rule) - 1;
     if (rule.filterList === undefined) this.#defaultPlace ??= place;
     else if (rule.name !== undefined && !this.#places.has(rule.name.toLowerCase()))
       this.#places.set(rule.name.toLowerCase(), place);
+    return rule;
   }
 }
 
@@ -315,7 +322,7 @@ function buildAction(
 }
 
 /** `before` lends its ids to filters that say the same, so that what was negotiated for them stays. */
-function buildFilters(
+export function buildFilters(
   traffic: readonly TrafficSpec[],
   before: readonly Filter[],
   context: BuildContext,
@@ -351,13 +358,15 @@ function buildAddresses(text: AddressText, context: BuildContext, firstAddressOn
   return [...networks].map(address => ({ kind: 'subnet', address, prefixLength }));
 }
 
-function buildHost(text: HostText, context: BuildContext, firstAddressOnly: boolean): HostSpec {
+/** A host with the addresses its name has now. */
+export function buildHost(text: HostText, context: BuildContext, firstAddressOnly: boolean): HostSpec {
   if (text.kind === 'host') return text;
   const addresses = context.addressesOf(text.name);
   return { kind: 'dns', name: text.name, addresses: firstAddressOnly ? addresses.slice(0, 1) : addresses };
 }
 
-function buildAuthentication(method: AuthenticationSpec, context: BuildContext): AuthenticationMethod {
+/** An authentication method with its key. */
+export function buildAuthentication(method: AuthenticationSpec, context: BuildContext): AuthenticationMethod {
   return method.kind === 'presharedFile'
     ? { kind: 'preshared', key: context.presharedKey(method.path) }
     : method;
