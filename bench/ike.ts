@@ -2,7 +2,7 @@
  * Full negotiations a second (main mode, then quick mode), for each role: two engines in one process hand each
  * other their datagrams, and only the time one of them works is counted.
  */
-import { randomBytes } from 'node:crypto';
+import { getDiffieHellman, randomBytes } from 'node:crypto';
 import { Secret } from '../src/crypto/secret.js';
 import type { IkeDatagram } from '../src/driver/api.js';
 import type { IkeEffect, MainModePolicy, QuickModePolicy } from '../src/ike/api.js';
@@ -38,11 +38,25 @@ export function measureIke(negotiations = 1_000): Figure[] {
   // The first ones warm up the compiler and the group.
   run(Math.ceil(negotiations / 10));
   const spentMs = run(negotiations);
+  const peer = { name: 'bare OpenSSL agreements (key pair and secret)', value: bareAgreements(negotiations) };
   return (['initiator', 'responder'] as const).map(role => ({
     figure: `ike-${role}-modp2048`,
     unit: 'main and quick modes/s',
     value: (negotiations / spentMs[role]) * 1_000,
+    peer,
   }));
+}
+
+/** Diffie-Hellman agreements a second that OpenSSL does for one side of group 14: the floor under every main mode. */
+function bareAgreements(count: number): number {
+  const own = getDiffieHellman('modp14');
+  const theirs = getDiffieHellman('modp14').generateKeys();
+  const startMs = performance.now();
+  for (let n = 0; n < count; n++) {
+    own.generateKeys();
+    own.computeSecret(theirs);
+  }
+  return (count / (performance.now() - startMs)) * 1_000;
 }
 
 function run(negotiations: number): { initiator: number; responder: number } {
