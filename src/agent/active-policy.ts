@@ -64,6 +64,22 @@ export class ActivePolicy implements IkePolicy {
     return fallback && mainModePolicy(fallback.source, fallback.rule);
   }
 
+  /** Whether every main mode that `earlier` could have negotiated with a peer would be negotiated the same way now. */
+  hasMainModesOf(earlier: ActivePolicy, local: IpAddress, peer: IpAddress): boolean {
+    const now = this.#mainModeMeanings(local, peer);
+    return [...earlier.#mainModeMeanings(local, peer)].every(meaning => now.has(meaning));
+  }
+
+  /** All the ways main mode with a peer may be negotiated, as comparable text. */
+  #mainModeMeanings(local: IpAddress, peer: IpAddress): ReadonlySet<string> {
+    const covering = this.#securing.filter(({ filter }) => peersMatch(filter, local, peer));
+    const fallback = this.#defaultResponse();
+    const sourceOf = new Map(
+      [...covering, ...(fallback ? [fallback] : [])].map(({ rule, source }) => [rule, source]),
+    );
+    return new Set([...sourceOf].map(([rule, source]) => mainModeMeaning(source, rule)));
+  }
+
   quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string } {
     const asked = `${request.mode} mode for ${printSelector(request.selector)}`;
     const nearest: string[] = [];
@@ -171,6 +187,14 @@ function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
     ...(source.ike?.identity === undefined ? {} : { identity: source.ike.identity }),
     ...(source.ike?.peerIdentity === undefined ? {} : { peerIdentity: source.ike.peerIdentity }),
   };
+}
+
+/** Everything about a rule that a main mode was negotiated under, as comparable text. */
+export function mainModeMeaning({ policy, ike }: PolicySource, { authentication }: Rule): string {
+  const methods = authentication.map(method =>
+    method.kind === 'preshared' ? { kind: method.kind, key: method.key.reveal() } : method,
+  );
+  return JSON.stringify([methods, policy.keyExchange, ike]);
 }
 
 /** The sources of one origin. */

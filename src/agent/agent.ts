@@ -115,15 +115,20 @@ export class Agent {
 
   /**
    * Puts `sources` in force, applying only the difference: pairs of filters that are gone or read differently
-   * are deleted at the peer, all others go on.
+   * are deleted at the peer, all others go on. Where a way of negotiating main mode with a peer is gone, everything
+   * with that peer is deleted: its main mode may have been authenticated by what counts no longer.
    */
   async setSources(sources: readonly PolicySource[]): Promise<void> {
     const { filters, notes } = expandPolicies(sources, { localAddresses: this.#addresses });
     const next = new ActivePolicy(sources, filters);
-    const changed = changedFilters(this.#policy.filters, next.filters);
+    const previous = this.#policy;
+    const changed = changedFilters(previous.filters, next.filters);
     this.#policy = next;
     this.#notes = notes;
     await this.#setDriverFilters();
+    for (const { local, peer } of this.#ike.mainModes())
+      if (!next.hasMainModesOf(previous, local, peer))
+        this.#run(this.#ike.closePeer(peer, this.#now(), 'the policy changed'));
     const stale = this.#ike
       .quickModes()
       .filter(({ pair }) =>

@@ -1,5 +1,5 @@
 import type { FilterId } from '../driver/api.js';
-import type { ActiveFilter } from './active-policy.js';
+import { type ActiveFilter, mainModeMeaning } from './active-policy.js';
 
 /** Filters of `before` that are gone or read differently in `after`: SAs negotiated for them are stale. */
 export function changedFilters(
@@ -16,8 +16,5 @@ export function changedFilters(
 
 /** Everything about a filter that an SA was negotiated under, as comparable text. */
 function meaningOf({ filter, rule, source }: ActiveFilter): string {
-  const authentication = rule.authentication.map(method =>
-    method.kind === 'preshared' ? { kind: method.kind, key: method.key.reveal() } : method,
-  );
-  return JSON.stringify([filter, rule.action, authentication, source.policy.keyExchange, source.ike]);
+  return JSON.stringify([filter, rule.action, mainModeMeaning(source, rule)]);
 }

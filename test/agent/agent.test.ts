@@ -135,6 +135,36 @@ describe('two agents on a memory network', () => {
     assert.equal(bob.agent.quickModes().length, 1, 'the peer was told');
   });
 
+  test('a main mode ends with the policy it was negotiated under', async () => {
+    const { alice, bob, pass } = await twoStations(17);
+    const first = tunnelTo(aliceAddress, bobAddress, { protocol: 6 });
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    const mainModes = () => [alice, bob].map(({ agent }) => agent.mainModes().length);
+    const negotiate = async () => {
+      alice.agent.negotiate(outboundFilter(alice), aliceAddress, bobAddress).catch(() => {});
+      await pass(2_000);
+      assert.deepEqual(mainModes(), [1, 1]);
+    };
+
+    await alice.agent.setSources([first]);
+    await negotiate();
+    await alice.agent.setSources([first, tunnelTo(aliceAddress, bobAddress, { presharedKey: 'another' })]);
+    await pass(1_000);
+    assert.deepEqual(mainModes(), [1, 1], 'what it was negotiated under is still in force');
+    await alice.agent.setSources([
+      tunnelTo(aliceAddress, bobAddress, { protocol: 6, presharedKey: 'another' }),
+    ]);
+    await pass(1_000);
+    assert.deepEqual(mainModes(), [0, 0], 'it was authenticated by a key that counts no longer');
+
+    await alice.agent.setSources([first]);
+    await negotiate();
+    await alice.agent.setSources([]);
+    await pass(1_000);
+    assert.deepEqual(mainModes(), [0, 0], 'nothing is to be secured with this peer');
+    assert.deepEqual(bob.agent.quickModes(), []);
+  });
+
   test('differing keys are said to differ, and the waiting packet does not leak', async () => {
     const { alice, bob, pass, network } = await twoStations(13);
     const inClear: Uint8Array[] = [];
