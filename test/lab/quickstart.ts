@@ -4,10 +4,11 @@
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { createPair, type Host, type HostPair, runAsNamespaceRoot } from '../support/namespaces.js';
 
 const megabyte = 1024 * 1024;
@@ -83,15 +84,8 @@ async function show(pair: HostPair, scratch: string): Promise<void> {
   await Promise.all([alice, bob].map(station => station.waitForAgent()));
 
   heading('TCP from alice to bob, with the wire captured');
-  const captureFile = join(scratch, 'wire.pcap');
-  const tcpdump = pair.b.spawn(
-    'tcpdump',
-    ['-Z', 'root', '-i', 'eth0', '-w', captureFile, '-U', '--immediate-mode'],
-    {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    },
-  );
-  if (tcpdump.stderr) await once(tcpdump.stderr, 'data');
+  const wire = new WireWatch(pair.b);
+  await wire.ready();
   const server = pair.b.spawn(process.execPath, ['-e', serverScript], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -100,10 +94,11 @@ async function show(pair: HostPair, scratch: string): Promise<void> {
   console.log(`1 MiB alice -> bob port 80: ${client.stdout.trim()}${client.stderr.trim()}`);
   if (client.status !== 0) throw new Error('the transfer failed');
   await sleep(200);
-  await stop(tcpdump, 'SIGINT');
-  const shown = await pair.b.execute('tcpdump', ['-n', '-t', '-r', captureFile, '-c', '3', 'esp']);
-  process.stdout.write(shown.stdout);
-  const seen = wireSummary(captureFile);
+  const lines = await wire.stop();
+  const seen = { esp: 0, ike: 0, clear: 0 };
+  for (const line of lines)
+    for (const kind of ['esp', 'ike', 'clear'] as const) if (line.startsWith(kind)) seen[kind]++;
+  for (const line of lines.filter(entry => entry.startsWith('esp')).slice(0, 3)) console.log(line);
   console.log(
     `on the wire: ${seen.esp} ESP packets, ${seen.ike} IKE messages, ${seen.clear} packets in clear`,
   );
@@ -171,22 +166,32 @@ class Station {
   }
 }
 
-/** Counts what a capture holds, by protocol. ARP is no IP and not counted. */
-function wireSummary(file: string): { esp: number; ike: number; clear: number } {
-  const bytes = readFileSync(file);
-  const counts = { esp: 0, ike: 0, clear: 0 };
-  // A pcap file: a 24-byte header, then records of 16 bytes of header and a frame.
-  for (let at = 24; at + 16 <= bytes.length; ) {
-    const length = bytes.readUInt32LE(at + 8);
-    const frame = bytes.subarray(at + 16, at + 16 + length);
-    at += 16 + length;
-    if (frame.length < 34 || frame.readUInt16BE(12) !== 0x0800) continue;
-    const protocol = frame.readUInt8(23);
-    if (protocol === 50) counts.esp++;
-    else if (protocol === 17 && [500, 4500].includes(frame.readUInt16BE(14 + 20 + 2))) counts.ike++;
-    else counts.clear++;
+/** Captures what crosses a host's cable: one line a packet (`wire-watch.ts`). */
+class WireWatch {
+  readonly #child: ChildProcess;
+  #text = '';
+
+  constructor(host: Host) {
+    this.#child = host.spawn(
+      process.execPath,
+      [fileURLToPath(new URL('wire-watch.js', import.meta.url)), 'eth0'],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#text += text;
+    });
   }
-  return counts;
+
+  async ready(): Promise<void> {
+    while (!this.#text.includes('watching') && this.#child.exitCode === null) await sleep(20);
+  }
+
+  async stop(): Promise<readonly string[]> {
+    await stop(this.#child, 'SIGTERM');
+    return this.#text.split('\n');
+  }
 }
 
 async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
@@ -199,7 +204,7 @@ async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> 
 /** Debian packages of the programs the demonstration runs; root gets what is missing. */
 function ensurePrograms(): void {
   const path = `${process.env.PATH}:/usr/sbin:/sbin`;
-  const needed = { nft: 'nftables', ip: 'iproute2', tcpdump: 'tcpdump' };
+  const needed = { nft: 'nftables', ip: 'iproute2' };
   const missing = Object.entries(needed)
     .filter(
       ([program]) => spawnSync('sh', ['-c', `command -v ${program}`], { env: { PATH: path } }).status !== 0,

@@ -52,6 +52,8 @@ export interface NativeIo {
   findRoute(destination: number, mark: number): readonly [mtuBytes: number, source: number];
   /** A descriptor that tells of changes to nftables, to be read as `raw`: netlink messages. */
   openNftablesWatch(): number;
+  /** A descriptor to be read as `raw`: the frames that cross a device, in both directions, from the link layer on. */
+  openCapture(device: string): number;
   /** Closes a descriptor that no reader owns. */
   closeFd(fd: number): void;
 }
@@ -92,6 +94,7 @@ const functionNames = [
   'stopReader',
   'findRoute',
   'openNftablesWatch',
+  'openCapture',
   'closeFd',
 ] as const satisfies readonly (keyof NativeIo)[];
 

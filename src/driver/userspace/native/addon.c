@@ -30,6 +30,7 @@ NAPI_MODULE_INIT() {
       {"stopReader", stop_reader},
       {"findRoute", find_route},
       {"openNftablesWatch", open_nftables_watch},
+      {"openCapture", open_capture},
       {"closeFd", close_fd},
   };
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {

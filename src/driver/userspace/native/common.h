@@ -52,5 +52,6 @@ napi_value start_reader(napi_env env, napi_callback_info info);
 napi_value stop_reader(napi_env env, napi_callback_info info);
 napi_value find_route(napi_env env, napi_callback_info info);
 napi_value open_nftables_watch(napi_env env, napi_callback_info info);
+napi_value open_capture(napi_env env, napi_callback_info info);
 
 #endif
