@@ -145,7 +145,9 @@ function expandFilter<Source extends { readonly policy: Policy }>(
   const { tunnelEndpoint } = scope;
   const negotiate = action.kind === 'negotiate';
   for (const selector of selectorsOf(origin, rule, scope)) {
-    const addresses = `${printRange(selector.source)} ${printRange(selector.destination)}`;
+    // "any" reads the same in both families.
+    const family = addressFamily(selector.source.first) === 6 ? 'IPv6 ' : '';
+    const addresses = `${family}${printRange(selector.source)} ${printRange(selector.destination)}`;
     const weight = filterWeight(selector, action.kind, tunnelEndpoint !== undefined);
     for (const direction of directionsOf(selector, rule, scope))
       into.push({
