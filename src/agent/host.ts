@@ -151,15 +151,17 @@ export class AgentHost {
         return this.#assigned === undefined ? {} : { assigned: this.#assigned.name };
       },
       addDynamic: async params => {
-        const policy = dynamicPolicy(params);
+        const policy = dynamicPolicy(field(params, 'policy'));
         await this.#agent.setSources([...this.#agent.sources, { origin: 'dynamic', policy }]);
         return { rules: policy.rules.length };
       },
+      changeDynamic: async params => {
+        const documents = field(params, 'policies');
+        const policies = Array.isArray(documents) ? documents.map(dynamicPolicy) : [];
+        return this.#changeDynamic(field(params, 'clear') === true, policies);
+      },
       clearDynamic: async () => {
-        const removed = sourcesOf(this.#agent.sources, 'dynamic').flatMap(
-          ({ policy }) => policy.rules,
-        ).length;
-        await this.#agent.setSources(this.#agent.sources.filter(({ origin }) => origin !== 'dynamic'));
+        const { removed } = await this.#changeDynamic(true, []);
         return { removed };
       },
       tunnelUp: (params, onStep) => this.#tunnels.up(field(params, 'tunnel'), onStep),
@@ -171,6 +173,17 @@ export class AgentHost {
         return {};
       },
     };
+  }
+
+  async #changeDynamic(clear: boolean, policies: readonly Policy[]) {
+    const { sources } = this.#agent;
+    const ruleCount = (list: readonly Policy[]) => list.reduce((sum, { rules }) => sum + rules.length, 0);
+    const removed = clear ? ruleCount(sourcesOf(sources, 'dynamic').map(({ policy }) => policy)) : 0;
+    await this.#agent.setSources([
+      ...(clear ? sources.filter(({ origin }) => origin !== 'dynamic') : sources),
+      ...policies.map(policy => ({ origin: 'dynamic' as const, policy })),
+    ]);
+    return { removed, rules: ruleCount(policies) };
   }
 
   #status(): AgentStatus {
@@ -224,9 +237,9 @@ function filterInfo({ filter, rule, source, weight }: ActiveFilter): FilterInfo 
   };
 }
 
-function dynamicPolicy(params: unknown): Policy {
+function dynamicPolicy(document: unknown): Policy {
   try {
-    return policyFromDocument(field(params, 'policy'));
+    return policyFromDocument(document);
   } catch (error) {
     throw new IpseckitError('USAGE', `not a policy: ${error instanceof Error ? error.message : error}`);
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Secret } from '../crypto/secret.js';
 import type { BuildContext } from '../policy/build.js';
 import { keyFilesIn, namesIn } from '../policy/build.js';
 import type { IpsecpolCommand } from '../policy/ipsecpol/command.js';
@@ -9,15 +10,45 @@ import { readSecretFile } from './secret-file.js';
 
 /** Looks up what a command needs: names and key files. Throws `IpseckitError`: NAME_RESOLUTION, ACCESS_DENIED, USAGE. */
 export async function buildContextFor(command: IpsecpolCommand): Promise<BuildContext> {
-  const addresses = new Map(
-    await Promise.all(namesIn(command).map(async name => [name, await resolve(name)] as const)),
-  );
-  const keys = new Map(keyFilesIn(command).map(path => [path, readSecretFile(path)] as const));
-  return {
-    newGuid: () => `{${randomUUID().toUpperCase()}}` as Guid,
-    addressesOf: name => known(addresses, name),
-    presharedKey: path => known(keys, path),
-  };
+  const lookUps = new LookUps();
+  await Promise.all(namesIn(command).map(name => lookUps.resolve(name)));
+  for (const path of keyFilesIn(command)) lookUps.readKey(path);
+  return lookUps;
+}
+
+/** Names and key files looked up, each once: what is not looked up before cannot be used in building. */
+export class LookUps implements BuildContext {
+  readonly #resolving = new Map<string, Promise<void>>();
+  readonly #addresses = new Map<string, readonly IpAddress[]>();
+  readonly #keys = new Map<string, Secret<string>>();
+
+  /** Throws `IpseckitError`: NAME_RESOLUTION. */
+  resolve(name: string): Promise<void> {
+    const started =
+      this.#resolving.get(name) ??
+      resolve(name).then(addresses => {
+        this.#addresses.set(name, addresses);
+      });
+    this.#resolving.set(name, started);
+    return started;
+  }
+
+  /** Throws `IpseckitError`: ACCESS_DENIED, USAGE. */
+  readKey(path: string): void {
+    if (!this.#keys.has(path)) this.#keys.set(path, readSecretFile(path));
+  }
+
+  newGuid(): Guid {
+    return `{${randomUUID().toUpperCase()}}` as Guid;
+  }
+
+  addressesOf(name: string): readonly IpAddress[] {
+    return known(this.#addresses, name);
+  }
+
+  presharedKey(path: string): Secret<string> {
+    return known(this.#keys, path);
+  }
 }
 
 function known<T>(found: ReadonlyMap<string, T>, name: string): T {

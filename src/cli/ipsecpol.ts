@@ -23,6 +23,10 @@ export interface IpsecpolResult {
   readonly text: string;
   /** What the user should know besides, for stderr. */
   readonly notes: readonly string[];
+
+  /** Of `-file`: how many commands there were, and the policies they changed. */
+  readonly commands?: number;
+  readonly policies?: readonly { readonly id: string; readonly name: string; readonly rules: number }[];
   /** The policy named by -p, when it is there afterwards. */
   readonly policy?: { readonly id: string; readonly name: string; readonly rules: number };
   readonly dynamicRulesAdded?: number;
@@ -31,6 +35,7 @@ export interface IpsecpolResult {
 
 /** Printed after every success; scripts look for it. */
 const success = 'The command completed successfully.';
+const nothingChanged = 'Nothing was changed.';
 
 /** Runs one command line and prints; resolves to the exit code. */
 export async function ipsecpolMain(argv: readonly string[]): Promise<number> {
@@ -55,11 +60,19 @@ export async function runIpsecpol(argv: readonly string[]): Promise<IpsecpolResu
     return { text: request.detail === 'short' ? shortUsage() : extendedUsage(), notes: [] };
   }
   requireThisComputer(request.host);
+  if (request.kind === 'file') return runFile(request.path);
   return request.kind === 'dynamic' ? runDynamic(request) : runStatic(request);
 }
 
+async function runFile(path: string): Promise<IpsecpolResult> {
+  const { runScript } = await import('./ipsecpol-script.js');
+  const result = await runScript(path, confirmed);
+  if (result === undefined) return { text: nothingChanged, notes: [] };
+  return { text: success, ...result };
+}
+
 async function runDynamic(command: DynamicCommand): Promise<IpsecpolResult> {
-  if (command.confirm && !(await confirmed())) return { text: 'Nothing was changed.', notes: [] };
+  if (command.confirm && !(await confirmed())) return { text: nothingChanged, notes: [] };
   const policy =
     command.filters.length === 0 ? undefined : buildDynamicPolicy(command, await buildContextFor(command));
   const notes = policy === undefined ? [] : checked(policy, true);

@@ -29,6 +29,14 @@ export interface ControlMethods {
     readonly params: { readonly policy: unknown };
     readonly result: { readonly rules: number };
   };
+  /**
+   * Several changes of the dynamic rules as one: first all there are go when `clear` is true, then the rules of
+   * `policies` (documents, as for `addDynamic`) are added. Either all of it is done or nothing.
+   */
+  readonly changeDynamic: {
+    readonly params: { readonly clear: boolean; readonly policies: readonly unknown[] };
+    readonly result: { readonly removed: number; readonly rules: number };
+  };
   readonly clearDynamic: { readonly params: NoParams; readonly result: { readonly removed: number } };
   /** `tunnel` is a tunnel document (`tunnel.ts`). Sends steps; fails with the `NegotiationFailure` in `failure`. */
   readonly tunnelUp: { readonly params: { readonly tunnel: unknown }; readonly result: TunnelInfo };
@@ -99,4 +107,4 @@ export interface ControlError {
 }
 
 /** Longest line either side accepts, in bytes. */
-export const longestLineBytes = 4 * 1024 * 1024;
+export const longestLineBytes = 32 * 1024 * 1024;

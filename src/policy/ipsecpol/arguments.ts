@@ -1,6 +1,6 @@
 import { IpseckitError } from '../../report/errors.js';
 import { type FlagName, findFlag, flag } from './flags.js';
-import { Piece, quoted } from './piece.js';
+import { ArgumentError, Piece, quoted } from './piece.js';
 
 /** A command line sorted by flag: the host in front, and each flag's values in the order they were written. */
 export interface SortedArguments {
@@ -30,9 +30,13 @@ export function sortArguments(argv: readonly string[]): SortedArguments {
     if (word.startsWith('-')) throw unknown(`flag${shown}`, index);
     if (word.startsWith('\\')) {
       if (index !== 0)
-        throw new IpseckitError('USAGE', `the computer${shown} (argument ${index + 1}) must come first`, {
-          next: 'write ipsecpol \\\\computer, then the flags',
-        });
+        throw new ArgumentError(
+          'USAGE',
+          `the computer${shown}`,
+          { argument: index + 1 },
+          'it must come first',
+          'write ipsecpol \\\\computer, then the flags',
+        );
       host = parseComputer(word);
       continue;
     }
@@ -53,9 +57,13 @@ function parseComputer(word: string): string {
   // A shell without quotes has already taken one of the two backslashes.
   const name = word.replace(/^\\{1,2}/, '');
   if (!/^[a-z\d]([a-z\d._-]*[a-z\d])?$/i.test(name))
-    throw new IpseckitError('USAGE', `bad computer name ${quoted(word)} (argument 1)`, {
-      next: "write '\\\\name' or '\\\\address', quoted for the shell",
-    });
+    throw new ArgumentError(
+      'USAGE',
+      `bad computer name ${quoted(word)}`,
+      { argument: 1 },
+      '',
+      "write '\\\\name' or '\\\\address', quoted for the shell",
+    );
   return name;
 }
 
@@ -72,19 +80,31 @@ function checkComplete(name: FlagName | undefined, values: ReadonlyMap<FlagName,
 }
 
 function unknown(what: string, index: number): IpseckitError {
-  return new IpseckitError('USAGE', `unknown ${what} (argument ${index + 1})`, {
-    next: 'run "ipsecpol -?" for the flags; quote names with blanks, and filter specs for the shell',
-  });
+  return new ArgumentError(
+    'USAGE',
+    `unknown ${what}`,
+    { argument: index + 1 },
+    '',
+    'run "ipsecpol -?" for the flags; quote names with blanks, and filter specs for the shell',
+  );
 }
 
 function twice(name: FlagName, index: number): IpseckitError {
-  return new IpseckitError('CONFLICT', `${name} stands twice (argument ${index + 1})`, {
-    next: `give ${name} once`,
-  });
+  return new ArgumentError(
+    'CONFLICT',
+    `${name} stands twice`,
+    { argument: index + 1 },
+    '',
+    `give ${name} once`,
+  );
 }
 
 function surplus(name: FlagName, shown: string, index: number): IpseckitError {
-  return new IpseckitError('USAGE', `${name} takes one value; surplus word${shown} (argument ${index + 1})`, {
-    next: 'quote names with blanks',
-  });
+  return new ArgumentError(
+    'USAGE',
+    `${name} takes one value; surplus word${shown}`,
+    { argument: index + 1 },
+    '',
+    'quote names with blanks',
+  );
 }

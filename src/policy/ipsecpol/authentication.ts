@@ -1,10 +1,9 @@
 import { Secret } from '../../crypto/secret.js';
-import { IpseckitError } from '../../report/errors.js';
 import type { AuthenticationSpec } from './command.js';
-import type { Piece } from './piece.js';
+import { ArgumentError, type Piece } from './piece.js';
 
 /** What stands for a key in output. */
-const maskedKey = '…';
+export const maskedKey = '…';
 
 /**
  * Parses a `-a` item: `KERBEROS`, `PRESHARE:"key"`, `CERT:"CA name"` (the first letter of each suffices), or the
@@ -17,12 +16,12 @@ export function parseAuthentication(item: Piece): AuthenticationSpec {
   const value = colon < 0 ? undefined : unquote(item.text.slice(colon + 1));
   const abbreviates = (keyword: string) => word !== '' && keyword.startsWith(word);
   const fail = (problem: string) => {
-    throw new IpseckitError(
+    throw new ArgumentError(
       'USAGE',
-      `bad ${item.what} (argument ${item.argumentNumber}, not shown): ${problem}`,
-      {
-        next: 'write KERBEROS, PRESHARE:"key", PRESHARE-FILE:path or CERT:"CA name"; quote it if it has blanks',
-      },
+      `bad ${item.what}`,
+      { argument: item.argumentNumber, remark: 'not shown' },
+      problem,
+      'write KERBEROS, PRESHARE:"key", PRESHARE-FILE:path or CERT:"CA name"; quote it if it has blanks',
     );
   };
   if (abbreviates('KERBEROS'))

@@ -2,9 +2,11 @@ import type { Secret } from '../../crypto/secret.js';
 import type { IpAddress } from '../../wire/ip/address.js';
 import type { MainModeMethod, SecurityMethod } from '../model.js';
 
-/** What an `ipsecpol` command line asks for: help, or one change. */
+/** What an `ipsecpol` command line asks for: help, a script, or one change. */
 export type IpsecpolRequest =
   | { readonly kind: 'help'; readonly detail: 'short' | 'extended' }
+  /** `-file`: `-` is stdin. */
+  | { readonly kind: 'file'; readonly host?: string; readonly path: string }
   | IpsecpolCommand;
 
 /** One `ipsecpol` execution, as written: names not yet resolved, defaults not yet filled in. */

@@ -17,6 +17,10 @@ const exclusive: readonly (readonly [FlagName, FlagName])[] = [
 
 /** Checks what can be told from which flags there are. Throws `IpseckitError` (CONFLICT). */
 export function checkFlags(present: ReadonlySet<FlagName>): void {
+  if (present.has('-file')) {
+    if (present.size === 1) return;
+    throw conflict('-file excludes all other flags', 'write them on the lines of the script');
+  }
   for (const [one, other] of exclusive)
     if (present.has(one) && present.has(other))
       throw conflict(`${one} and ${other} exclude each other`, `leave one of them out`);

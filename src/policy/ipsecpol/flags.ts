@@ -76,6 +76,12 @@ export const flags = {
   '-x': { takes: 'nothing', mode: 'static', help: 'assign the policy' },
   '-y': { takes: 'nothing', mode: 'static', help: 'unassign the policy' },
   '-o': { takes: 'nothing', mode: 'static', help: 'delete the policy with everything in it' },
+  '-file': {
+    takes: 'one',
+    value: { name: 'FileName', what: 'script' },
+    mode: 'both',
+    help: 'run the lines of a file (- is stdin) as one change: all of them or none',
+  },
   '-?': { takes: 'nothing', mode: 'both', help: 'show this text' },
 } as const satisfies Record<string, Flag>;
 

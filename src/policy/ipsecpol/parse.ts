@@ -21,6 +21,11 @@ export function parseIpsecpol(argv: readonly string[]): IpsecpolRequest {
   const sorted = sortArguments(argv);
   if (sorted.values.has('-?')) return { kind: 'help', detail: 'extended' };
   checkFlags(new Set(sorted.values.keys()));
+  const [script] = sorted.values.get('-file') ?? [];
+  if (script !== undefined) {
+    if (script.length === 0) script.expected('the name of a file');
+    return { kind: 'file', path: script.text, ...(sorted.host === undefined ? {} : { host: sorted.host }) };
+  }
   const command = parseCommand(sorted);
   checkCombination(command);
   return command;

@@ -6,6 +6,40 @@ export function quoted(text: string): string {
   return `'${printable.length > 80 ? `${printable.slice(0, 79).join('')}…` : printable.join('')}'`;
 }
 
+/** Where a mistake stands on a command line: the argument counted from 1, the column in it if it matters. */
+export interface ArgumentPlace {
+  readonly argument: number;
+  readonly column?: number;
+  /** Said beside the place: `not shown`. */
+  readonly remark?: string;
+}
+
+/** A mistake in one argument. `at` says the same of a place in a file. */
+export class ArgumentError extends IpseckitError {
+  readonly place: ArgumentPlace;
+  readonly #what: string;
+  readonly #problem: string;
+
+  /** `what` is wrong at `place`; `problem` says why, and may be empty. */
+  constructor(code: ErrorCode, what: string, place: ArgumentPlace, problem: string, next: string) {
+    const { argument, column, remark } = place;
+    const places = [
+      `argument ${argument}`,
+      ...(column === undefined ? [] : [`column ${column}`]),
+      ...(remark === undefined ? [] : [remark]),
+    ];
+    super(code, `${what} (${places.join(', ')})${problem === '' ? '' : `: ${problem}`}`, { next });
+    this.place = place;
+    this.#what = what;
+    this.#problem = problem;
+  }
+
+  /** The message without its place. */
+  get bareMessage(): string {
+    return this.#problem === '' ? this.#what : `${this.#what}: ${this.#problem}`;
+  }
+}
+
 /**
  * A part of one command line argument that knows where it stands, so that whoever finds it wrong can say so with
  * argument and column.
@@ -74,10 +108,12 @@ export class Piece {
 
   /** Fails with a sentence about this piece. */
   fail(problem: string, options: { next?: string | undefined; code?: ErrorCode } = {}): never {
-    throw new IpseckitError(
+    throw new ArgumentError(
       options.code ?? 'USAGE',
-      `bad ${this.what} ${quoted(this.argument)} (argument ${this.argumentNumber}, column ${this.#start + 1}): ${problem}`,
-      { next: options.next ?? 'run "ipsecpol -?" for the syntax' },
+      `bad ${this.what} ${quoted(this.argument)}`,
+      { argument: this.argumentNumber, column: this.#start + 1 },
+      problem,
+      options.next ?? 'run "ipsecpol -?" for the syntax',
     );
   }
 }

@@ -11,10 +11,12 @@ export interface PrintOptions {
 /** The command line of a request, canonical: `parseIpsecpol(printIpsecpol(x, { secrets: 'shown' }))` is `x`. */
 export function printIpsecpol(request: IpsecpolRequest, { secrets = 'masked' }: PrintOptions = {}): string[] {
   if (request.kind === 'help') return request.detail === 'short' ? [] : ['-?'];
+  const host = request.host === undefined ? [] : [`\\\\${request.host}`];
+  if (request.kind === 'file') return [...host, '-file', request.path];
   const list = (flag: string, items: readonly string[]) => (items.length === 0 ? [] : [flag, ...items]);
   const set = (flag: string, on: boolean) => (on ? [flag] : []);
   return [
-    ...(request.host === undefined ? [] : [`\\\\${request.host}`]),
+    ...host,
     ...(request.kind === 'static'
       ? [
           '-w',

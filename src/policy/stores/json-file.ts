@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { IpseckitError } from '../../report/errors.js';
+import { SchemaError } from '../schema.js';
 import { errnoOf, fileError } from './file-error.js';
 import { jsonErrorOffset, textPosition } from './json-position.js';
 
@@ -29,4 +30,14 @@ export function damagedFile(path: string, problem: string): IpseckitError {
   return new IpseckitError('STORE', `${path} is damaged: ${problem}`, {
     next: `repair the file, or move it away (it is kept as it is): mv ${path} ${path}.damaged`,
   });
+}
+
+/** Decodes what was read from `path`. Throws `IpseckitError` (STORE) where a `Decoder` throws `SchemaError`. */
+export function decodeFile<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw damagedFile(path, error.message);
+  }
 }

@@ -9,11 +9,12 @@ import { policyNotFound, sameName } from '../build.js';
 import { policyFromDocument, policyToDocument } from '../document.js';
 import { parseGuid } from '../guid.js';
 import type { Guid, Policy } from '../model.js';
-import { object, oneOf, optional, parsed, SchemaError } from '../schema.js';
+import { object, oneOf, optional, parsed } from '../schema.js';
 import { errnoOf, fileError } from './file-error.js';
-import { damagedFile, readJsonFile } from './json-file.js';
+import { finishInterrupted, isInterrupted, StagedFiles } from './journal.js';
+import { damagedFile, decodeFile, readJsonFile } from './json-file.js';
 import { takeLock } from './lock.js';
-import type { PolicyListing, PolicyStore } from './store.js';
+import type { PolicyListing, PolicyStore, StoreChange, StoreSnapshot } from './store.js';
 import { syncFolder, writeWholeFile } from './whole-file.js';
 
 /** Names what kind of object a file is, as the Windows registry does. */
@@ -43,6 +44,7 @@ export class LocalStore implements PolicyStore {
   }
 
   async list(): Promise<PolicyListing> {
+    await this.#settle();
     const { policies, problems } = this.#readAll();
     let assignedId: Guid | undefined;
     try {
@@ -65,6 +67,7 @@ export class LocalStore implements PolicyStore {
   }
 
   async read(name: string): Promise<Policy | undefined> {
+    await this.#settle();
     const { policies, problems } = this.#readAll();
     const found = policies.find(policy => sameName(policy.name, name));
     // A damaged file might be the one asked for: better to stop than to create it a second time.
@@ -101,6 +104,7 @@ export class LocalStore implements PolicyStore {
   }
 
   async assigned(): Promise<Policy | undefined> {
+    await this.#settle();
     const id = this.#assignedId();
     if (id === undefined) return undefined;
     const path = this.path({ id });
@@ -136,10 +140,47 @@ export class LocalStore implements PolicyStore {
     this.#makeFolder();
     const release = await takeLock(join(this.folder, '.lock'));
     try {
+      finishInterrupted(this.folder);
       return await change(new LocalStore(this.folder, true));
     } finally {
       release();
     }
+  }
+
+  /**
+   * Everything in the store at one time, for reading many policies. What could not be read is in `problems`: see
+   * `read` for why a policy that is not there may be one of those.
+   */
+  async snapshot(): Promise<StoreSnapshot> {
+    await this.#settle();
+    const assigned = this.#assignedId();
+    return { ...this.#readAll(), ...(assigned === undefined ? {} : { assigned }) };
+  }
+
+  /**
+   * Writes a change of several policies beside the old ones; its `commit` puts all of them in force in one step, also
+   * if the computer dies in the middle. Only inside of `exclusively`. Throws `IpseckitError` (ACCESS_DENIED, STORE):
+   * nothing stays behind then.
+   */
+  stage({ written, deleted, assigned }: StoreChange): StagedFiles {
+    if (!this.#locked) throw new Error('a change is staged under the lock');
+    return new StagedFiles(this.folder, [
+      ...written.map(policy => ({ path: this.path(policy), text: fileText(policyToDocument(policy)) })),
+      ...deleted.map(id => ({ path: this.path({ id }), text: undefined })),
+      ...(assigned === undefined
+        ? []
+        : [
+            {
+              path: join(this.folder, assignmentFileName),
+              text: fileText(assignmentDocument(assigned.id)),
+            },
+          ]),
+    ]);
+  }
+
+  /** Waits for a change of several files that is under way, and completes one that was interrupted. */
+  async #settle(): Promise<void> {
+    if (!this.#locked && isInterrupted(this.folder)) await this.exclusively(async () => {});
   }
 
   #readAll(): { policies: Policy[]; problems: IpseckitError[] } {
@@ -171,7 +212,7 @@ export class LocalStore implements PolicyStore {
   #readFile(path: string): Policy | undefined {
     const document = readJsonFile(path);
     if (document === undefined) return undefined;
-    const policy = decode(path, () => policyFromDocument(document));
+    const policy = decodeFile(path, () => policyFromDocument(document));
     if (this.path(policy) !== path)
       throw damagedFile(path, "the policy's id is not the one in the file's name");
     return policy;
@@ -180,16 +221,15 @@ export class LocalStore implements PolicyStore {
   #assignedId(): Guid | undefined {
     const path = join(this.folder, assignmentFileName);
     const document = readJsonFile(path);
-    return document === undefined ? undefined : decode(path, () => assignment(document, '')).policy;
+    return document === undefined ? undefined : decodeFile(path, () => assignment(document, '')).policy;
   }
 
   #writeAssignment(policy: Guid | undefined): void {
-    const document = { format: assignmentFormat, version: 1, policy };
-    this.#writeFile(join(this.folder, assignmentFileName), document);
+    this.#writeFile(join(this.folder, assignmentFileName), assignmentDocument(policy));
   }
 
   #writeFile(path: string, document: object): void {
-    writeWholeFile(path, `${JSON.stringify(document, null, 2)}\n`);
+    writeWholeFile(path, fileText(document));
   }
 
   #makeFolder(): void {
@@ -201,13 +241,12 @@ export class LocalStore implements PolicyStore {
   }
 }
 
-function decode<T>(path: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof SchemaError)) throw error;
-    throw damagedFile(path, error.message);
-  }
+function assignmentDocument(policy: Guid | undefined): object {
+  return { format: assignmentFormat, version: 1, policy };
+}
+
+function fileText(document: object): string {
+  return `${JSON.stringify(document, null, 2)}\n`;
 }
 
 function asIpseckitError(error: unknown): IpseckitError {

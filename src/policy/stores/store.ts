@@ -17,6 +17,24 @@ export interface PolicyListing {
   readonly problems: readonly IpseckitError[];
 }
 
+/** Everything a store holds. */
+export interface StoreSnapshot {
+  readonly policies: readonly Policy[];
+  /** The assigned policy, which may be missing. */
+  readonly assigned?: Guid;
+  /** What could not be read. */
+  readonly problems: readonly IpseckitError[];
+}
+
+/** A change of several policies. */
+export interface StoreChange {
+  /** Created or replaced, by their ids. */
+  readonly written: readonly Policy[];
+  readonly deleted: readonly Guid[];
+  /** Absent leaves the assignment as it is; without `id`, no policy is assigned afterwards. */
+  readonly assigned?: { readonly id: Guid | undefined };
+}
+
 /**
  * A place policies are kept (`-w`). Names are the same in any case. Methods throw `IpseckitError`: STORE for content
  * that cannot be read (which is never overwritten or removed), ACCESS_DENIED for missing rights.

@@ -8,6 +8,18 @@ import { fileError } from './file-error.js';
  * said otherwise. Throws `IpseckitError` (ACCESS_DENIED, STORE); the old file is then untouched.
  */
 export function writeWholeFile(path: string, text: string, mode = 0o600): void {
+  const temporary = writeTemporaryFile(path, text, mode);
+  try {
+    renameSync(temporary, path);
+    syncFolder(dirname(path));
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw fileError('write', path, error);
+  }
+}
+
+/** Writes the text beside `path`, safe on the disk, and returns that file's path: a rename puts it in place. */
+export function writeTemporaryFile(path: string, text: string, mode = 0o600): string {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     const file = openSync(temporary, 'wx', mode);
@@ -20,8 +32,7 @@ export function writeWholeFile(path: string, text: string, mode = 0o600): void {
     } finally {
       closeSync(file);
     }
-    renameSync(temporary, path);
-    syncFolder(dirname(path));
+    return temporary;
   } catch (error) {
     rmSync(temporary, { force: true });
     throw fileError('write', path, error);

@@ -34,6 +34,7 @@ const handlers: ControlHandlers = {
   statistics: refuse,
   reload: () => ({ assigned: 'P' }),
   addDynamic: params => ({ rules: JSON.stringify(params).length }),
+  changeDynamic: refuse,
   clearDynamic: () => {
     throw new Error('a plain fault');
   },

@@ -8,7 +8,7 @@ import { randomCommand } from './random-command.js';
 
 /** `deepEqual` cannot look into a `Secret`: keys are compared in clear. */
 function comparable(request: IpsecpolRequest): unknown {
-  if (request.kind === 'help') return request;
+  if (request.kind === 'help' || request.kind === 'file') return request;
   const authentication = request.authentication.map(method =>
     method.kind === 'preshared' ? { ...method, key: method.key.reveal() } : method,
   );
