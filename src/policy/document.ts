@@ -173,15 +173,18 @@ export const emptyLibrary: PolicyLibrary = { filterLists: [], actions: [] };
 
 /** The document of a policy, keys in clear. */
 export function policyToDocument(value: Policy): object {
-  return { format, version: newestVersion, policy: inClear(value) };
+  return { format, version: newestVersion, policy: withKeys(value, key => key.reveal()) };
 }
 
-/** The document of a whole store, keys in clear. */
-export function collectionToDocument({ policies, ...rest }: PolicyCollection): object {
+/** The document of a whole store; `printKey` gives the text that stands for a preshared key. */
+export function collectionToDocument(
+  { policies, ...rest }: PolicyCollection,
+  printKey: (key: Secret<string>) => string = key => key.reveal(),
+): object {
   return {
     format: collectionFormat,
     version: newestVersion,
-    policies: policies.map(inClear),
+    policies: policies.map(policy => withKeys(policy, printKey)),
     ...rest,
   };
 }
@@ -204,9 +207,9 @@ export function collectionFromDocument(value: unknown): PolicyCollection {
 /** Filter lists and actions outside of any policy, as a store's own file holds them. */
 export const libraryFromJson: Decoder<PolicyLibrary> = library;
 
-function inClear(value: Policy): object {
+function withKeys(value: Policy, printKey: (key: Secret<string>) => string): object {
   const authenticationInClear = (method: AuthenticationMethod) =>
-    method.kind === 'preshared' ? { kind: method.kind, key: method.key.reveal() } : method;
+    method.kind === 'preshared' ? { kind: method.kind, key: printKey(method.key) } : method;
   const rules = value.rules.map(each => ({
     ...each,
     authentication: each.authentication.map(authenticationInClear),

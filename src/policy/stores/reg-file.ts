@@ -107,19 +107,25 @@ class RegParser {
 
   /** Bytes with commas between them; a backslash at the end of a line joins the next one to it. */
   #parseHex(): Uint8Array {
-    const bytes: number[] = [];
+    const parts: Uint8Array[] = [];
     const gap = /(?:[ \t]|\\[ \t]*(?:;[^\r\n]*)?(?:\r\n|\r|\n))*/y;
     for (;;) {
       this.#match(gap);
-      const byte = this.#match(/[\da-f]{1,2}(?![\da-f])/iy);
+      // A line at once: blobs are long.
+      const run = this.#match(/(?:[\da-f]{2},)+/iy);
+      if (run !== undefined) {
+        parts.push(Buffer.from(run[0].replaceAll(',', ''), 'hex'));
+        continue;
+      }
+      const byte = this.#match(/[\da-f]{1,2}(?![\da-z])/iy);
       if (byte === undefined) {
         // regedit takes a comma, or a backslash, with nothing behind it.
-        if (this.#atLineEnd()) return Uint8Array.from(bytes);
+        if (this.#atLineEnd()) return Buffer.concat(parts);
         this.#fail('expected a byte of two hexadecimal digits');
       }
-      bytes.push(Number.parseInt(byte[0], 16));
+      parts.push(Uint8Array.of(Number.parseInt(byte[0], 16)));
       this.#match(gap);
-      if (!this.#match(/,/y)) return Uint8Array.from(bytes);
+      if (!this.#match(/,/y)) return Buffer.concat(parts);
     }
   }
 

@@ -14,6 +14,8 @@ import {
 
 const hive = 'HKEY_LOCAL_MACHINE';
 const folder = 'SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local';
+/** The key of a store, in lower case: there is one also when it holds no policies. */
+const storeKey = /\\ipsec\\policy\\(local|cache|persistent)$/;
 /** Every blob has this; it never means anything else. */
 const dataType = 0x100;
 
@@ -29,7 +31,8 @@ export function objectsFromReg(keys: readonly RegKey[]): ObjectGraph {
       const name = parseObjectName(key.path.slice(at + 1));
       return name === undefined ? [] : [{ key, name, parent: key.path.slice(0, at).toLowerCase() }];
     });
-  const parents = [...new Set(found.map(({ parent }) => parent))];
+  const empty = keys.map(({ path }) => path.toLowerCase()).filter(path => storeKey.test(path));
+  const parents = [...new Set([...found.map(({ parent }) => parent), ...empty])];
   const parent = parents.find(each => each.endsWith('\\local')) ?? parents[0];
   if (parent === undefined) {
     const [first] = keys;
