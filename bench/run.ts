@@ -6,12 +6,14 @@ import { measureDatapath, measureFilterLookup } from './datapath.js';
 import { type Figure, printFigure } from './figure.js';
 import { measureIke } from './ike.js';
 import { measureMemory } from './memory.js';
+import { measurePolicyFile } from './policy-file.js';
 import { measureStartup } from './startup.js';
 import { benchmarkedTransforms, measureStrongswan } from './strongswan.js';
 import { measureOurs } from './tunnel.js';
 
 const benchmarks: Readonly<Record<string, () => readonly Figure[] | Promise<readonly Figure[]>>> = {
   startup: () => [measureStartup()],
+  'policy-file': () => [measurePolicyFile()],
   ike: () => measureIke(),
   tcp: async () => {
     const theirs = await measureStrongswan();

@@ -27,7 +27,7 @@ export function sortArguments(argv: readonly string[]): SortedArguments {
     }
     // Keys stand behind -a: nothing there is ever repeated in a message.
     const shown = current === '-a' ? '' : ` ${quoted(word)}`;
-    if (word.startsWith('-')) throw unknown(`flag${shown}`, index);
+    if (word.startsWith('-') && !(word === '-' && current === '-file')) throw unknown(`flag${shown}`, index);
     if (word.startsWith('\\')) {
       if (index !== 0)
         throw new ArgumentError(

@@ -11,10 +11,26 @@ export interface TextPlace {
 }
 
 /** A word of a command line, without its quotes. */
-export interface ScriptWord {
-  readonly text: string;
-  /** For each UTF-16 unit of `text`, and for its end, the offset in the script. */
-  readonly offsets: readonly number[];
+export class ScriptWord {
+  #text = '';
+  /** Where runs of `text` begin in it, and in the script. */
+  readonly #runs: (readonly [inText: number, inScript: number])[] = [];
+
+  get text(): string {
+    return this.#text;
+  }
+
+  /** Adds text that stands at an offset of the script; nothing marks the end of the word. */
+  add(text: string, offset: number): void {
+    this.#runs.push([this.#text.length, offset]);
+    this.#text += text;
+  }
+
+  /** The offset in the script of a UTF-16 unit of `text`, or of its end. */
+  offsetOf(index: number): number {
+    const [inText, inScript] = this.#runs.findLast(([start]) => start <= index) ?? [0, 0];
+    return inScript + (index - inText);
+  }
 }
 
 /** A command line of a script: at least one word. */
@@ -54,6 +70,8 @@ export class ScriptSyntaxError extends IpseckitError {
 const escapedByCaret = new Set('^&|<>()%!"');
 /** Characters that mean something to a shell, behind its escape. A quote is counted separately, the cmd.exe way. */
 const escapedByBackslash = new Set(" \t*()[]'$&;#!|<>?`{}~");
+/** Characters that mean nothing but themselves. */
+const plain = /[^\s"'\\^]+/y;
 const comment = /^(#|::|@?rem(\s|$))/i;
 
 /**
@@ -104,7 +122,7 @@ class LineSplitter {
   at: number;
   readonly #text: string;
   readonly #words: ScriptWord[] = [];
-  #word: { text: string; offsets: number[] } | undefined;
+  #word: ScriptWord | undefined;
 
   constructor(text: string, at: number) {
     this.#text = text;
@@ -117,6 +135,7 @@ class LineSplitter {
       const character = text[this.at] ?? '';
       const end = lineEndAt(text, this.at);
       if (end > 0) {
+        this.#endWord();
         this.at += end;
         break;
       }
@@ -135,7 +154,7 @@ class LineSplitter {
       } else if (character === "'") {
         const error = this.#singleQuoted();
         if (error !== undefined) return error;
-      } else this.#take(0, character);
+      } else this.#takePlain(character);
     }
     this.#endWord();
     return this.#words;
@@ -144,20 +163,25 @@ class LineSplitter {
   /** Adds a character that stands `skip` units ahead. */
   #take(skip: number, character: string): void {
     this.at += skip;
-    const word = this.#begin();
-    word.text += character;
-    word.offsets.push(this.at);
+    this.#begin().add(character, this.at);
     this.at++;
   }
 
-  #begin(): { text: string; offsets: number[] } {
-    this.#word ??= { text: '', offsets: [] };
+  #takePlain(character: string): void {
+    plain.lastIndex = this.at;
+    const [run = character] = plain.exec(this.#text) ?? [];
+    this.#begin().add(run, this.at);
+    this.at += run.length;
+  }
+
+  #begin(): ScriptWord {
+    this.#word ??= new ScriptWord();
     return this.#word;
   }
 
   #endWord(): void {
     if (this.#word === undefined) return;
-    this.#word.offsets.push(this.at);
+    this.#word.add('', this.at);
     this.#words.push(this.#word);
     this.#word = undefined;
   }

@@ -7,6 +7,7 @@ import {
   LineIndex,
   ScriptSyntaxError,
   type ScriptWord,
+  type ScriptWords,
   splitScript,
   type TextPlace,
 } from './script-words.js';
@@ -87,7 +88,7 @@ export function parseScript(text: string, file: string, onLine: () => void = () 
     try {
       commands.push({
         command: parseLine(words),
-        line: index.place(line[0].offsets[0] ?? 0).line,
+        line: index.place(line[0].offsetOf(0)).line,
         error: locate,
       });
     } catch (error) {
@@ -113,7 +114,7 @@ interface LineOfScript {
   readonly file: string;
   readonly index: LineIndex;
   /** As written, and without the program's name. */
-  readonly line: readonly ScriptWord[];
+  readonly line: ScriptWords;
   readonly words: readonly ScriptWord[];
   readonly about?: string | undefined;
 }
@@ -121,13 +122,13 @@ interface LineOfScript {
 function locateError(error: IpseckitError, { file, index, line, words, about }: LineOfScript): ScriptError {
   if (error instanceof ArgumentError) {
     const word = words[error.place.argument - 1] ?? line[0];
-    const offset = word?.offsets[(error.place.column ?? 1) - 1] ?? word?.offsets.at(-1) ?? 0;
+    const offset = word.offsetOf((error.place.column ?? 1) - 1);
     return new ScriptError(error, file, index.place(offset), error.bareMessage);
   }
   const blamed = about === undefined ? undefined : words.find(({ text }) => text.includes(about));
   const offset =
-    blamed === undefined ? line[0]?.offsets[0] : blamed.offsets[blamed.text.indexOf(about ?? '')];
-  return new ScriptError(error, file, index.place(offset ?? 0));
+    blamed === undefined ? line[0].offsetOf(0) : blamed.offsetOf(blamed.text.indexOf(about ?? ''));
+  return new ScriptError(error, file, index.place(offset));
 }
 
 function withoutProgram(words: readonly ScriptWord[]): readonly ScriptWord[] {
