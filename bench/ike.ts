@@ -59,6 +59,9 @@ function bareAgreements(count: number): number {
   return (count / (performance.now() - startMs)) * 1_000;
 }
 
+/** Time that passes for the engines from one negotiation to the next. */
+const negotiationMs = 50;
+
 function run(negotiations: number): { initiator: number; responder: number } {
   const responder = newEngine();
   const initiator = newEngine();
@@ -71,7 +74,11 @@ function run(negotiations: number): { initiator: number; responder: number } {
   };
   const swap = ({ local, peer, bytes }: IkeDatagram): IkeDatagram => ({ local: peer, peer: local, bytes });
   let established = 0;
+  const countEstablished = (effects: readonly IkeEffect[]) => {
+    established += effects.filter(({ kind }) => kind === 'activateOutbound').length;
+  };
   for (let n = 0; n < negotiations; n++) {
+    const nowMs = n * negotiationMs;
     const local = ipAddress(`10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`);
     const quickMode: QuickModePolicy = {
       methods,
@@ -85,14 +92,16 @@ function run(negotiations: number): { initiator: number; responder: number } {
       },
     };
     const request = { id: String(n), local, peer: responderAddress, quickMode };
-    let effects = timed('initiator', () => initiator.acquire(request, 0));
+    let effects = timed('initiator', () => initiator.acquire(request, nowMs));
     for (let role: 'initiator' | 'responder' = 'initiator'; effects.length > 0; ) {
-      established += effects.filter(({ kind }) => kind === 'activateOutbound').length;
+      countEstablished(effects);
       const datagrams = effects.flatMap(effect => (effect.kind === 'send' ? [swap(effect.datagram)] : []));
       role = role === 'initiator' ? 'responder' : 'initiator';
       const engine = role === 'initiator' ? initiator : responder;
-      effects = datagrams.flatMap(datagram => timed(role, () => engine.receive(datagram, 0)));
+      effects = datagrams.flatMap(datagram => timed(role, () => engine.receive(datagram, nowMs)));
     }
+    // The initiator gives the responder a moment before it sends.
+    countEstablished(timed('initiator', () => initiator.tick(nowMs + negotiationMs)));
   }
   if (established !== 2 * negotiations) throw new Error(`only ${established} pairs of ${2 * negotiations}`);
   return spentMs;

@@ -64,7 +64,10 @@ export class IkeEngine {
   expire(pairId: PairId, limit: 'soft' | 'hard', nowMs: number): IkeEffect[] {
     return this.#withPair(pairId, nowMs, record => {
       if (limit === 'soft') this.#negotiations.renew(record);
-      else endPair(this.#context, record, 'its lifetime is over', true);
+      else {
+        endPair(this.#context, record, 'its lifetime is over', true);
+        this.#context.pairs.successorOf(record)?.confirm?.();
+      }
     });
   }
 

@@ -44,8 +44,12 @@ import {
 import { Retransmission } from './retransmission.js';
 import { readTransform } from './transform-attributes.js';
 
-/** How long the outbound SA waits for CONNECTED after a commit bit. */
-const commitWaitMs = 1_000;
+/**
+ * How long the outbound SA waits for the peer to make its inbound SA work, unless CONNECTED or a packet says earlier
+ * that it does: with the commit bit, while an old pair carries the traffic, and while the first packets wait. Whoever
+ * sends with message 3 loses what arrives before the peer has worked through it.
+ */
+const readyWaitMs = { commit: 1_000, renewal: 250, first: 50 } as const;
 
 type StateAt<Stage extends QuickModeState['stage']> = Extract<QuickModeState, { stage: Stage }>;
 
@@ -216,7 +220,7 @@ function send3(
   send();
 }
 
-/** Sends with the pair at once, or after a commit bit when the peer shows that it is ready. */
+/** Sends with the pair as soon as the peer shows that it is ready, or has had the time to be. */
 function finish(
   context: Context,
   mainMode: EstablishedMainMode,
@@ -230,13 +234,12 @@ function finish(
     activatePair(context, mainMode, quickMode, record);
     rememberForAWhile(context, mainMode, quickMode);
   };
-  if (!commit) {
-    activate();
-    return;
-  }
+  const { mode, selector } = record.pair;
+  const renewal = context.pairs.newest(mainMode.peer, mode, selector) !== undefined;
+  const waitMs = readyWaitMs[commit ? 'commit' : renewal ? 'renewal' : 'first'];
   quickMode.state = { stage: 'awaiting 4', pairId };
   record.confirm = activate;
-  quickMode.timer = context.schedule(mainMode, context.nowMs + commitWaitMs, activate);
+  quickMode.timer = context.schedule(mainMode, context.nowMs + waitMs, activate);
 }
 
 /** Message 4: HASH(4), N(CONNECTED). Anything else in its place is ignored. */

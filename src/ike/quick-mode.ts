@@ -25,7 +25,7 @@ export type QuickModeState =
       /** The initiator set the commit bit, or is Windows: it gets the fourth message. */
       readonly sendConnected: boolean;
     }
-  /** The initiator's outbound SA waits for CONNECTED, inbound traffic, or a second to pass. */
+  /** The initiator's outbound SA waits for CONNECTED, inbound traffic, or some time to pass. */
   | { readonly stage: 'awaiting 4'; readonly pairId: PairId }
   /** Remembered so that a repeated message is answered. */
   | { readonly stage: 'done'; readonly pairId: PairId }
@@ -126,6 +126,14 @@ export class PairTable {
 
   usesInboundSpi(spi: Spi): boolean {
     return this.#inboundSpis.has(spi);
+  }
+
+  /** The pair of our own quick mode that replaces this one and still waits for the peer to be ready. */
+  successorOf({ peer, pair: { mode, selector } }: PairRecord): PairRecord | undefined {
+    return this.ofPeer(peer).find(
+      ({ active, role, pair }) =>
+        !active && role === 'initiator' && pair.mode === mode && selectorsEqual(pair.selector, selector),
+    );
   }
 
   /** The newest pair both sides use for exactly this traffic. */

@@ -67,6 +67,7 @@ test('scripted: two main modes, message by message, each side waiting for its ow
   assert.equal(b.engine.mainModes().filter(({ state }) => state === 'established').length, 1);
   next(); //         MM5b -> a            a: established, MM6b ->, QM1 ->
   while (net.wire.length > 0) next();
+  net.run(100);
   assert.ok(reaches(a, b) && reaches(b, a));
   assert.equal(a.removed.length + b.removed.length, 0, 'neither INITIAL-CONTACT has removed anything');
   for (const host of [a, b]) {

@@ -85,5 +85,6 @@ test('a negotiation whose messages arrive in shuffled fragments', () => {
       net.deliver({ ...datagram, bytes: fragment });
   }
   assert.ok(fragmentId >= 4, 'messages were fragmented');
+  net.run(100);
   assert.ok(a.current && b.current && keysMatch(a.current, b.current));
 });

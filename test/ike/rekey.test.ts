@@ -50,6 +50,36 @@ describe('renewal', () => {
     assert.deepEqual(b.removed, [{ kind: 'removePair', pairId: oldOfB.id, reason: 'deleted by the peer' }]);
   });
 
+  test('a renewed pair sends once the peer shows that it has it, or a quarter of a second later', () => {
+    for (const answers of [true, false]) {
+      const { net, a, b } = twoHosts(1);
+      net.acquire(a);
+      net.run(1_000);
+      const old = a.current;
+      assert.ok(old);
+      net.event(a, { kind: 'softExpired', pairId: old.id, cause: 'seconds' });
+      assert.ok(net.run(1_000, () => b.active.length === 2));
+      assert.equal(a.current, old, 'the peer has had no time to make its SAs work');
+      const startMs = net.nowMs;
+      if (answers) net.sendTraffic(b);
+      assert.ok(net.run(300, () => a.active.length === 2));
+      const waitedMs = net.nowMs - startMs;
+      assert.ok(answers ? waitedMs === 0 : waitedMs > 200, `${waitedMs} ms`);
+    }
+  });
+
+  test('a renewed pair sends at once when the old one is used up', () => {
+    const { net, a, b } = twoHosts(1);
+    net.acquire(a);
+    net.run(1_000);
+    const old = a.current;
+    assert.ok(old);
+    net.event(a, { kind: 'softExpired', pairId: old.id, cause: 'kilobytes' });
+    net.run(1_000, () => b.active.length === 2);
+    net.event(a, { kind: 'hardExpired', pairId: old.id, cause: 'kilobytes' });
+    assert.ok(a.current && b.current && keysMatch(a.current, b.current));
+  });
+
   test('only the newest pair of its traffic is renewed', () => {
     const { net, a } = twoHosts(1);
     net.acquire(a);
