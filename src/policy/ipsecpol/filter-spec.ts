@@ -74,7 +74,7 @@ function parseProtocol(piece: Piece | undefined): number {
 }
 
 /** `0`, `*`, dotted, star-dotted or a DNS name, with an optional mask. */
-function parseAddress(piece: Piece): AddressText {
+export function parseAddress(piece: Piece): AddressText {
   const [address, mask, extra] = piece.split('/');
   if (extra !== undefined) extra.fail("a second '/'");
   const prefixLength = mask === undefined ? undefined : parseMask(mask);
