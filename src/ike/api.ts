@@ -3,6 +3,8 @@
  * as an effect. Types only; `engine.ts` implements them. Nothing in `src/ike` opens a socket, sets a timer,
  * reads a clock or a file.
  */
+import type { CertificateTest } from '../crypto/certificates/chain.js';
+import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.js';
 import type { AuthenticationMethod, MainModeMethod, SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
@@ -15,7 +17,12 @@ export interface MainModePolicy {
   readonly lifetimeSeconds: number;
   /** 0 unlimited; 1 is master-key PFS. */
   readonly quickModeLimit: number;
-  /** Identity we send; ID_IPV4_ADDR of the local address when absent. */
+  /** What certificate methods work with; without them none is offered. A main mode keeps what it began with. */
+  readonly credentials?: Credentials;
+  /**
+   * Identity we send. When absent: with a preshared key ID_IPV4_ADDR of the local address, with a certificate its
+   * subject. A certificate must carry it, else the peer refuses.
+   */
   readonly identity?: Identity;
   /** Identity the peer must prove; anything when absent (behind NAT its address differs from the packet's). */
   readonly peerIdentity?: Identity;
@@ -32,6 +39,8 @@ export type Identity =
   | { readonly kind: 'address'; readonly address: IpAddress }
   | { readonly kind: 'fqdn'; readonly name: string }
   | { readonly kind: 'userFqdn'; readonly name: string }
+  /** `C=US, O=Example, CN=gw`: only as the identity expected of a peer; our own is the certificate's subject. */
+  | { readonly kind: 'distinguishedName'; readonly name: string }
   | { readonly kind: 'other'; readonly idType: number; readonly bytes: Uint8Array };
 
 /** Phase-2 settings of one filter. */
@@ -120,6 +129,12 @@ export type FailureReason =
   | 'authentication-failed'
   | 'preshared-keys-differ'
   | 'authentication-unsupported'
+  /** We have none under the CAs of the policy. */
+  | 'no-certificate'
+  | 'no-peer-certificate'
+  /** A certificate failed a test; `point` says who refused the other's. */
+  | 'certificate-refused'
+  | 'invalid-signature'
   | 'invalid-id'
   | 'invalid-key-exchange'
   | 'malformed'
@@ -158,6 +173,8 @@ export interface NegotiationFailure {
   readonly windowsCode: number;
   readonly notify?: { readonly type: number; readonly name: string };
   readonly mismatches?: readonly AttributeMismatch[];
+  /** Every test of the peer's certificate chain, passed or failed, when that decided. */
+  readonly certificateTests?: readonly CertificateTest[];
 }
 
 /** Security-log audit events (`monitoring.md` 3), as data. */
@@ -244,6 +261,8 @@ export interface MainModeInfo {
   readonly method?: MainModeMethod;
   readonly authentication?: 'preshared' | 'kerberos' | 'certificate';
   readonly peerIdentity?: string;
+  /** Leaf first, with a certificate: subjects of the peer's chain. */
+  readonly peerCertificates?: readonly string[];
   readonly natDetected: { readonly local: boolean; readonly peer: boolean };
   readonly vendorIds: readonly string[];
   readonly quickModes: number;

@@ -235,7 +235,8 @@ export class IkeEngine {
 }
 
 function mainModeInfo(mainMode: MainMode): MainModeInfo {
-  const { local, peerAddress, localPort, peerPort, role, nat, vendors, state, retired } = mainMode;
+  const { local, peerAddress, localPort, peerPort, role, nat, vendors, state, retired, peerVerdict } =
+    mainMode;
   const choice = 'choice' in state ? state.choice : undefined;
   return {
     local,
@@ -249,7 +250,7 @@ function mainModeInfo(mainMode: MainMode): MainModeInfo {
     natDetected: nat,
     vendorIds: vendors.names,
     quickModes: mainMode.quickModesMade,
-    ...(choice === undefined ? {} : { method: choice.method, authentication: 'preshared' }),
+    ...(choice === undefined ? {} : { method: choice.method, authentication: choice.authentication.kind }),
     ...(state.stage === 'established'
       ? {
           peerIdentity: state.peerIdentity,
@@ -257,6 +258,9 @@ function mainModeInfo(mainMode: MainMode): MainModeInfo {
           expiresAtMs: state.expiresAtMs,
         }
       : {}),
+    ...(peerVerdict === undefined
+      ? {}
+      : { peerCertificates: peerVerdict.chain.map(({ subject }) => subject.text) }),
   };
 }
 

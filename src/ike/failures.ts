@@ -1,4 +1,5 @@
 /** Why negotiations fail: one table of reasons with their Windows code and what to do next, and who is told. */
+import { type CertificateTest, type CertificateVerdict, failedTest } from '../crypto/certificates/chain.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { nameOf, notifyTypes } from '../wire/isakmp/numbers.js';
 import type { AttributeMismatch, FailureReason, NegotiationFailure } from './api.js';
@@ -27,7 +28,23 @@ const reasons: Readonly<Record<FailureReason, { readonly windowsCode: number; re
   },
   'authentication-unsupported': {
     windowsCode: 13806,
-    next: 'Use preshared key authentication: Kerberos and certificates are not negotiable yet.',
+    next: 'Use a preshared key or a certificate: Kerberos is not negotiable yet.',
+  },
+  'no-certificate': {
+    windowsCode: 13806,
+    next: 'Import a certificate with its private key under that CA ("ipseckit cert import"; "cert list" shows what is there).',
+  },
+  'no-peer-certificate': {
+    windowsCode: 13847,
+    next: 'Make the peer send its certificate.',
+  },
+  'certificate-refused': {
+    windowsCode: 13801,
+    next: 'Check the certificates, CAs, CRLs and clocks of both sides; "ipseckit cert check FILE --as ID" shows each test.',
+  },
+  'invalid-signature': {
+    windowsCode: 13826,
+    next: 'Check that the peer has the private key that belongs to its certificate.',
   },
   'invalid-id': {
     windowsCode: 13869,
@@ -58,12 +75,25 @@ export interface FailureFacts {
   /** Type of the notification the peer sent. */
   readonly notifyType?: number;
   readonly mismatches?: readonly AttributeMismatch[];
+  /** What was found of the peer's certificate, when that decided. */
+  readonly verdict?: CertificateVerdict;
 }
 
-export function failure({ notifyType, ...facts }: FailureFacts): NegotiationFailure {
+/** Win32 errors of single tests of a certificate; the others are the reason's. */
+const windowsCodeOfTest: Partial<Record<CertificateTest['test'], number>> = {
+  authority: 13887,
+  key: 13881,
+  revocation: 13848,
+};
+
+export function failure({ notifyType, verdict, ...facts }: FailureFacts): NegotiationFailure {
+  const failed = verdict && failedTest(verdict);
+  const windowsCode = failed && windowsCodeOfTest[failed.test];
   return {
     ...facts,
     ...reasons[facts.reason],
+    ...(windowsCode === undefined ? {} : { windowsCode }),
+    ...(verdict === undefined ? {} : { certificateTests: verdict.tests }),
     ...(notifyType === undefined
       ? {}
       : { notify: { type: notifyType, name: nameOf(notifyTypes, notifyType) } }),
@@ -84,6 +114,15 @@ export function reasonOfNotify(notifyType: number): FailureReason {
     case notifyTypes['AUTHENTICATION-FAILED']:
     case notifyTypes['INVALID-HASH-INFORMATION']:
       return 'authentication-failed';
+    case notifyTypes['INVALID-CERT-ENCODING']:
+    case notifyTypes['INVALID-CERTIFICATE']:
+    case notifyTypes['CERT-TYPE-UNSUPPORTED']:
+    case notifyTypes['INVALID-CERT-AUTHORITY']:
+      return 'certificate-refused';
+    case notifyTypes['CERTIFICATE-UNAVAILABLE']:
+      return 'no-peer-certificate';
+    case notifyTypes['INVALID-SIGNATURE']:
+      return 'invalid-signature';
     default:
       return 'peer-refused';
   }
@@ -95,11 +134,18 @@ export function notifyOfReason(reason: FailureReason): number {
     case 'no-policy':
     case 'no-proposal-chosen':
     case 'authentication-unsupported':
+    case 'no-certificate':
       return notifyTypes['NO-PROPOSAL-CHOSEN'];
     case 'invalid-id':
       return notifyTypes['INVALID-ID-INFORMATION'];
     case 'invalid-key-exchange':
       return notifyTypes['INVALID-KEY-INFORMATION'];
+    case 'no-peer-certificate':
+      return notifyTypes['CERTIFICATE-UNAVAILABLE'];
+    case 'certificate-refused':
+      return notifyTypes['INVALID-CERTIFICATE'];
+    case 'invalid-signature':
+      return notifyTypes['INVALID-SIGNATURE'];
     default:
       return notifyTypes['PAYLOAD-MALFORMED'];
   }

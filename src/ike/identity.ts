@@ -1,8 +1,17 @@
 /** Who the peers say they are in main mode, and which traffic they mean in quick mode (RFC 2407 4.6.2). */
 import { bytesEqual } from '../wire/bytes.js';
+import { nameMatchesText } from '../wire/der/distinguished-name.js';
 import { addressFamily, type IpAddress } from '../wire/ip/address.js';
 import { type AddressRange, hostRange, type Selector } from '../wire/ip/selector.js';
-import { addressId, nameId, nameOfId, printId, rangeId, rangeOfId } from '../wire/isakmp/identification.js';
+import {
+  addressId,
+  distinguishedNameOfId,
+  nameId,
+  nameOfId,
+  printId,
+  rangeId,
+  rangeOfId,
+} from '../wire/isakmp/identification.js';
 import { idTypes } from '../wire/isakmp/numbers.js';
 import type { IdPayload } from '../wire/isakmp/payloads.js';
 import type { Identity } from './api.js';
@@ -17,6 +26,8 @@ export function identityPayload(identity: Identity): IdPayload {
       return nameId(idTypes.FQDN, identity.name);
     case 'userFqdn':
       return nameId(idTypes.USER_FQDN, identity.name);
+    case 'distinguishedName':
+      throw new TypeError('a distinguished name as text has no DER of its own');
     case 'other':
       return { kind: 'id', idType: identity.idType, protocol: 0, port: 0, data: identity.bytes };
   }
@@ -25,6 +36,14 @@ export function identityPayload(identity: Identity): IdPayload {
 /** Throws `ExchangeError` (`invalid-id`) unless the peer's ID is the one expected of it. Names ignore case. */
 export function checkPeerIdentity(id: IdPayload, expected: Identity | undefined): void {
   if (expected === undefined) return;
+  if (expected.kind === 'distinguishedName') {
+    const name = distinguishedNameOfId(id);
+    if (name !== undefined && nameMatchesText(name, expected.name)) return;
+    throw new ExchangeError(
+      'invalid-id',
+      `the peer authenticated as ${printId(id)}, but ${expected.name} is expected`,
+    );
+  }
   const wanted = identityPayload(expected);
   const sameName = nameOfId(id)?.toLowerCase() === nameOfId(wanted)?.toLowerCase();
   const same = nameOfId(wanted) === undefined ? bytesEqual(id.data, wanted.data) : sameName;

@@ -60,7 +60,7 @@ export function receiveInformational(context: Context, mainMode: MainMode, incom
     if (!(error instanceof WireError) && !(error instanceof ExchangeError)) throw error;
     context.counters.invalidPackets++;
     // While message 5 waits for its answer, this is how a peer with another key refuses it.
-    if (mainMode.state.stage === 'awaiting 6') complain(context, mainMode, unreadable(mainMode));
+    if (waitsWithPresharedKey(mainMode)) complain(context, mainMode, unreadable(mainMode));
     return;
   }
   acceptMessage(context, mainMode, incoming, 'informational', opened.value);
@@ -77,6 +77,11 @@ function open(mainMode: MainMode, { header, datagram }: Incoming): Chained<Paylo
   const expected = phase2Hash(keys, messageIdBytes(header.messageId), bytesAfterFirst(opened.value));
   if (!macsEqual(proof, expected)) throw new ExchangeError('authentication-failed', 'its hash is wrong');
   return opened;
+}
+
+/** Message 5 with its proof by preshared key waits for its answer: with another key the peer cannot read it. */
+function waitsWithPresharedKey({ state }: MainMode): boolean {
+  return state.stage === 'awaiting 6' && state.choice.authentication.kind === 'preshared';
 }
 
 function unreadable(mainMode: MainMode): NegotiationFailure {
@@ -224,7 +229,7 @@ function refusedByPeer(mainMode: MainMode, { notifyType }: NotifyPayload): Negot
       ? `, which offered ${mainMode.policy.methods.map(printMainModeMethod).join(', ')}`
       : '';
   const said = `${mainMode.peer} answered ${nameOf(notifyTypes, notifyType)} to ${message}${offer}`;
-  const keysDiffer = stage === 'awaiting 6' && notifyType !== notifyTypes['NO-PROPOSAL-CHOSEN'];
+  const keysDiffer = waitsWithPresharedKey(mainMode) && notifyType !== notifyTypes['NO-PROPOSAL-CHOSEN'];
   const reason: FailureReason = keysDiffer ? 'preshared-keys-differ' : reasonOfNotify(notifyType);
   const orIdentity =
     notifyType === notifyTypes['INVALID-ID-INFORMATION'] ? ', or it does not accept our identity' : '';

@@ -3,24 +3,24 @@
  *
  *   1  ->  HDR, SA, VID*
  *   2  <-  HDR, SA, VID*
- *   3  ->  HDR, KE, Ni, NAT-D, NAT-D
- *   4  <-  HDR, KE, Nr, NAT-D, NAT-D
- *   5  ->  HDR*, IDii, HASH_I, N(INITIAL-CONTACT)
- *   6  <-  HDR*, IDir, HASH_R
+ *   3  ->  HDR, KE, Ni, CERTREQ*, NAT-D, NAT-D
+ *   4  <-  HDR, KE, Nr, CERTREQ*, NAT-D, NAT-D
+ *   5  ->  HDR*, IDii, HASH_I | CERT+ SIG_I, N(INITIAL-CONTACT)
+ *   6  <-  HDR*, IDir, HASH_R | CERT+ SIG_R
  */
 import { generateKeyPair } from '../crypto/dh.js';
 import type { IpAddress } from '../wire/ip/address.js';
-import { printId } from '../wire/isakmp/identification.js';
 import { encodePayloadBody, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { dois, notifyTypes, protocols } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
 import type { MainModePolicy } from './api.js';
+import { certificateRequests, noteCertificateRequests } from './auth/certificates.js';
+import { checkPeerProof, ownProof } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
-import { checkPeerIdentity, identityPayload } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
-import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
-import { agreeOrRefuse, deriveMainModeKeys, identityHash } from './main-mode-keys.js';
+import { type MainMode, type MainModeChoice, type MainModeState, newMainMode } from './main-mode.js';
+import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
   clearMessage,
@@ -32,7 +32,7 @@ import {
 } from './main-mode-life.js';
 import { acceptMainMode, mainModeSa } from './main-mode-proposal.js';
 import { detectNat, ikePort, natDetected, natDetectionPayloads, natPort, printNat } from './nat-traversal.js';
-import { macsEqual, phase1Iv, seal, unseal } from './protection.js';
+import { phase1Iv, seal, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
 
 type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
@@ -102,6 +102,7 @@ export function receive2(
   context.mainModes.setResponderCookie(mainMode, header.responderCookie);
   mainMode.vendors = readVendors(findPayloads(chain, 'vid').map(({ payload }) => payload));
   mainMode.duplicates.remember(datagram.bytes, context.nowMs);
+  noteCertificateRequests(mainMode, chain);
 
   const own = generateKeyPair(choice.method.group, length => context.random(length));
   const nonce = Uint8Array.from(context.random(nonceBytes));
@@ -109,6 +110,7 @@ export function receive2(
   const payloads: Payload[] = [
     { kind: 'ke', data: own.publicValue },
     { kind: 'nonce', data: nonce },
+    ...(choice.authentication.kind === 'certificate' ? certificateRequests(mainMode.policy) : []),
     ...natDetectionPayloads(mainMode, choice.method.hash, datagram, length => context.random(length)),
   ];
   sendMainModeRequest(context, mainMode, 'main mode 3', clearMessage(mainMode, payloads), payloads, () =>
@@ -132,7 +134,7 @@ export function receive4(
   const { method } = choice;
   const peerValue = requirePayload(chain, 'ke').payload.data;
   const nonces = { initiator: nonce, responder: requirePayload(chain, 'nonce').payload.data };
-  const keys = deriveMainModeKeys(mainMode, method, nonces, agreeOrRefuse(own, peerValue));
+  const keys = deriveMainModeKeys(mainMode, choice, nonces, agreeOrRefuse(own, peerValue));
   const values = { initiator: own.publicValue, responder: peerValue };
   const natD = findPayloads(chain, 'nat-d').map(({ payload }) => payload);
   mainMode.nat = detectNat(mainMode, method.hash, datagram, natD);
@@ -143,9 +145,8 @@ export function receive4(
     mainMode.peerPort = natPort;
   }
 
-  const id = identityPayload(mainMode.policy.identity ?? { kind: 'address', address: mainMode.local });
-  const data = identityHash(mainMode, 'initiator', keys, values, saBody, encodePayloadBody(id));
-  const payloads: Payload[] = [id, { kind: 'hash', data }];
+  noteCertificateRequests(mainMode, chain);
+  const payloads = ownProof(context, mainMode, { saBody, choice, values, keys });
   // Windows says so by a vendor ID in message 1.
   const windows = context.options.vendorProfile === 'windows-2003';
   if (!windows && isFirstContact(context, mainMode)) payloads.push(initialContact(mainMode));
@@ -155,10 +156,10 @@ export function receive4(
   sendMainModeRequest(context, mainMode, 'main mode 5', message.value, payloads, () =>
     mainModeFailure(mainMode, {
       point: 'peer',
-      reason: 'preshared-keys-differ',
+      reason: choice.authentication.kind === 'preshared' ? 'preshared-keys-differ' : 'certificate-refused',
       text:
         `${mainMode.peer} answered main mode 1 and 3, but not main mode 5: ` +
-        `most likely the preshared keys differ${natDetected(mainMode) ? ', or UDP port 4500 is blocked' : ''}`,
+        `most likely ${likelyCause(choice)}${natDetected(mainMode) ? ', or UDP port 4500 is blocked' : ''}`,
       message: 'main mode 5',
     }),
   );
@@ -168,19 +169,24 @@ export function receive4(
 export function receive6(
   context: Context,
   mainMode: MainMode,
-  { saBody, choice, values, keys, iv }: StateAt<'awaiting 6'>,
+  state: StateAt<'awaiting 6'>,
   incoming: Incoming,
 ): void {
   const { header, datagram } = incoming;
-  const { value: chain, nextIv } = unseal(keys, iv, header, datagram.bytes);
-  const id = requirePayload(chain, 'id');
-  const proof = requirePayload(chain, 'hash').payload.data;
-  if (!macsEqual(proof, identityHash(mainMode, 'responder', keys, values, saBody, id.body)))
-    throw new ExchangeError('preshared-keys-differ', 'HASH_R is wrong: the preshared keys differ');
-  acceptMessage(context, mainMode, incoming, 'main mode 6', chain);
-  checkPeerIdentity(id.payload, mainMode.policy.peerIdentity);
+  const { choice, keys } = state;
+  const { value: chain, nextIv } = unseal(keys, state.iv, header, datagram.bytes);
+  const peerIdentity = checkPeerProof(context, mainMode, state, chain, () =>
+    acceptMessage(context, mainMode, incoming, 'main mode 6', chain),
+  );
   mainMode.duplicates.remember(datagram.bytes, context.nowMs);
-  establishMainMode(context, mainMode, choice, keys, nextIv, printId(id.payload));
+  establishMainMode(context, mainMode, choice, keys, nextIv, peerIdentity);
+}
+
+/** Why a peer that knows our keys does not answer message 5. */
+function likelyCause({ authentication }: MainModeChoice): string {
+  return authentication.kind === 'preshared'
+    ? 'the preshared keys differ'
+    : 'it does not accept our certificate';
 }
 
 /** Whether nothing of ours with this peer is alive: it may drop what it remembers. */

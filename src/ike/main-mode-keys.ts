@@ -1,12 +1,11 @@
 /** What main mode computes: its keys, and the hashes that prove who is talking (RFC 2409 5). */
 
+import type { HashId } from '../crypto/algorithms.js';
 import { isWeakKey } from '../crypto/des-keys.js';
 import { agree, type DhKeyPair, InvalidPublicValue } from '../crypto/dh.js';
-import { ikeCipherKey, presharedSkeyid, prf, skeyidFamily } from '../crypto/prf.js';
-import type { MainModeMethod } from '../policy/model.js';
+import { ikeCipherKey, presharedSkeyid, prf, signatureSkeyid, skeyidFamily } from '../crypto/prf.js';
 import { ExchangeError } from './exchange-error.js';
-import type { ExchangedValues, MainMode, MainModeKeys } from './main-mode.js';
-import { presharedKeyOf } from './main-mode-proposal.js';
+import type { ExchangedValues, MainMode, MainModeChoice, MainModeKeys } from './main-mode.js';
 import type { Nonces } from './quick-mode.js';
 
 /** g^xy. Throws `ExchangeError` (`invalid-key-exchange`) on an unusable public value. */
@@ -19,18 +18,15 @@ export function agreeOrRefuse(own: DhKeyPair, peerValue: Uint8Array): Uint8Array
   }
 }
 
-/** Keys of preshared key authentication. Throws `ExchangeError` when there is no such key, or a weak DES key. */
+/** All keys of a main mode. Throws `ExchangeError` (`invalid-key-exchange`) when one is a weak DES key. */
 export function deriveMainModeKeys(
   mainMode: MainMode,
-  method: MainModeMethod,
+  { method, authentication }: MainModeChoice,
   nonces: Nonces,
   sharedSecret: Uint8Array,
 ): MainModeKeys {
-  const secret = presharedKeyOf(mainMode.policy);
-  if (secret === undefined) throw new ExchangeError('authentication-unsupported', 'no preshared key');
   const { hash, encryption } = method;
-  const presharedKey = Buffer.from(secret.reveal(), 'utf8');
-  const skeyid = presharedSkeyid(hash, presharedKey, nonces.initiator, nonces.responder);
+  const skeyid = skeyidOf(hash, authentication, nonces, sharedSecret);
   const { initiatorCookie, responderCookie } = mainMode;
   const family = skeyidFamily(hash, skeyid, sharedSecret, initiatorCookie, responderCookie);
   const cipherKey = ikeCipherKey(hash, family.e, encryption);
@@ -39,11 +35,22 @@ export function deriveMainModeKeys(
   return { method, skeyid, derivationKey: family.d, authenticationKey: family.a, cipherKey };
 }
 
+function skeyidOf(
+  hash: HashId,
+  authentication: MainModeChoice['authentication'],
+  { initiator, responder }: Nonces,
+  sharedSecret: Uint8Array,
+): Uint8Array {
+  if (authentication.kind === 'certificate') return signatureSkeyid(hash, initiator, responder, sharedSecret);
+  const key = Buffer.from(authentication.key.reveal(), 'utf8');
+  return presharedSkeyid(hash, key, initiator, responder);
+}
+
 /** HASH_I or HASH_R. `saBody` is the initiator's SA payload as it was on the wire. */
 export function identityHash(
   mainMode: MainMode,
   sender: 'initiator' | 'responder',
-  keys: MainModeKeys,
+  { hash, skeyid }: { readonly hash: HashId; readonly skeyid: Uint8Array },
   values: ExchangedValues,
   saBody: Uint8Array,
   idBody: Uint8Array,
@@ -53,5 +60,5 @@ export function identityHash(
     sender === 'initiator'
       ? [values.initiator, values.responder, initiatorCookie, responderCookie]
       : [values.responder, values.initiator, responderCookie, initiatorCookie];
-  return prf(keys.method.hash, keys.skeyid, ...order, saBody, idBody);
+  return prf(hash, skeyid, ...order, saBody, idBody);
 }

@@ -1,5 +1,6 @@
 /** The life of a main mode besides its messages: requests, complaints, establishment, failure, end. */
 import { encryption, group, hash } from '../crypto/algorithms.js';
+import { type CertificateVerdict, printTest } from '../crypto/certificates/chain.js';
 import type { IkeDatagram } from '../driver/api.js';
 import { hostRange, type Selector } from '../wire/ip/selector.js';
 import { summarisePayloads } from '../wire/isakmp/describe.js';
@@ -15,8 +16,8 @@ import type { EstablishedMainMode, MainMode, MainModeChoice, MainModeKeys } from
 import { isEstablished } from './main-mode.js';
 import { Retransmission } from './retransmission.js';
 
-/** The two ends of a main mode. */
-type Hosts = Pick<MainMode, 'local' | 'peer'>;
+/** The two ends of a main mode, and what is known of the peer's certificate. */
+type Hosts = Pick<MainMode, 'local' | 'peer' | 'peerVerdict'>;
 
 /**
  * How long an unauthenticated complaint about our request may stand before we believe it: long enough for two
@@ -121,13 +122,19 @@ export function mainModeFailure(
     readonly message?: string;
     readonly notifyType?: number;
     readonly mismatches?: readonly AttributeMismatch[];
+    readonly verdict?: CertificateVerdict;
   },
 ): NegotiationFailure {
   return failure({ mode: 'main', local, peer, ...facts });
 }
 
 /** The failure an unacceptable message means. */
-export function failureOfError(hosts: Hosts, error: ExchangeError, message: string): NegotiationFailure {
+export function failureOfError(
+  hosts: Hosts,
+  error: ExchangeError,
+  message: string,
+  verdict?: CertificateVerdict,
+): NegotiationFailure {
   const detail = error.mismatches.length > 0 ? `: ${printMismatches(error.mismatches)}` : '';
   return mainModeFailure(hosts, {
     point: 'me',
@@ -135,6 +142,7 @@ export function failureOfError(hosts: Hosts, error: ExchangeError, message: stri
     text: `${message} from ${hosts.peer} refused: ${error.message}${detail}`,
     message,
     mismatches: error.mismatches,
+    ...(verdict === undefined || error.reason !== 'certificate-refused' ? {} : { verdict }),
   });
 }
 
@@ -165,17 +173,27 @@ export function failMainMode(context: Context, mainMode: MainMode, reason: Negot
   context.listener.mainModeFailed(mainMode, reason);
 }
 
+/** 545: the proof was wrong; 544: what was proved is not accepted. */
+const identityEvents: Partial<Record<FailureReason, 544 | 545>> = {
+  'preshared-keys-differ': 545,
+  'authentication-failed': 545,
+  'invalid-signature': 545,
+  'invalid-id': 544,
+  'no-peer-certificate': 544,
+  'certificate-refused': 544,
+};
+
 /** Counts a failure and writes its audit events: 544/545 for identity, 546 for a proposal, 547 always. */
 export function auditFailure(context: Context, hosts: Hosts, reason: NegotiationFailure): void {
   const { local, peer } = hosts;
   const base = { local, peer, filter: mainModeFilter(hosts) };
   context.counters.negotiationFailures++;
-  if (reason.reason === 'preshared-keys-differ' || reason.reason === 'authentication-failed') {
+  const id = identityEvents[reason.reason];
+  if (id !== undefined) {
     context.counters.authenticationFailures++;
-    context.audit({ ...base, id: 545, peerIdentity: auditIdentity(hosts), reason: reason.text });
-  } else if (reason.reason === 'invalid-id') {
-    context.counters.authenticationFailures++;
-    context.audit({ ...base, id: 544, peerIdentity: auditIdentity(hosts), reason: reason.text });
+    const tests = (reason.certificateTests ?? []).filter(({ passed }) => !passed).map(printTest);
+    const text = [reason.text, ...tests.slice(1)].join('; ');
+    context.audit({ ...base, id, peerIdentity: auditIdentity(hosts), reason: text });
   }
   for (const { attribute, wanted, offered } of (reason.mismatches ?? []).slice(0, 8))
     context.audit({ ...base, id: 546, mode: 'main', attribute, expected: wanted, received: offered });
@@ -278,7 +296,18 @@ export function mainModeFilter({ local, peer }: Hosts): Selector {
 }
 
 /** `Preshared key ID. Peer IP Address: 192.0.2.20`, with the identity between when it is not that address. */
-export function auditIdentity({ peer }: Hosts, identity?: string): string {
+export function auditIdentity({ peer, peerVerdict }: Hosts, identity?: string): string {
+  const leaf = peerVerdict?.chain[0];
+  if (leaf !== undefined) {
+    const root = peerVerdict?.chain.at(-1);
+    return [
+      'Certificate based Identity.',
+      `Peer Subject ${leaf.subject.text}.`,
+      `Peer Issuing Certificate Authority ${leaf.issuer.text}.`,
+      `Root Certificate Authority ${root?.subject.text ?? ''}.`,
+      `Peer IP Address: ${peer}`,
+    ].join(' ');
+  }
   const name = identity === undefined || identity === peer ? '' : ` ${identity}.`;
   return `Preshared key ID.${name} Peer IP Address: ${peer}`;
 }

@@ -3,10 +3,10 @@
  * ike.md 12). Every transform refused is kept as data.
  */
 import { encryption, group, hash } from '../crypto/algorithms.js';
-import type { AuthenticationMethod, MainModeMethod } from '../policy/model.js';
+import type { MainModeMethod } from '../policy/model.js';
 import { type DataAttribute, tv } from '../wire/isakmp/attributes.js';
 import {
-  authenticationMethods,
+  decodeLimits,
   dois,
   keyIke,
   lifeTypes,
@@ -18,6 +18,7 @@ import {
 } from '../wire/isakmp/numbers.js';
 import type { Proposal, SaPayload, Transform } from '../wire/isakmp/payloads.js';
 import type { AttributeMismatch, MainModePolicy } from './api.js';
+import { type AuthenticationOffer, authenticationOffers } from './auth/offers.js';
 import { mainModeSeconds, shorter } from './lifetimes.js';
 import type { MainModeChoice } from './main-mode.js';
 import {
@@ -33,37 +34,41 @@ export type MainModeVerdict =
   | { readonly chosen: MainModeChoice; readonly proposal: Proposal; readonly transform: Transform }
   | { readonly refused: readonly AttributeMismatch[] };
 
-/** The preshared key of a policy: the one method we can authenticate with. */
-export function presharedKeyOf(
-  policy: MainModePolicy,
-): Extract<AuthenticationMethod, { kind: 'preshared' }>['key'] | undefined {
-  for (const method of policy.authentication) if (method.kind === 'preshared') return method.key;
-  return undefined;
-}
-
-/** Our SA payload: one proposal, one transform a method, in order of preference. */
+/** Our SA payload: one proposal, one transform for each way to authenticate and method, in order of preference. */
 export function mainModeSa(policy: MainModePolicy, windowsForm: boolean): SaPayload {
   const lifetime = mainModeSeconds(policy.lifetimeSeconds);
-  const transforms = policy.methods.map((method, index) => ({
+  const transforms = candidates(policy).map(({ method, authentication }, index) => ({
     number: index + 1,
     transformId: keyIke,
     attributes: [
-      ...methodAttributes(method),
+      ...methodAttributes(method, authentication),
       ...lifeAttributePair(1, lifeTypes.seconds, lifetime, windowsForm),
     ],
   }));
   return saPayload([{ number: 1, protocol: protocols.ISAKMP, spi: new Uint8Array(0), transforms }]);
 }
 
+interface Candidate {
+  readonly method: MainModeMethod;
+  readonly authentication: AuthenticationOffer;
+}
+
+/** What we offer and accept, preferred first: the way to authenticate weighs more than the algorithms. */
+function candidates(policy: MainModePolicy): Candidate[] {
+  return authenticationOffers(policy)
+    .flatMap(authentication => policy.methods.map(method => ({ method, authentication })))
+    .slice(0, decodeLimits.transformsPerSa);
+}
+
 /** Chooses as responder: the first of our methods that the peer offers. */
 export function chooseMainMode(sa: SaPayload, policy: MainModePolicy): MainModeVerdict {
   const offers = offersOf(sa);
-  for (const method of policy.methods)
+  for (const candidate of candidates(policy))
     for (const { proposal, transform, read } of offers)
-      if (differences(method, transform, read).length === 0)
+      if (differences(candidate, transform, read).length === 0)
         return {
           chosen: {
-            method,
+            ...candidate,
             lifetimeSeconds: shorter(mainModeSeconds(policy.lifetimeSeconds), read.lifetimeSeconds),
           },
           proposal,
@@ -117,7 +122,7 @@ function offersOf(sa: SaPayload): Offer[] {
 /** For each transform of the peer, how it differs from the method of ours that it comes closest to. */
 function refusals(offers: readonly Offer[], policy: MainModePolicy): AttributeMismatch[] {
   return offers.flatMap(({ proposal, transform, read }) =>
-    closest(policy.methods.map(method => differences(method, transform, read))).map(difference => ({
+    closest(candidates(policy).map(candidate => differences(candidate, transform, read))).map(difference => ({
       proposal: proposal.number,
       transform: transform.number,
       ...difference,
@@ -138,7 +143,11 @@ const unacceptable = [
   'group order',
 ] as const;
 
-function differences(method: MainModeMethod, transform: Transform, read: ReadAttributes): Difference[] {
+function differences(
+  { method, authentication: own }: Candidate,
+  transform: Transform,
+  read: ReadAttributes,
+): Difference[] {
   const found: Difference[] = [];
   const compare = (attribute: string, wanted: string, offered: string) => {
     if (wanted !== offered) found.push({ attribute, wanted, offered });
@@ -160,7 +169,7 @@ function differences(method: MainModeMethod, transform: Transform, read: ReadAtt
   );
   compare(
     'authentication',
-    valueName(authentication, authenticationMethods['pre-shared key']),
+    valueName(authentication, own.id),
     valueName(authentication, read.values.get(authentication)),
   );
   for (const name of unacceptable) {
@@ -187,7 +196,7 @@ function valueName(attribute: number, value: number | undefined): string {
   return value === undefined ? 'none' : nameOf(phase1Values[attribute] ?? {}, value);
 }
 
-function methodAttributes(method: MainModeMethod): DataAttribute[] {
+function methodAttributes(method: MainModeMethod, authentication: AuthenticationOffer): DataAttribute[] {
   const { ikeId, keyLengthBits } = encryption(method.encryption);
   if (ikeId === undefined) throw new TypeError(`${method.encryption} has no IKE number`);
   return [
@@ -195,7 +204,7 @@ function methodAttributes(method: MainModeMethod): DataAttribute[] {
     ...(keyLengthBits === undefined ? [] : [tv(phase1Attributes['key length'], keyLengthBits)]),
     tv(phase1Attributes.hash, hash(method.hash).ikeId),
     tv(phase1Attributes.group, group(method.group).id),
-    tv(phase1Attributes.authentication, authenticationMethods['pre-shared key']),
+    tv(phase1Attributes.authentication, authentication.id),
   ];
 }
 

@@ -3,6 +3,7 @@ import { WireError } from '../wire/bytes.js';
 import { summarisePayloads } from '../wire/isakmp/describe.js';
 import { decodeMessage, type IsakmpMessage } from '../wire/isakmp/message.js';
 import { headerFlags } from '../wire/isakmp/numbers.js';
+import type { FailureReason } from './api.js';
 import type { Context } from './context.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { notifyOfReason } from './failures.js';
@@ -35,7 +36,7 @@ export function receiveMainMode(context: Context, incoming: Incoming): void {
     step(context, mainMode, mainMode.state, incoming);
   } catch (error) {
     if (error instanceof WireError) context.counters.invalidPackets++;
-    refuse(context, mainMode, stage, incoming, toExchangeError(error, expectsEncrypted));
+    refuse(context, mainMode, stage, incoming, toExchangeError(error, mainMode));
   }
 }
 
@@ -80,14 +81,29 @@ function begin(context: Context, incoming: Incoming): void {
 }
 
 /** What cannot be decrypted to anything sensible was encrypted under another key. */
-function toExchangeError(caught: unknown, encrypted: boolean): ExchangeError {
+function toExchangeError(caught: unknown, { state }: MainMode): ExchangeError {
   const error = asExchangeError(caught);
-  return encrypted && error.reason === 'malformed'
+  const underPresharedKey =
+    (state.stage === 'awaiting 5' || state.stage === 'awaiting 6') &&
+    state.choice.authentication.kind === 'preshared';
+  return underPresharedKey && error.reason === 'malformed'
     ? new ExchangeError('preshared-keys-differ', wrongKeyText)
     : error;
 }
 
 const wrongKeyText = 'it decrypts to nonsense: most likely the preshared keys differ';
+
+/**
+ * The message came from whom we exchanged keys with, for nobody else can encrypt to us: what it says of itself is
+ * final. (A wrong preshared key is not: it shows as a message that anybody could have sent.)
+ */
+const finalReasons: ReadonlySet<FailureReason> = new Set([
+  'invalid-id',
+  'no-certificate',
+  'no-peer-certificate',
+  'certificate-refused',
+  'invalid-signature',
+]);
 
 function refuse(
   context: Context,
@@ -96,9 +112,8 @@ function refuse(
   incoming: Incoming,
   error: ExchangeError,
 ): void {
-  const reason = failureOfError(mainMode, error, `main mode ${stage.slice(-1)}`);
-  if (error.reason === 'invalid-id') {
-    // The peer has proved that it knows the key: what it says of itself is final.
+  const reason = failureOfError(mainMode, error, `main mode ${stage.slice(-1)}`, mainMode.peerVerdict);
+  if (finalReasons.has(error.reason)) {
     sendProtectedNotify(context, mainMode, notifyOfReason(error.reason));
     failMainMode(context, mainMode, reason);
     return;

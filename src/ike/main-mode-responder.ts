@@ -1,15 +1,16 @@
 /** Main mode as responder; `main-mode-initiator.ts` shows the messages. It answers and never repeats by itself. */
 import { generateKeyPair } from '../crypto/dh.js';
-import { printId } from '../wire/isakmp/identification.js';
-import { encodePayloadBody, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
+import { findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { notifyTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
+import { certificateRequests, noteCertificateRequests } from './auth/certificates.js';
+import { authenticationOffers, nothingToOffer } from './auth/offers.js';
+import { checkPeerProof, ownProof } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
-import { checkPeerIdentity, identityPayload } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
-import { agreeOrRefuse, deriveMainModeKeys, identityHash } from './main-mode-keys.js';
+import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
   answerMainMode as answer,
@@ -22,9 +23,9 @@ import {
   moveTo,
   nonceBytes,
 } from './main-mode-life.js';
-import { answerMainMode as answerSa, chooseMainMode, presharedKeyOf } from './main-mode-proposal.js';
+import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal.js';
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
-import { macsEqual, phase1Iv, seal, unseal } from './protection.js';
+import { phase1Iv, seal, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
 
 /** An exchange the initiator does not finish is forgotten after this time. */
@@ -41,11 +42,10 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
   const { local, peer } = datagram;
   const policy = context.environment.policy.mainMode(local.address, peer.address);
   if (policy === undefined) throw new ExchangeError('no-policy', `no rule covers ${peer.address}`);
-  if (presharedKeyOf(policy) === undefined)
-    throw new ExchangeError(
-      'authentication-unsupported',
-      `the rule for ${peer.address} has no preshared key: ${policy.authentication.map(({ kind }) => kind).join(', ')}`,
-    );
+  if (authenticationOffers(policy).length === 0) {
+    const { reason, text } = nothingToOffer(policy);
+    throw new ExchangeError(reason, `the rule for ${peer.address} cannot be used: ${text}`);
+  }
   const verdict = chooseMainMode(sa.payload, policy);
   if ('refused' in verdict)
     throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict.refused);
@@ -64,6 +64,7 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
     state: { stage: 'awaiting 3', saBody: sa.body, choice: verdict.chosen },
   });
   context.mainModes.add(mainMode);
+  noteCertificateRequests(mainMode, chain);
   mainMode.vendors = readVendors(findPayloads(chain, 'vid').map(({ payload }) => payload));
   mainMode.initialContact = mainMode.vendors.keys.has('initialContact');
   context.schedule(mainMode, context.nowMs + halfOpenMs, () => giveUp(context, mainMode));
@@ -84,11 +85,12 @@ export function receive3(
   chain: PayloadChain,
 ): void {
   const { method } = choice;
+  noteCertificateRequests(mainMode, chain);
   const peerValue = requirePayload(chain, 'ke').payload.data;
   const initiatorNonce = requirePayload(chain, 'nonce').payload.data;
   const own = generateKeyPair(method.group, length => context.random(length));
   const nonces = { initiator: initiatorNonce, responder: Uint8Array.from(context.random(nonceBytes)) };
-  const keys = deriveMainModeKeys(mainMode, method, nonces, agreeOrRefuse(own, peerValue));
+  const keys = deriveMainModeKeys(mainMode, choice, nonces, agreeOrRefuse(own, peerValue));
   const values = { initiator: peerValue, responder: own.publicValue };
   const natD = findPayloads(chain, 'nat-d').map(({ payload }) => payload);
   mainMode.nat = detectNat(mainMode, method.hash, datagram, natD);
@@ -98,6 +100,7 @@ export function receive3(
   const payloads: Payload[] = [
     { kind: 'ke', data: own.publicValue },
     { kind: 'nonce', data: nonces.responder },
+    ...(choice.authentication.kind === 'certificate' ? certificateRequests(mainMode.policy) : []),
     ...natDetectionPayloads(mainMode, method.hash, datagram, length => context.random(length)),
   ];
   answer(context, mainMode, datagram.bytes, 'main mode 4', clearMessage(mainMode, payloads), payloads);
@@ -110,28 +113,24 @@ export function receive5(
   state: StateAt<'awaiting 5'>,
   incoming: Incoming,
 ): void {
-  const { saBody, choice, values, keys, iv } = state;
+  const { choice, keys } = state;
   const { header, datagram } = incoming;
-  const { value: chain, nextIv } = unseal(keys, iv, header, datagram.bytes);
-  const id = requirePayload(chain, 'id');
-  const proof = requirePayload(chain, 'hash').payload.data;
-  if (!macsEqual(proof, identityHash(mainMode, 'initiator', keys, values, saBody, id.body)))
-    throw new ExchangeError('preshared-keys-differ', 'HASH_I is wrong: the preshared keys differ');
-  acceptMessage(context, mainMode, incoming, 'main mode 5', chain);
-  mainMode.state = { ...state, iv: nextIv };
-  checkPeerIdentity(id.payload, mainMode.policy.peerIdentity);
+  const { value: chain, nextIv } = unseal(keys, state.iv, header, datagram.bytes);
+  const peerIdentity = checkPeerProof(context, mainMode, state, chain, () => {
+    acceptMessage(context, mainMode, incoming, 'main mode 5', chain);
+    mainMode.state = { ...state, iv: nextIv };
+  });
+  noteCertificateRequests(mainMode, chain);
   const notifies = findPayloads(chain, 'notify').map(({ payload }) => payload);
   if (notifies.some(({ notifyType }) => notifyType === notifyTypes['INITIAL-CONTACT']))
     mainMode.initialContact = true;
   moveTo(mainMode, datagram);
 
-  const own = identityPayload(mainMode.policy.identity ?? { kind: 'address', address: mainMode.local });
-  const data = identityHash(mainMode, 'responder', keys, values, saBody, encodePayloadBody(own));
-  const payloads: Payload[] = [own, { kind: 'hash', data }];
+  const payloads = ownProof(context, mainMode, state);
   const message = seal(keys, nextIv, mainModeHeader(mainMode), payloads);
   answer(context, mainMode, datagram.bytes, 'main mode 6', message.value, payloads);
   for (const timer of mainMode.timers) context.timers.cancel(timer);
-  establishMainMode(context, mainMode, choice, keys, message.nextIv, printId(id.payload));
+  establishMainMode(context, mainMode, choice, keys, message.nextIv, peerIdentity);
 }
 
 /** The initiator did not finish. An attempt that never showed more than a first message is not worth an event. */

@@ -1,10 +1,12 @@
 /** One ISAKMP SA (main mode, phase 1) from its first message to its end, and the table of all of them. */
+import type { CertificateVerdict } from '../crypto/certificates/chain.js';
 import type { DhKeyPair } from '../crypto/dh.js';
 import type { MainModeMethod } from '../policy/model.js';
 import { toHex } from '../wire/bytes.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
 import type { MainModePolicy, NegotiationFailure } from './api.js';
+import type { AuthenticationOffer } from './auth/offers.js';
 import { FragmentQueues } from './fragments.js';
 import type { MessageKeys } from './protection.js';
 import type { QuickMode } from './quick-mode.js';
@@ -15,6 +17,7 @@ import { noVendors, type PeerVendors } from './vendors.js';
 /** What message 2 settled. */
 export interface MainModeChoice {
   readonly method: MainModeMethod;
+  readonly authentication: AuthenticationOffer;
   readonly lifetimeSeconds: number;
 }
 
@@ -100,6 +103,10 @@ export interface MainMode {
   request?: Retransmission;
   readonly duplicates: DuplicateFilter;
   complaint?: Complaint;
+  /** DER Names of the CAs under which the peer wants our certificate. */
+  readonly requestedAuthorities: Uint8Array[];
+  /** What was found of the peer's certificate. */
+  peerVerdict?: CertificateVerdict;
   /** The peer said it has no other SA with us; believed once authenticated. */
   initialContact: boolean;
   /** Replaced by a newer one, or at its quick mode limit: makes no new quick modes. */
@@ -141,6 +148,7 @@ export function newMainMode(
     nat: { local: false, peer: false },
     duplicates: new DuplicateFilter(),
     initialContact: false,
+    requestedAuthorities: [],
     retired: false,
     quickModes: new Map(),
     quickModesMade: 0,

@@ -5,6 +5,7 @@
 import type { PairId } from '../driver/api.js';
 import { printSelector } from '../wire/ip/selector.js';
 import type { AcquireRequest, FailureReason, NegotiationFailure } from './api.js';
+import { authenticationOffers, nothingToOffer } from './auth/offers.js';
 import type { Context, ExchangeListener } from './context.js';
 import { watchPeer } from './dead-peer.js';
 import { deleteMainMode, endPair, newestMainMode } from './deletion.js';
@@ -14,7 +15,6 @@ import { initiatorSoftSeconds } from './lifetimes.js';
 import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
 import { isFirstContact, startMainMode } from './main-mode-initiator.js';
 import { auditFailure, closeMainMode, endMainMode } from './main-mode-life.js';
-import { presharedKeyOf } from './main-mode-proposal.js';
 import { passableMethods } from './nat-traversal.js';
 import type { PairRecord, QuickMode } from './quick-mode.js';
 import { startQuickMode } from './quick-mode-initiator.js';
@@ -228,13 +228,10 @@ export class Negotiations implements ExchangeListener {
     }
     const policy = context.environment.policy.mainMode(request.local, request.peer);
     if (policy === undefined) this.#refuse(wanted, 'no-policy', `no rule covers ${request.peer}`);
-    else if (presharedKeyOf(policy) === undefined)
-      this.#refuse(
-        wanted,
-        'authentication-unsupported',
-        `the rule for ${request.peer} authenticates only by ${policy.authentication.map(({ kind }) => kind).join(', ') || 'nothing'}`,
-      );
-    else if (policy.methods.length === 0 || request.quickMode.methods.length === 0)
+    else if (authenticationOffers(policy).length === 0) {
+      const { reason, text } = nothingToOffer(policy);
+      this.#refuse(wanted, reason, `the rule for ${request.peer} cannot be used: ${text}`);
+    } else if (policy.methods.length === 0 || request.quickMode.methods.length === 0)
       this.#refuse(wanted, 'no-proposal-chosen', `the rule for ${request.peer} has no security method`);
     else wanted.mainMode = this.#startMainMode(wanted, policy);
   }
@@ -348,7 +345,7 @@ export class Negotiations implements ExchangeListener {
     const inUse = context.pairs.ofPeer(peer).some(({ pair }) => pair.local === local);
     if (mainMode.retired || !inUse || newestMainMode(context, mainMode) !== mainMode) return;
     const policy = context.environment.policy.mainMode(local, peer);
-    if (policy !== undefined && presharedKeyOf(policy) !== undefined)
+    if (policy !== undefined && authenticationOffers(policy).length > 0)
       startMainMode(context, local, peer, policy, false);
   }
 

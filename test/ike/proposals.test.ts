@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Spi } from '../../src/driver/api.js';
+import { authenticationOffers } from '../../src/ike/auth/offers.js';
 import {
   acceptMainMode,
   answerMainMode,
@@ -65,7 +66,8 @@ describe('main mode', () => {
     }));
     const verdict = chooseMainMode(offer, policy);
     assert.ok('chosen' in verdict);
-    assert.deepEqual(verdict.chosen, { method: policy.methods[0], lifetimeSeconds: 28_800 });
+    const [authentication] = authenticationOffers(policy);
+    assert.deepEqual(verdict.chosen, { method: policy.methods[0], authentication, lifetimeSeconds: 28_800 });
     const answer = answerMainMode(verdict.proposal, verdict.transform);
     const types = answer.proposals[0]?.transforms[0]?.attributes.map(({ type }) => type);
     assert.deepEqual(types, [1, 2, 4, 3, 11, 12, 16_384]);

@@ -109,13 +109,14 @@ describe('main mode', () => {
     assert.equal(own.afterMs, 0);
   });
 
-  test('Kerberos or certificates alone cannot be negotiated; beside a preshared key they are passed over', () => {
-    const policy = mainModePolicy({
-      authentication: [{ kind: 'kerberos' }, { kind: 'certificate', authority: 'CN=x' }],
-    });
-    const { failure } = fail({ mainMode: policy }, {});
-    assert.equal(failure.reason, 'authentication-unsupported');
-    assert.match(failure.text, /kerberos, certificate/);
+  test('Kerberos alone cannot be negotiated, nor a certificate nobody has; beside a preshared key they are passed over', () => {
+    const kerberos = fail({ mainMode: mainModePolicy({ authentication: [{ kind: 'kerberos' }] }) }, {});
+    assert.equal(kerberos.failure.reason, 'authentication-unsupported');
+    assert.match(kerberos.failure.text, /kerberos/);
+    const authentication = [{ kind: 'kerberos' }, { kind: 'certificate', authority: 'CN=x' }] as const;
+    const certificate = fail({ mainMode: mainModePolicy({ authentication }) }, {});
+    assert.equal(certificate.failure.reason, 'no-certificate');
+    assert.match(certificate.failure.text, /no certificate with a private key under "CN=x"; at hand: none/);
     const { net, a } = twoHosts(
       1,
       {},

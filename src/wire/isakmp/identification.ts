@@ -1,5 +1,6 @@
 /** What the data of an ID payload means (RFC 2407 4.6.2): addresses, subnets, ranges and names. */
-import { toHex } from '../bytes.js';
+import { toHex, WireError } from '../bytes.js';
+import { type DistinguishedName, parseNameDer } from '../der/distinguished-name.js';
 import { addressBytes, addressFamily, addressFromBytes, type IpAddress, ipAddress } from '../ip/address.js';
 import {
   type AddressRange,
@@ -85,12 +86,25 @@ export function nameOfId({ idType, data }: IdContent): string | undefined {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8');
 }
 
-/** For people: `192.0.2.0/24`, `gw.example.com`, `DER_ASN1_DN 3045…`. Control characters in names are escaped. */
+/** The name of a DER_ASN1_DN; `undefined` for other types and for what is none. */
+export function distinguishedNameOfId({ idType, data }: IdContent): DistinguishedName | undefined {
+  if (idType !== idTypes.DER_ASN1_DN) return undefined;
+  try {
+    return parseNameDer(data);
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
+}
+
+/** For people: `192.0.2.0/24`, `gw.example.com`, `C=US, CN=gw`, `KEY_ID 3045…`. Control characters in names are escaped. */
 export function printId(id: IdContent): string {
   const range = rangeOfId(id);
   if (range !== undefined) return printRange(range);
   const name = nameOfId(id);
   if (name !== undefined) return JSON.stringify(name).slice(1, -1);
+  const distinguishedName = distinguishedNameOfId(id);
+  if (distinguishedName !== undefined) return distinguishedName.text;
   return `${nameOf(idTypes, id.idType)} ${toHex(id.data)}`;
 }
 
