@@ -18,7 +18,7 @@ export default class AgentStatusCommand extends IpseckitCommand<AgentStatus> {
       `Dynamic rules   ${status.dynamicRules}`,
       `Tunnels         ${status.tunnels}`,
       `Filters         ${status.filters}`,
-      `SAs             ${status.mainModes} main mode, ${status.quickModes} quick mode`,
+      `SAs             ${status.mainModes} main mode, ${status.quickModes} quick mode${status.softAssociations === 0 ? '' : `, ${status.softAssociations} soft (in clear)`}`,
       `Audit events    ${status.auditFile}`,
     );
     return status;

@@ -9,7 +9,7 @@ const spis = (halves: readonly { readonly spi: number }[]) =>
   halves.map(({ spi }) => `0x${spi.toString(16).padStart(8, '0')}`).join('+');
 
 export default class SaListCommand extends IpseckitCommand<Associations> {
-  static override summary = 'list main mode and quick mode SAs with what they carried';
+  static override summary = 'list main mode, quick mode and soft SAs with what they carried';
 
   async run(): Promise<Associations> {
     await this.parse(SaListCommand);
@@ -53,6 +53,21 @@ export default class SaListCommand extends IpseckitCommand<Associations> {
           ];
         }),
       );
+    const { softAssociations } = associations;
+    if (softAssociations.length > 0) {
+      this.print('', `There are ${softAssociations.length} soft SAs: their traffic passes in clear`);
+      this.printTable(
+        ['Traffic', 'Peer', 'Packets in', 'Packets out', 'Last used', 'Ends when idle for'],
+        softAssociations.map(sa => [
+          printSelector(sa.selector),
+          sa.peer,
+          `${sa.packetsReceived}`,
+          `${sa.packetsSent}`,
+          `${Math.max(0, Math.round((nowMs - sa.lastUsedAtMs) / 1000))} s ago`,
+          `${sa.idleSeconds} s`,
+        ]),
+      );
+    }
     return associations;
   }
 }

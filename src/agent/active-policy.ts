@@ -1,7 +1,7 @@
 import type { DriverFilter, FilterId } from '../driver/api.js';
 import type { Identity, IkePolicy, MainModePolicy, QuickModePolicy, QuickModeRequest } from '../ike/api.js';
 import type { ExpandedFilter } from '../policy/expand.js';
-import type { Policy, Rule } from '../policy/model.js';
+import { type Policy, policyDefaults, type Rule } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import {
   hostRange,
@@ -129,6 +129,13 @@ export class ActivePolicy implements IkePolicy {
       peer: filter.tunnelEndpoint,
       quickMode: { filterId, methods, mode: 'tunnel', selector: filter.selector },
     };
+  }
+
+  /** How long a soft SA of this filter lasts without traffic; `undefined` where falling back to clear is not allowed. */
+  softIdleSeconds(filterId: FilterId): number | undefined {
+    const active = this.#byId.get(filterId);
+    if (!active?.filter.allowFallback || active.filter.tunnelEndpoint !== undefined) return undefined;
+    return active.source.policy.keyExchange.softSaSeconds ?? policyDefaults.softSaSeconds;
   }
 
   /** The end the partner rule names: the inbound tunnel filter for the same traffic the other way. */

@@ -26,6 +26,7 @@ import type { IpAddress } from '../wire/ip/address.js';
 import { mirrorSelector } from '../wire/ip/selector.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import type { Clock } from './clock.js';
+import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
 import { changedFilters } from './policy-change.js';
 
 /** Everything the agent needs from outside. */
@@ -65,6 +66,7 @@ interface Waiter {
 export class Agent {
   readonly #deps: AgentDependencies;
   readonly #ike: IkeEngine;
+  readonly #fallback: ClearFallback;
   #policy = new ActivePolicy([], []);
   #addresses: readonly LocalAddress[] = [];
   #notes: readonly ExpansionNote[] = [];
@@ -88,6 +90,12 @@ export class Agent {
       lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
       ...(deps.ike === undefined ? {} : { options: deps.ike }),
     });
+    this.#fallback = new ClearFallback({
+      driver: deps.driver,
+      clock: deps.clock,
+      audit: event => deps.onEvent({ kind: 'audit', event }),
+      reportError: error => this.#reportError(error),
+    });
   }
 
   get driverName(): Driver['name'] {
@@ -107,6 +115,7 @@ export class Agent {
     if (!this.#running) return;
     this.#running = false;
     this.#cancelAddressPoll();
+    this.#fallback.endAll(reason);
     this.#run(this.#ike.closeAll(this.#now(), reason));
     this.#cancelWake();
     await new Promise<void>(resolve => this.#deps.clock.at(this.#now() + farewellMs, resolve));
@@ -126,6 +135,7 @@ export class Agent {
     this.#policy = next;
     this.#notes = notes;
     await this.#setDriverFilters();
+    this.#fallback.policyChanged(id => next.find(id) !== undefined && !changed.has(id));
     for (const { local, peer } of this.#ike.mainModes())
       if (!next.hasMainModesOf(previous, local, peer))
         this.#run(this.#ike.closePeer(peer, this.#now(), 'the policy changed'));
@@ -163,12 +173,18 @@ export class Agent {
     return this.#ike.quickModes();
   }
 
+  /** Traffic that passes in clear because its peer does not answer IKE. */
+  softAssociations(): readonly SoftAssociationInfo[] {
+    return this.#fallback.list();
+  }
+
   pairStatistics(): readonly PairStatistics[] {
     return this.#deps.driver.pairStatistics();
   }
 
   statistics(): { readonly ike: IkeStatistics; readonly driver: DriverStatistics } {
-    return { ike: this.#ike.statistics(), driver: this.#deps.driver.statistics() };
+    const softAssociations = this.#fallback.established;
+    return { ike: { ...this.#ike.statistics(), softAssociations }, driver: this.#deps.driver.statistics() };
   }
 
   /**
@@ -215,6 +231,9 @@ export class Agent {
       return;
     }
     this.#requests.set(id, { filterId, peer, waiters: waiter ? [waiter] : [] });
+    const idleSeconds = this.#policy.softIdleSeconds(filterId);
+    if (idleSeconds !== undefined)
+      this.#fallback.wanted({ id, filterId, local, peer, selector: wanted.quickMode.selector, idleSeconds });
     this.#run(this.#ike.acquire({ id, ...wanted }, this.#now()));
   }
 
@@ -222,6 +241,7 @@ export class Agent {
     const nowMs = this.#now();
     switch (event.kind) {
       case 'ike':
+        this.#fallback.heard(event.datagram.peer.address);
         return this.#run(this.#ike.receive(event.datagram, nowMs));
       case 'acquire':
         return this.#acquire(event.filterId, event.local, event.peer);
@@ -255,7 +275,8 @@ export class Agent {
         this.#protectResponse(effect.pair);
         return driver.installInbound(effect.pair);
       case 'activateOutbound':
-        return driver.activateOutbound(effect.pairId);
+        driver.activateOutbound(effect.pairId);
+        return this.#fallback.secured(() => this.#peerOf(effect.pairId));
       case 'removePair':
         driver.removePair(effect.pairId);
         if (this.#responseFilters.delete(effect.pairId)) this.#refreshDriverFilters();
@@ -273,15 +294,21 @@ export class Agent {
       case 'audit':
         return onEvent({ kind: 'audit', event: effect.event });
       case 'progress':
+        this.#fallback.step(effect.step);
         return onEvent({ kind: 'step', step: effect.step });
       case 'keys':
         return onEvent({ kind: 'keys', keys: effect.keys });
     }
   }
 
+  #peerOf(pairId: PairId): IpAddress | undefined {
+    return this.#ike.quickModes().find(({ pair }) => pair.id === pairId)?.pair.peer;
+  }
+
   #finish(requestId: string): readonly Waiter[] {
     const waiters = this.#requests.get(requestId)?.waiters ?? [];
     this.#requests.delete(requestId);
+    this.#fallback.finished(requestId);
     return waiters;
   }
 

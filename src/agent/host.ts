@@ -143,6 +143,7 @@ export class AgentHost {
         mainModes: this.#agent.mainModes(),
         quickModes: this.#agent.quickModes(),
         pairs: this.#agent.pairStatistics(),
+        softAssociations: this.#agent.softAssociations(),
       }),
       statistics: () => this.#agent.statistics(),
       reload: async () => {
@@ -210,6 +211,7 @@ export class AgentHost {
       filters: this.#agent.filters().length,
       mainModes: this.#agent.mainModes().length,
       quickModes: this.#agent.quickModes().length,
+      softAssociations: this.#agent.softAssociations().length,
       auditFile: this.#audit.path,
     };
   }

@@ -171,6 +171,23 @@ export interface PairStatistics {
   readonly lastNote?: string;
 }
 
+/**
+ * Two hosts whose traffic of an outbound filter passes in clear, because the peer does not answer IKE: a soft SA. It gives
+ * no protection.
+ */
+export interface SoftSa {
+  /** A transport filter that allows fallback. */
+  readonly filterId: FilterId;
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+}
+
+/** What passed in clear under a soft SA. `packetsReceived` counts the two hosts' packets of any fallback filter. */
+export interface SoftSaStatistics extends SoftSa {
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+}
+
 /** A packet engine. Methods throw `IpseckitError` (ENVIRONMENT, ACCESS_DENIED) when the host refuses. */
 export interface Driver {
   readonly name: 'userspace' | 'xfrm' | 'memory';
@@ -188,6 +205,14 @@ export interface Driver {
   removePair(pairId: PairId): void;
   /** Drops what is queued for a filter and peer whose negotiation failed. */
   negotiationFailed(filterId: FilterId, peer: IpAddress): void;
+  /**
+   * Lets the traffic pass in clear where no pair carries it, and sends what is queued. Inbound, clear packets between the
+   * two hosts pass every filter that allows fallback. Filters that no longer allow it are not touched by it.
+   */
+  addSoftSa(soft: SoftSa): Promise<void>;
+  /** Takes it back; one that is not there is no error. */
+  removeSoftSa(soft: SoftSa): Promise<void>;
+  softSaStatistics(): Promise<readonly SoftSaStatistics[]>;
   statistics(): DriverStatistics;
   pairStatistics(): readonly PairStatistics[];
   /** Packets that met each filter, where the engine can tell. */

@@ -28,6 +28,8 @@ export interface KeyExchangeSettings {
   readonly quickModeLimit: number;
   /** In order of preference. */
   readonly methods: readonly MainModeMethod[];
+  /** A soft SA ends after so many seconds without traffic (ipseccmd -1e); `policyDefaults` when absent. */
+  readonly softSaSeconds?: number;
   /** A peer's certificate must belong to an account of the domain. Kept for Windows; not enforced here. */
   readonly certificateToAccount?: boolean;
   /** Certificate requests name no CA. Kept for Windows; not enforced here. */
@@ -169,4 +171,5 @@ export const policyDefaults = {
   mainModeLifetimeSeconds: 28_800,
   quickModeLifetimeSeconds: 3_600,
   quickModeLifetimeKilobytes: 100_000,
+  softSaSeconds: 300,
 } as const;

@@ -8,6 +8,8 @@ import type {
   PairId,
   PairStatistics,
   SaPair,
+  SoftSa,
+  SoftSaStatistics,
 } from '../../src/driver/api.js';
 import { PacketEngine } from '../../src/driver/userspace/engine.js';
 import type { MemoryHost } from '../../src/driver/userspace/memory.js';
@@ -41,6 +43,7 @@ export class MemoryDriver implements Driver {
     const now = () => this.#clock.nowMs();
     this.#host.tun.onPackets(packets => this.#do(() => this.#engine.processOutbound(packets, now())));
     this.#host.sockets.onIpPackets(packets => this.#do(() => this.#engine.processInboundIp(packets, now())));
+    this.#host.onClearPackets(packets => this.#do(() => this.#engine.processInboundClear(packets, now())));
     this.#host.sockets.onDatagrams(datagrams =>
       this.#do(() => this.#engine.processDatagrams(datagrams, now())),
     );
@@ -76,6 +79,18 @@ export class MemoryDriver implements Driver {
 
   negotiationFailed(filterId: FilterId, peer: IpAddress): void {
     this.#engine.negotiationFailed(filterId, peer);
+  }
+
+  async addSoftSa(soft: SoftSa): Promise<void> {
+    this.#do(() => this.#engine.addSoftSa(soft, this.#clock.nowMs()));
+  }
+
+  async removeSoftSa(soft: SoftSa): Promise<void> {
+    this.#engine.removeSoftSa(soft);
+  }
+
+  async softSaStatistics(): Promise<readonly SoftSaStatistics[]> {
+    return this.#engine.softSaStatistics();
   }
 
   statistics(): DriverStatistics {

@@ -12,6 +12,7 @@ import type {
   QuickModeInfo,
 } from '../../ike/api.js';
 import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
+import type { SoftAssociationInfo } from '../fallback.js';
 import type { TunnelInfo } from '../tunnel.js';
 
 export interface ControlMethods {
@@ -64,6 +65,7 @@ export interface AgentStatus {
   readonly filters: number;
   readonly mainModes: number;
   readonly quickModes: number;
+  readonly softAssociations: number;
   readonly auditFile: string;
 }
 
@@ -85,6 +87,8 @@ export interface Associations {
   readonly mainModes: readonly MainModeInfo[];
   readonly quickModes: readonly QuickModeInfo[];
   readonly pairs: readonly PairStatistics[];
+  /** What passes in clear because its peer does not answer IKE. */
+  readonly softAssociations: readonly SoftAssociationInfo[];
 }
 
 export interface ControlRequest {

@@ -31,6 +31,7 @@ export async function gatherIpsec(home: Home): Promise<IpsecTestInput> {
       mainModes: associations.mainModes,
       quickModes: associations.quickModes,
       pairs: associations.pairs,
+      softAssociations: associations.softAssociations,
       statistics,
     };
   } catch (error) {

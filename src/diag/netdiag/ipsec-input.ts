@@ -1,4 +1,5 @@
 import type { FilterInfo } from '../../agent/control/protocol.js';
+import type { SoftAssociationInfo } from '../../agent/fallback.js';
 import type { DriverStatistics, PairStatistics } from '../../driver/api.js';
 import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../ike/api.js';
 import type { KeyExchangeSettings } from '../../policy/model.js';
@@ -30,6 +31,7 @@ export interface IpsecTestInput {
   readonly mainModes: readonly MainModeInfo[];
   readonly quickModes: readonly QuickModeInfo[];
   readonly pairs: readonly PairStatistics[];
+  readonly softAssociations?: readonly SoftAssociationInfo[];
   readonly statistics?: { readonly ike: IkeStatistics; readonly driver: DriverStatistics };
 }
 

@@ -52,6 +52,22 @@ export function quickModesText({ quickModes, pairs, nowMs }: IpsecTestInput): st
   ];
 }
 
+/** Soft SAs, where there are any. */
+export function softAssociationsText({ softAssociations = [], nowMs }: IpsecTestInput): string[] {
+  if (softAssociations.length === 0) return [];
+  return [
+    `There are ${softAssociations.length} soft SAs`,
+    ...softAssociations.flatMap(({ selector, idleSeconds, lastUsedAtMs }) => {
+      const { protocol, sourcePort, destinationPort } = selector;
+      const leftMs = lastUsedAtMs + idleSeconds * 1_000 - nowMs;
+      return [
+        `    ${printRange(selector.source)} -> ${printRange(selector.destination)}  proto ${protocol} ports ${sourcePort}/${destinationPort}  None (clear)`,
+        `        Expires ${seconds(leftMs)} s when idle`,
+      ];
+    }),
+  ];
+}
+
 /** `There are N filters` and each of them, in matching order. */
 export function filtersText(filters: readonly IpsecFilter[]): string[] {
   return [`There are ${filters.length} filters`, ...filters.flatMap(filterText)];

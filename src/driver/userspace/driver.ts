@@ -11,11 +11,13 @@ import type {
   PairId,
   PairStatistics,
   SaPair,
+  SoftSa,
+  SoftSaStatistics,
 } from '../api.js';
 import { PacketEngine, type PacketEngineOptions } from './engine.js';
 import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
-import { type NoDefaultExempt, steeringNames } from './steering.js';
+import { type NoDefaultExempt, softElement, steeringNames } from './steering.js';
 import { TableWatch } from './table-watch.js';
 import { KernelTun } from './tun.js';
 import { nowMs, WakeTimer } from './wake-timer.js';
@@ -145,6 +147,27 @@ export class UserspaceDriver implements Driver {
 
   negotiationFailed(filterId: FilterId, peer: IpAddress): void {
     this.#running?.engine.negotiationFailed(filterId, peer);
+  }
+
+  async addSoftSa(soft: SoftSa): Promise<void> {
+    const { engine, steering, timer } = this.#started();
+    // The kernel first: the answers to what is sent in clear must find the way open.
+    await steering.allowClear(soft);
+    engine.addSoftSa(soft, nowMs());
+    timer.arm();
+  }
+
+  async removeSoftSa(soft: SoftSa): Promise<void> {
+    const { engine, steering } = this.#started();
+    engine.removeSoftSa(soft);
+    await steering.forbidClear(soft);
+  }
+
+  async softSaStatistics(): Promise<readonly SoftSaStatistics[]> {
+    const { engine, steering } = this.#started();
+    const sent = engine.softSaStatistics();
+    const received = sent.length === 0 ? new Map<string, number>() : await steering.clearReceived();
+    return sent.map(soft => ({ ...soft, packetsReceived: received.get(softElement(soft)) ?? 0 }));
   }
 
   /** What nftables counted is as of the last `filterPackets`; one older than a second is read anew for the next call. */

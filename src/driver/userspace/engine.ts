@@ -20,6 +20,8 @@ import type {
   PairId,
   PairStatistics,
   SaPair,
+  SoftSa,
+  SoftSaStatistics,
 } from '../api.js';
 import { InstalledPair } from '../installed-pair.js';
 import { type Flow, flowOf, flowSelector } from '../ipv4-selector.js';
@@ -31,6 +33,7 @@ import { InboundPath } from './inbound.js';
 import type { TunDevice, UdpDatagram, WireSockets } from './io.js';
 import { OutboundPath } from './outbound.js';
 import { Reassembler } from './reassembly.js';
+import { SoftAssociations } from './soft-associations.js';
 
 /** What the engine needs of its surroundings. Everything it calls runs to completion before the call returns. */
 export interface PacketEngineDependencies {
@@ -72,6 +75,7 @@ export class PacketEngine {
   readonly #counters = new Counters();
   readonly #database = new SaDatabase();
   readonly #queue: AcquireQueue;
+  readonly #soft = new SoftAssociations();
   readonly #fragments = new Reassembler();
   readonly #outbound: OutboundPath;
   readonly #inbound: InboundPath;
@@ -144,6 +148,21 @@ export class PacketEngine {
     if (addressFamily(peer) === 6) return;
     const dropped = this.#queue.take(filterId, ipv4ToNumber(peer));
     this.#counters.drop('negotiation-failed', undefined, dropped.length);
+  }
+
+  /** Lets traffic of a fallback filter between two hosts pass in clear, and sends what is queued for it. */
+  addSoftSa(soft: SoftSa, nowMs: number): void {
+    this.#soft.add(soft);
+    this.#release(this.#queue.take(soft.filterId, ipv4ToNumber(soft.peer)), nowMs);
+  }
+
+  removeSoftSa(soft: SoftSa): void {
+    this.#soft.remove(soft);
+  }
+
+  /** Inbound counts only what `processInboundClear` saw. */
+  softSaStatistics(): readonly SoftSaStatistics[] {
+    return this.#soft.statistics();
   }
 
   /** Sends an IKE message, with the non-ESP marker where the local port wants one (a lone 0xFF keepalive never). */
@@ -292,6 +311,7 @@ export class PacketEngine {
     const peer = rule.tunnelPeer ?? header.destination;
     const pair = this.#carrier(rule.filter.id, peer, flow, nowMs);
     if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
+    if (this.#soft.passesOutbound(rule.filter, flow)) return this.#outbound.sendClear(packet, header);
     const whole = packet.subarray(0, header.totalLength);
     const { kept, ask } = this.#queue.add(rule.filter.id, peer, whole, nowMs);
     if (!kept) this.#counters.drop('no-sa-queue-full');
@@ -380,6 +400,7 @@ export class PacketEngine {
       return false;
     }
     if (action === 'permit' || acceptUnsecured || isMulticastOrBroadcast(header.destination)) return true;
+    if (this.#soft.passesInbound(rule.filter, header)) return true;
     this.#counters.drop('clear-but-secured');
     return false;
   }

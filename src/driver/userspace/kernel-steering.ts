@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { IpseckitError } from '../../report/errors.js';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
-import type { DriverFilter, FilterId } from '../api.js';
+import type { DriverFilter, FilterId, SoftSa } from '../api.js';
 import { errnoOf } from './native.js';
 import {
   fallbackRoutes,
@@ -16,13 +16,14 @@ import {
   routingRemoval,
   routingSetup,
   type SteeringOptions,
+  softElement,
   steeringNames,
 } from './steering.js';
 
 /** What does not change while the driver runs. */
 export type KernelSteeringOptions = Omit<
   SteeringOptions,
-  'localAddresses' | 'broadcastAddresses' | 'innerMtuBytes'
+  'localAddresses' | 'broadcastAddresses' | 'innerMtuBytes' | 'softElements'
 > & { readonly tunMtuBytes: number };
 
 /** Packets that nftables counted, over all rule sets since the start. */
@@ -47,6 +48,8 @@ export class KernelSteering {
   readonly #options: KernelSteeringOptions;
   #filters: readonly DriverFilter[] = [];
   #innerMtuBytes = 0;
+  /** Soft SAs, by filter and hosts. */
+  readonly #soft = new Map<string, SoftSa>();
   #applied = false;
   /** Counted under rule sets that have been replaced. */
   #earlier: SteeringCounters = { filters: new Map(), blocked: 0, clearButSecured: 0 };
@@ -88,7 +91,8 @@ export class KernelSteering {
   }
 
   async #replace(filters: readonly DriverFilter[], innerMtuBytes: number): Promise<void> {
-    const options = { ...this.#options, ...hostAddresses(), innerMtuBytes };
+    const softElements = [...new Set(Array.from(this.#soft.values(), softElement))];
+    const options = { ...this.#options, ...hostAddresses(), innerMtuBytes, softElements };
     await this.#keepCounters();
     await run('nft', ['-f', '-'], nftRuleset(filters, options));
     this.#earlier = this.#latest;
@@ -103,6 +107,38 @@ export class KernelSteering {
   async #isInForce(): Promise<boolean> {
     const tables = await run('nft', ['list', 'tables', 'inet'], '');
     return tables.split('\n').includes(`table inet ${steeringNames.table}`);
+  }
+
+  /** Lets clear packets between the hosts of a soft SA pass the inbound filters that allow fallback. */
+  allowClear(soft: SoftSa): Promise<void> {
+    return this.#next(async () => {
+      await this.#changeSoftSet('add', soft);
+      this.#soft.set(softKey(soft), soft);
+    });
+  }
+
+  forbidClear(soft: SoftSa): Promise<void> {
+    return this.#next(async () => {
+      if (this.#soft.delete(softKey(soft))) await this.#changeSoftSet('delete', soft);
+    });
+  }
+
+  /** Clear packets that passed, by `softElement`, since the soft SA began or filters were last replaced. */
+  clearReceived(): Promise<ReadonlyMap<string, number>> {
+    return this.#next(async () => {
+      if (!this.#applied) return new Map();
+      const { table, softSet } = steeringNames;
+      return softCountersOf(await run('nft', ['-j', 'list', 'set', 'inet', table, softSet], ''));
+    });
+  }
+
+  /** Several soft SAs of the same hosts share an element: the first brings it, the last takes it away. */
+  async #changeSoftSet(change: 'add' | 'delete', soft: SoftSa): Promise<void> {
+    const element = softElement(soft);
+    const shared = [...this.#soft.values()].some(other => softElement(other) === element);
+    if (shared || !this.#applied) return;
+    const { table, softSet } = steeringNames;
+    await run('nft', ['-f', '-'], `${change} element inet ${table} ${softSet} { ${element} }\n`);
   }
 
   /** Counts as of now. */
@@ -179,6 +215,19 @@ export function countersOf(json: string, filters: readonly DriverFilter[]): Stee
   return { filters: counts, blocked, clearButSecured };
 }
 
+/** Packets counted by each element of the soft set, from what `nft -j list set` printed. */
+export function softCountersOf(json: string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of arrayIn(JSON.parse(json), 'nftables'))
+    for (const element of arrayIn(memberOf(item, 'set'), 'elem')) {
+      const detail = memberOf(element, 'elem');
+      const [peer, local] = arrayIn(memberOf(detail, 'val'), 'concat');
+      const packets = memberOf(memberOf(detail, 'counter'), 'packets');
+      if (typeof packets === 'number') counts.set(`${peer} . ${local}`, packets);
+    }
+  return counts;
+}
+
 function* countedRules(listing: unknown): Generator<{ comment: string; packets: number; drops: boolean }> {
   for (const item of arrayIn(listing, 'nftables')) {
     const rule = memberOf(item, 'rule');
@@ -204,6 +253,10 @@ function memberOf(value: unknown, name: string): unknown {
 function arrayIn(value: unknown, name: string): readonly unknown[] {
   const member = memberOf(value, name);
   return Array.isArray(member) ? member : [];
+}
+
+function softKey(soft: SoftSa): string {
+  return `${soft.filterId} ${softElement(soft)}`;
 }
 
 function addCounters(a: SteeringCounters, b: SteeringCounters): SteeringCounters {

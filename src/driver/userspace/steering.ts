@@ -13,12 +13,14 @@
  */
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
-import type { DriverFilter } from '../api.js';
+import type { DriverFilter, SoftSa } from '../api.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
 
 /** Names and numbers in the kernel that are ours. */
 export const steeringNames = {
   table: 'ipseckit',
+  /** Pairs of hosts, far one first, between which clear packets pass filters that allow fallback. */
+  softSet: 'soft',
   /** Of the firewall mark only these bits are used, so that others may use theirs. */
   markMask: 0x3000_0000,
   /** To be secured: goes to the TUN device. */
@@ -49,6 +51,8 @@ export interface SteeringOptions {
   readonly ikePort: number;
   readonly natTraversalPort: number;
   readonly noDefaultExempt: NoDefaultExempt;
+  /** Elements of the set of soft SAs (`softElement`); none when absent. */
+  readonly softElements?: readonly string[];
 }
 
 const { table, markMask, secureMark, bypassMark, openedMark } = steeringNames;
@@ -63,6 +67,11 @@ const keepOthersMark = (mark: number) => {
 /** The comment of the rules of filter number `index`, by which counters are found again. */
 export function filterComment(index: number): string {
   return `filter ${index}`;
+}
+
+/** The element of the soft set for a soft SA: several of the same hosts share one. */
+export function softElement({ local, peer }: Pick<SoftSa, 'local' | 'peer'>): string {
+  return `${peer} . ${local}`;
 }
 
 /** The text for `nft -f -`: replaces the whole table in one transaction. */
@@ -106,8 +115,15 @@ function addressSets(options: SteeringOptions): string {
   const ipv4 = (addresses: readonly IpAddress[]) => addresses.filter(address => addressFamily(address) === 4);
   return (
     set('own', ipv4(options.localAddresses)) +
-    set('groups', ['224.0.0.0/4', '255.255.255.255', ...ipv4(options.broadcastAddresses)])
+    set('groups', ['224.0.0.0/4', '255.255.255.255', ...ipv4(options.broadcastAddresses)]) +
+    softSet(options.softElements ?? [])
   );
+}
+
+/** Each element counts the packets it let in. */
+function softSet(elements: readonly string[]): string {
+  const list = elements.length === 0 ? '' : `    elements = { ${elements.join(', ')} }\n`;
+  return `  set ${steeringNames.softSet} {\n    type ipv4_addr . ipv4_addr; counter;\n${list}  }\n`;
 }
 
 /** Default exemptions. Neighbour discovery is IPv6's ARP, which no filter ever sees either. */
@@ -227,8 +243,15 @@ function inboundRules(filter: DriverFilter, index: number, options: SteeringOpti
   if (filter.action === 'permit') return [`${match}counter accept ${comment}`];
   if (filter.action === 'block') return [`${match}counter drop ${comment}`];
   if (filter.acceptUnsecured) return [`${match}counter accept ${comment}`];
+  const soft =
+    filter.allowFallback && filter.tunnelEndpoint === undefined && isIpv4(filter)
+      ? [`${match}ip saddr . ip daddr @${steeringNames.softSet} counter accept ${comment}`]
+      : [];
   // On a gateway, packets on their way into a tunnel arrive in clear from the inside.
-  return [`${match}${negotiable(filter, options)}${isNotMarked(secureMark)} counter drop ${comment}`];
+  return [
+    ...soft,
+    `${match}${negotiable(filter, options)}${isNotMarked(secureMark)} counter drop ${comment}`,
+  ];
 }
 
 /** Nothing is negotiated for broadcast and multicast, even where they are not exempt. */

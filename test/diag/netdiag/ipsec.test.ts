@@ -196,6 +196,36 @@ IP Security test . . . . . . . . . : Passed
     assert.ok(!text.includes('topsecret'));
   });
 
+  test('a soft SA is shown as what it is', () => {
+    const [active] = input.filters;
+    assert.ok(active);
+    const soft: IpsecTestInput = {
+      ...input,
+      softAssociations: [
+        {
+          filterId: active.filter.id,
+          local: active.filter.selector.source.first,
+          peer: active.filter.selector.destination.first,
+          selector: active.filter.selector,
+          establishedAtMs: input.nowMs - 60_000,
+          lastUsedAtMs: input.nowMs - 10_000,
+          idleSeconds: 300,
+          packetsSent: 5,
+          packetsReceived: 4,
+        },
+      ],
+    };
+    assert.ok(
+      output(soft, 'debug')
+        .join('\n')
+        .includes(`
+    There are 1 soft SAs
+        192.0.2.10 -> 192.0.2.20  proto 0 ports 0/0  None (clear)
+            Expires 290 s when idle
+`),
+    );
+  });
+
   test('a tunnel', () => {
     const filters = shownFilters(
       policyOf(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DriverFilter, FilterId } from '../../../src/driver/api.js';
-import { countersOf } from '../../../src/driver/userspace/kernel-steering.js';
+import { countersOf, softCountersOf } from '../../../src/driver/userspace/kernel-steering.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { hostRange } from '../../../src/wire/ip/selector.js';
 
@@ -53,4 +53,26 @@ test('countersOf adds up the rules of each filter, and tells drops apart', () =>
     blocked: 13,
     clearButSecured: 7,
   });
+});
+
+test('softCountersOf reads the counters of the set of soft SAs', () => {
+  const element = (peer: string, local: string, packets: number) => ({
+    elem: { val: { concat: [peer, local] }, counter: { packets, bytes: 1 } },
+  });
+  const listing = {
+    nftables: [
+      { metainfo: { version: '1.0.6' } },
+      {
+        set: { name: 'soft', elem: [element('10.0.0.2', '10.0.0.1', 3), element('10.0.0.3', '10.0.0.1', 0)] },
+      },
+    ],
+  };
+  assert.deepEqual(
+    [...softCountersOf(JSON.stringify(listing))],
+    [
+      ['10.0.0.2 . 10.0.0.1', 3],
+      ['10.0.0.3 . 10.0.0.1', 0],
+    ],
+  );
+  assert.equal(softCountersOf('{"nftables":[{"set":{"name":"soft"}}]}').size, 0);
 });

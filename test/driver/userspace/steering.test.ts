@@ -35,16 +35,20 @@ function filter(
   action: DriverFilter['action'],
   source: string,
   destination: string,
-  more: Partial<Selector> & { readonly acceptUnsecured?: boolean; readonly tunnelEndpoint?: IpAddress } = {},
+  more: Partial<Selector> & {
+    readonly acceptUnsecured?: boolean;
+    readonly allowFallback?: boolean;
+    readonly tunnelEndpoint?: IpAddress;
+  } = {},
 ): DriverFilter {
-  const { acceptUnsecured = false, tunnelEndpoint, ...ports } = more;
+  const { acceptUnsecured = false, allowFallback = false, tunnelEndpoint, ...ports } = more;
   return {
     id: id as FilterId,
     policyId: '{0}',
     direction,
     action,
     acceptUnsecured,
-    allowFallback: false,
+    allowFallback,
     selector: {
       source: range(source),
       destination: range(destination),
@@ -137,6 +141,23 @@ describe('nftRuleset', () => {
       'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 meta l4proto 6 frag frag-off != 0 counter drop comment "filter 0"',
       'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 meta l4proto 6 th dport 80 counter drop comment "filter 0"',
       'ip saddr 10.0.0.1 ip daddr 10.0.0.2 meta l4proto 17 ip frag-off & 0x1fff != 0 counter drop comment "filter 1"',
+    ]);
+  });
+
+  test('lets clear packets of soft SAs pass where a filter allows fallback', () => {
+    const both = [
+      filter('s', 'inbound', 'secure', '10.0.0.2', '10.0.0.1', { protocol: 6 }),
+      filter('soft', 'inbound', 'secure', '10.0.0.0/24', '10.0.0.1', { allowFallback: true }),
+    ];
+    const ruleset = nftRuleset(both, { ...options, softElements: ['10.0.0.2 . 10.0.0.1'] });
+    assert.match(
+      ruleset,
+      /set soft \{\n {4}type ipv4_addr \. ipv4_addr; counter;\n {4}elements = \{ 10\.0\.0\.2 \. 10\.0\.0\.1 \}\n/,
+    );
+    assert.deepEqual(chain(ruleset, 'inbound'), [
+      'ip saddr 10.0.0.2 ip daddr 10.0.0.1 meta l4proto 6 meta mark & 0x30000000 != 0x10000000 counter drop comment "filter 0"',
+      'ip saddr 10.0.0.0/24 ip daddr 10.0.0.1 ip saddr . ip daddr @soft counter accept comment "filter 1"',
+      'ip saddr 10.0.0.0/24 ip daddr 10.0.0.1 meta mark & 0x30000000 != 0x10000000 counter drop comment "filter 1"',
     ]);
   });
 

@@ -6,6 +6,7 @@ import {
   keyExchangeText,
   mainModesText,
   quickModesText,
+  softAssociationsText,
 } from '../ipsec-text.js';
 import { type Detail, failed, fatal, line, type TestOutcome, warning } from '../report.js';
 
@@ -85,6 +86,7 @@ function sections(input: IpsecTestInput): Detail[] {
     ...section('debug', filtersText(input.filters)),
     ...(negotiates || input.mainModes.length > 0 ? section('verbose', mainModesText(input)) : []),
     ...(negotiates || input.quickModes.length > 0 ? section('debug', quickModesText(input)) : []),
+    ...section('debug', softAssociationsText(input)),
     ...section('verbose', ikeStatisticsText(input)),
     ...section('debug', ipsecStatisticsText(input)),
   ];

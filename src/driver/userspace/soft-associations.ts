@@ -1,0 +1,73 @@
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import { ipv4ToNumber } from '../../wire/ip/packet.js';
+import type { DriverFilter, SoftSa, SoftSaStatistics } from '../api.js';
+
+interface Entry {
+  readonly soft: SoftSa;
+  packetsSent: number;
+}
+
+/** The soft SAs in force: whose packets pass in clear although a filter wants them secured. IPv4. */
+export class SoftAssociations {
+  readonly #entries = new Map<string, Entry>();
+  /** Clear packets received between two hosts that have a soft SA. */
+  readonly #received = new Map<string, number>();
+
+  add(soft: SoftSa): void {
+    if (addressFamily(soft.peer) === 6 || this.#entries.has(entryKey(soft))) return;
+    this.#entries.set(entryKey(soft), { soft, packetsSent: 0 });
+    if (!this.#received.has(hostsKey(soft))) this.#received.set(hostsKey(soft), 0);
+  }
+
+  remove(soft: SoftSa): void {
+    this.#entries.delete(entryKey(soft));
+    const last = [...this.#entries.values()].every(other => hostsKey(other.soft) !== hostsKey(soft));
+    if (last) this.#received.delete(hostsKey(soft));
+  }
+
+  /** Whether a packet that met this outbound filter goes out in clear; counts it. */
+  passesOutbound(
+    filter: DriverFilter,
+    flow: { readonly source: number; readonly destination: number },
+  ): boolean {
+    if (this.#entries.size === 0 || !allowsClear(filter)) return false;
+    const entry = this.#entries.get(`${filter.id} ${flow.source} ${flow.destination}`);
+    if (entry === undefined) return false;
+    entry.packetsSent++;
+    return true;
+  }
+
+  /** Whether a clear packet that met this inbound filter comes in; counts it. */
+  passesInbound(
+    filter: DriverFilter,
+    flow: { readonly source: number; readonly destination: number },
+  ): boolean {
+    if (this.#entries.size === 0 || !allowsClear(filter)) return false;
+    const hosts = `${flow.destination} ${flow.source}`;
+    const received = this.#received.get(hosts);
+    if (received === undefined) return false;
+    this.#received.set(hosts, received + 1);
+    return true;
+  }
+
+  statistics(): readonly SoftSaStatistics[] {
+    return Array.from(this.#entries.values(), ({ soft, packetsSent }) => ({
+      ...soft,
+      packetsSent,
+      packetsReceived: this.#received.get(hostsKey(soft)) ?? 0,
+    }));
+  }
+}
+
+/** Transport filters only: a gateway that does not answer is no reason to send a tunnel's packets in clear. */
+function allowsClear(filter: DriverFilter): boolean {
+  return filter.allowFallback && filter.tunnelEndpoint === undefined;
+}
+
+function entryKey({ filterId, local, peer }: SoftSa): string {
+  return `${filterId} ${ipv4ToNumber(local)} ${ipv4ToNumber(peer)}`;
+}
+
+function hostsKey({ local, peer }: { readonly local: IpAddress; readonly peer: IpAddress }): string {
+  return `${ipv4ToNumber(local)} ${ipv4ToNumber(peer)}`;
+}
