@@ -251,7 +251,7 @@ for (const [what, options] of [
     const random = new SeededRandom(seed);
     const local = ownAddressesOf(options);
     let decided = 0;
-    for (let round = 0; round < (options.rules === undefined ? 300 : 5); round++) {
+    for (let round = 0; round < (options.rules === undefined ? 100 : 5); round++) {
       const policy = randomPolicy(random, options);
       const { inForce, idle } = filtersOfPolicy(policy, {
         localAddresses: local.map(address => ({ address })),
