@@ -1,10 +1,14 @@
 import { Flags } from '@oclif/core';
 import { AgentHost } from '../../src/agent/host.js';
+import { readSettings } from '../../src/agent/settings.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
 import { chooseDriver } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { describeEvent } from '../../src/cli/steps.js';
+import type { ExemptionLevel } from '../../src/policy/exemptions.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
+
+const exemptionLevels: Readonly<Record<string, ExemptionLevel>> = { 0: 0, 1: 1, 2: 2, 3: 3 };
 
 export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> {
   static override summary = 'run the policy agent in the foreground';
@@ -12,6 +16,14 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
     'Enforces the assigned policy until SIGINT, SIGTERM or "ipseckit agent stop", and prints what it does on stderr. "ipseckit agent start" runs the same in the background.';
   static override flags = {
     verbose: Flags.boolean({ char: 'v', summary: 'also print every IKE message sent and received' }),
+    'no-default-exempt': Flags.custom<ExemptionLevel>({
+      summary: 'which default exemptions are lifted: 0 none (default), 1 RSVP and Kerberos, 2 groups, 3 all',
+      description:
+        'IKE always passes the filters. Goes before "noDefaultExempt" in settings.json beside the policies.',
+      options: ['0', '1', '2', '3'],
+      helpValue: 'N',
+      parse: async text => exemptionLevels[text],
+    })(),
     'export-keys': Flags.directory({
       summary: 'append key material for Wireshark to tables in this folder (mode 0600)',
       description: 'Whoever reads these files can decrypt the traffic. Off unless asked for.',
@@ -21,9 +33,16 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
   async run(): Promise<{ stopped: true }> {
     const { flags } = await this.parse(AgentRunCommand);
     const keyFiles = flags['export-keys'] === undefined ? undefined : new KeyFiles(flags['export-keys']);
-    const { driver, reason } = await chooseDriver();
+    const home = ipseckitHome();
+    const exempt = flags['no-default-exempt'];
+    const settings = {
+      ...readSettings(home),
+      ...(exempt === undefined ? {} : { noDefaultExempt: exempt }),
+    };
+    const { driver, reason } = await chooseDriver(settings);
     const host = new AgentHost({
-      home: ipseckitHome(),
+      home,
+      settings,
       driver,
       driverReason: reason,
       version: this.config.version,

@@ -1,4 +1,5 @@
 import type { AgentStatus } from '../../src/agent/control/protocol.js';
+import { describeExemptions } from '../../src/agent/settings.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
 
@@ -19,6 +20,7 @@ export default class AgentStatusCommand extends IpseckitCommand<AgentStatus> {
       `Tunnels         ${status.tunnels}`,
       `Filters         ${status.filters}`,
       `SAs             ${status.mainModes} main mode, ${status.quickModes} quick mode${status.softAssociations === 0 ? '' : `, ${status.softAssociations} soft (in clear)`}`,
+      `Exemptions      ${describeExemptions(status.noDefaultExempt)}`,
       `Audit events    ${status.auditFile}`,
     );
     return status;

@@ -25,6 +25,8 @@ export interface TunnelIkeSettings {
   readonly identity?: Identity;
   readonly peerIdentity?: Identity;
   readonly natTraversal?: MainModePolicy['natTraversal'];
+  /** Its own, instead of the machine's. */
+  readonly credentials?: MainModePolicy['credentials'];
 }
 
 /** A specific filter with the rule and the source it came from. */
@@ -192,6 +194,7 @@ function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
     natTraversal: source.ike?.natTraversal ?? 'auto',
     deadPeerDetection,
     ...(source.ike?.identity === undefined ? {} : { identity: source.ike.identity }),
+    ...(source.ike?.credentials === undefined ? {} : { credentials: source.ike.credentials }),
     ...(source.ike?.peerIdentity === undefined ? {} : { peerIdentity: source.ike.peerIdentity }),
   };
 }

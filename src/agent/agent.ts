@@ -1,3 +1,4 @@
+import type { Credentials } from '../crypto/certificates/credentials.js';
 import type {
   Driver,
   DriverEvent,
@@ -15,6 +16,7 @@ import type {
   IkeOptions,
   IkeStatistics,
   MainModeInfo,
+  MainModePolicy,
   NegotiationFailure,
   NegotiationStep,
   QuickModeInfo,
@@ -36,6 +38,8 @@ export interface AgentDependencies {
   random(length: number): Uint8Array;
   /** This host's own addresses now. */
   localAddresses(): readonly LocalAddress[];
+  /** This machine's certificates as they are now; none when absent. */
+  credentials?(): Credentials;
   readonly ike?: IkeOptions;
   onEvent(event: AgentEvent): void;
 }
@@ -83,7 +87,7 @@ export class Agent {
     this.#deps = deps;
     this.#ike = new IkeEngine({
       policy: {
-        mainMode: (local, peer) => this.#policy.mainMode(local, peer),
+        mainMode: (local, peer) => this.#mainModePolicy(local, peer),
         quickMode: request => this.#policy.quickMode(request),
       },
       random: length => deps.random(length),
@@ -215,6 +219,12 @@ export class Agent {
         byPair: new Map(this.#deps.driver.pairStatistics().map(pair => [pair.pairId, pair.lastInboundAtMs])),
       };
     return this.#activity.byPair.get(pairId);
+  }
+
+  #mainModePolicy(local: IpAddress, peer: IpAddress): MainModePolicy | undefined {
+    const policy = this.#policy.mainMode(local, peer);
+    const credentials = policy?.credentials ?? this.#deps.credentials?.();
+    return policy === undefined || credentials === undefined ? policy : { ...policy, credentials };
   }
 
   #now(): number {

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { type Credentials, noCredentials } from '../crypto/certificates/credentials.js';
 import type { Driver } from '../driver/api.js';
 import type { AuditEvent, IkeOptions } from '../ike/api.js';
 import { policyFromDocument } from '../policy/document.js';
+import { defaultExemptionLevel } from '../policy/exemptions.js';
 import type { Policy } from '../policy/model.js';
 import { type Home, localStoreFolder } from '../policy/stores/home.js';
 import { LocalStore } from '../policy/stores/local.js';
@@ -10,12 +12,14 @@ import { IpseckitError } from '../report/errors.js';
 import { type ActiveFilter, sourcesOf } from './active-policy.js';
 import { Agent, type AgentEvent } from './agent.js';
 import { AuditLog } from './audit-log.js';
+import { CertificateStore, certificateFolders } from './certificate-store.js';
 import { systemClock } from './clock.js';
 import type { AgentStatus, FilterInfo } from './control/protocol.js';
 import { type ControlHandlers, ControlServer } from './control/server.js';
 import { localAddresses } from './local-addresses.js';
 import { auditFilePath, controlSocketPath } from './paths.js';
 import { PolicyWatch } from './policy-watch.js';
+import type { AgentSettings } from './settings.js';
 import { TunnelBook } from './tunnel-book.js';
 import { TunnelFiles } from './tunnel-files.js';
 
@@ -24,6 +28,8 @@ export interface AgentHostOptions {
   readonly driver: Driver;
   readonly driverReason: string;
   readonly version: string;
+  /** Those in force: the driver has been made with them. */
+  readonly settings?: AgentSettings;
   readonly ike?: IkeOptions;
   /** Everything worth a line in the foreground: `agent run` prints it. */
   onEvent(event: AgentEvent): void;
@@ -36,6 +42,9 @@ export interface AgentHostOptions {
 export class AgentHost {
   readonly #options: AgentHostOptions;
   readonly #store: LocalStore;
+  readonly #certificates: CertificateStore;
+  #credentials: Credentials = noCredentials;
+  #certificateWatches: readonly PolicyWatch[] = [];
   readonly #agent: Agent;
   readonly #audit: AuditLog;
   readonly #control: ControlServer;
@@ -50,12 +59,14 @@ export class AgentHost {
   constructor(options: AgentHostOptions) {
     this.#options = options;
     this.#store = new LocalStore(localStoreFolder(options.home));
+    this.#certificates = CertificateStore.ofHome(options.home);
     this.#audit = new AuditLog(auditFilePath(options.home));
     this.#agent = new Agent({
       driver: options.driver,
       clock: systemClock,
       random: randomBytes,
       localAddresses,
+      credentials: () => this.#credentials,
       onEvent: event => this.#onEvent(event),
       ...(options.ike === undefined ? {} : { ike: options.ike }),
     });
@@ -75,12 +86,17 @@ export class AgentHost {
     try {
       await this.#agent.start();
       this.#watch = new PolicyWatch(this.#store.folder, () => void this.#reload());
+      this.#certificateWatches = certificateFolders.map(
+        folder => new PolicyWatch(this.#certificates.path(folder), () => this.#loadCertificates()),
+      );
+      this.#loadCertificates();
       await this.#reload();
       for (const error of await this.#tunnels.restore()) this.#options.onEvent({ kind: 'error', error });
       onReady();
       await stopped;
     } finally {
       this.#watch?.close();
+      for (const watch of this.#certificateWatches) watch.close();
       await this.#agent.stop();
       this.#control.close();
       this.#audit.close();
@@ -110,6 +126,13 @@ export class AgentHost {
         ),
       });
     }
+  }
+
+  /** New main modes use what is there now. A file that cannot be read is reported; the others count. */
+  #loadCertificates(): void {
+    const { problems, ...credentials } = this.#certificates.load();
+    this.#credentials = credentials;
+    for (const error of problems) this.#options.onEvent({ kind: 'error', error });
   }
 
   /** Reads the store again; a policy that cannot be read leaves in force what was. One at a time. */
@@ -147,6 +170,7 @@ export class AgentHost {
       }),
       statistics: () => this.#agent.statistics(),
       reload: async () => {
+        this.#loadCertificates();
         await this.#reload();
         if (this.#policyError !== undefined) throw new IpseckitError('STORE', this.#policyError);
         return this.#assigned === undefined ? {} : { assigned: this.#assigned.name };
@@ -212,6 +236,7 @@ export class AgentHost {
       mainModes: this.#agent.mainModes().length,
       quickModes: this.#agent.quickModes().length,
       softAssociations: this.#agent.softAssociations().length,
+      noDefaultExempt: this.#options.settings?.noDefaultExempt ?? defaultExemptionLevel,
       auditFile: this.#audit.path,
     };
   }

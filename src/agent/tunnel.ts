@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { Secret } from '../crypto/secret.js';
+import type { Credentials } from '../crypto/certificates/credentials.js';
+import type { Secret } from '../crypto/secret.js';
 import type { PairId } from '../driver/api.js';
 import type { Identity } from '../ike/api.js';
 import {
@@ -14,8 +15,10 @@ import {
 } from '../policy/model.js';
 import { parseAhProposals, parseEspProposals, parseIkeProposals } from '../policy/proposals.js';
 import { IpseckitError } from '../report/errors.js';
+import { parseNameText } from '../wire/der/distinguished-name.js';
 import { addressFamily, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 import type { PolicySource } from './active-policy.js';
+import { authenticationMethods, parseTunnelAuthentication } from './tunnel-authentication.js';
 
 /** An address with a prefix length, as `--local-net` takes it. */
 export interface Network {
@@ -28,7 +31,10 @@ export interface TunnelSpec {
   readonly name: string;
   readonly local: IpAddress;
   readonly peer: IpAddress;
-  readonly presharedKey: Secret<string>;
+  /** How the peers authenticate each other: one of the two. */
+  readonly authentication:
+    | { readonly kind: 'preshared'; readonly key: Secret<string> }
+    | { readonly kind: 'certificate'; readonly credentials: Credentials };
   /** Tunnel mode between networks, or transport mode for traffic between the two hosts. */
   readonly traffic:
     | {
@@ -76,7 +82,12 @@ export interface TunnelDocument {
   readonly name: string;
   readonly local: string;
   readonly peer: string;
-  readonly presharedKey: string;
+  readonly presharedKey?: string;
+  /** Instead of a preshared key: our certificate and its chain, its private key, the CAs trusted, CRLs. All PEM. */
+  readonly certificate?: string;
+  readonly privateKey?: string;
+  readonly authorities?: string;
+  readonly crls?: string;
   readonly localNetworks?: readonly string[];
   readonly remoteNetworks?: readonly string[];
   readonly protocol?: number;
@@ -105,8 +116,6 @@ export function parseTunnel(value: unknown): TunnelSpec {
       'must be "ipseckit-tunnel", version 1',
       'it was written by another version of ipseckit',
     );
-  const presharedKey = text(value, 'presharedKey');
-  if (presharedKey === undefined || presharedKey === '') throw bad('presharedKey', 'must not be empty');
   const lifetimes = {
     ...optional('lifetimeSeconds', count(value, 'lifetimeSeconds', 60, 86_400 * 30)),
     ...optional('lifetimeKilobytes', count(value, 'lifetimeKilobytes', 100, 0xffff_ffff)),
@@ -120,14 +129,14 @@ export function parseTunnel(value: unknown): TunnelSpec {
     name: requiredText(value, 'name'),
     local: address(value, 'local'),
     peer: address(value, 'peer'),
-    presharedKey: new Secret(presharedKey),
+    authentication: parseTunnelAuthentication(value),
     traffic: parseTraffic(value),
     ike: parseIkeProposals(text(value, 'ike') ?? defaultTunnelProposals.ike),
     methods,
     mainModeLifetimeSeconds:
       count(value, 'mainModeLifetimeSeconds', 60, 86_400 * 30) ?? policyDefaults.mainModeLifetimeSeconds,
     forceEncapsulation: value.forceEncapsulation === true,
-    ...optional('identity', identity(text(value, 'localId'))),
+    ...optional('identity', ownIdentity(text(value, 'localId'))),
     ...optional('peerIdentity', identity(text(value, 'remoteId'))),
   };
 }
@@ -153,6 +162,9 @@ export function tunnelSource(tunnel: TunnelSpec): PolicySource {
       natTraversal: tunnel.forceEncapsulation ? 'forced' : 'auto',
       ...optional('identity', tunnel.identity),
       ...optional('peerIdentity', tunnel.peerIdentity),
+      ...(tunnel.authentication.kind === 'certificate'
+        ? { credentials: tunnel.authentication.credentials }
+        : {}),
     },
   };
 }
@@ -180,7 +192,7 @@ function rulesOf(tunnel: TunnelSpec): Rule[] {
       acceptUnsecured: false,
       allowFallback: false,
     },
-    authentication: [{ kind: 'preshared', key: tunnel.presharedKey }],
+    authentication: authenticationMethods(tunnel),
     ...(endpoint === undefined ? {} : { tunnelEndpoint: { kind: 'host', address: endpoint } }),
     connectionType: 'all',
   });
@@ -251,9 +263,18 @@ function networks(value: Record<string, unknown>, field: string): Network[] {
   });
 }
 
-/** `@name` or a dotted name is an FQDN, `user@host` a user FQDN, an address literal an address. */
+/** Ours: a distinguished name is the certificate's subject, and nobody has to write it. */
+function ownIdentity(spelled: string | undefined): Identity | undefined {
+  const found = identity(spelled);
+  if (found?.kind === 'distinguishedName')
+    throw bad('localId', 'a distinguished name comes from the certificate', 'leave --local-id out');
+  return found;
+}
+
+/** `CN=gw` is a distinguished name, `@name` or a dotted name an FQDN, `user@host` a user FQDN, the rest an address. */
 function identity(spelled: string | undefined): Identity | undefined {
   if (spelled === undefined) return undefined;
+  if (parseNameText(spelled) !== undefined) return { kind: 'distinguishedName', name: spelled };
   const literal = parseIpAddress(spelled);
   if (literal !== undefined) return { kind: 'address', address: literal };
   if (spelled.startsWith('@')) return { kind: 'fqdn', name: spelled.slice(1) };

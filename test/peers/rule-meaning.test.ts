@@ -126,4 +126,36 @@ describe('what rules mean', { skip, timeout: 120_000 }, () => {
     assert.deepEqual(await ping(hosts.b, one, { count: 3 }), { sent: 3, received: 3 });
     assert.equal(witness.take().clear, 0);
   });
+
+  /** Whether a TCP connection from the first host to a port of the second comes about. */
+  async function connects(port: number): Promise<boolean> {
+    const script = `exec 3<>/dev/tcp/${other}/${port}`;
+    return (await hosts.a.execute('timeout', ['2', 'bash', '-c', script])).status === 0;
+  }
+
+  async function listen(...ports: readonly number[]): Promise<void> {
+    const program = `for (const port of [${ports}]) require('node:net').createServer().listen(port, '0.0.0.0')`;
+    const server = hosts.b.spawn(process.execPath, ['-e', program]);
+    server.on('exit', () => {});
+    await waitFor('the servers', () => ports.every(port => hosts.b.run('ss', '-Hltn').includes(`:${port} `)));
+  }
+
+  test('Kerberos passes a rule that blocks all, until NoDefaultExempt says otherwise', async () => {
+    await cable();
+    await listen(88, 89);
+    const lenient = await agentOn(hosts.a);
+    await ipsecpol(lenient, '-f 0+* -n BLOCK');
+    assert.deepEqual([await connects(88), await connects(89)], [true, false]);
+    assert.equal((await lenient.call('status', {})).noDefaultExempt, 0);
+    await lenient.stop();
+
+    const strict = await agentOn(hosts.a, ['--no-default-exempt', '3']);
+    await ipsecpol(strict, '-f 0+* -n BLOCK');
+    assert.deepEqual([await connects(88), await connects(89)], [false, false]);
+    const status = (await strict.command('ipseckit', 'agent', 'status')).stdout;
+    assert.match(status, /NoDefaultExempt 3: IKE \(UDP 500 and 4500\) pass all filters/);
+    const debug = (await strict.command('netdiag', '/test:ipsec', '/debug')).stdout;
+    assert.match(debug, /Default exemptions: NoDefaultExempt 3: IKE/);
+    await strict.stop();
+  });
 });

@@ -11,6 +11,7 @@ import type {
   NegotiationStep,
   QuickModeInfo,
 } from '../../ike/api.js';
+import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
 import type { SoftAssociationInfo } from '../fallback.js';
 import type { TunnelInfo } from '../tunnel.js';
@@ -66,6 +67,8 @@ export interface AgentStatus {
   readonly mainModes: number;
   readonly quickModes: number;
   readonly softAssociations: number;
+  /** Which default exemptions are lifted. */
+  readonly noDefaultExempt: ExemptionLevel;
   readonly auditFile: string;
 }
 

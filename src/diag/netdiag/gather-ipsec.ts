@@ -27,6 +27,7 @@ export async function gatherIpsec(home: Home): Promise<IpsecTestInput> {
       ...(problem === undefined ? {} : { policyProblem: problem }),
       disagreements: problem === undefined ? disagreements(status.assigned?.id, stored) : [],
       ...(status.keyExchange === undefined ? {} : { keyExchange: status.keyExchange }),
+      noDefaultExempt: status.noDefaultExempt,
       filters,
       mainModes: associations.mainModes,
       quickModes: associations.quickModes,

@@ -2,6 +2,7 @@ import type { FilterInfo } from '../../agent/control/protocol.js';
 import type { SoftAssociationInfo } from '../../agent/fallback.js';
 import type { DriverStatistics, PairStatistics } from '../../driver/api.js';
 import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../ike/api.js';
+import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { KeyExchangeSettings } from '../../policy/model.js';
 
 /** Everything the IP Security test judges and prints, gathered beforehand. No key material. */
@@ -26,6 +27,8 @@ export interface IpsecTestInput {
   /** What the engine enforces although the stores say otherwise. */
   readonly disagreements: readonly string[];
   readonly keyExchange?: KeyExchangeSettings;
+  /** Which default exemptions are lifted. */
+  readonly noDefaultExempt?: ExemptionLevel;
   /** Specific filters in matching order. */
   readonly filters: readonly IpsecFilter[];
   readonly mainModes: readonly MainModeInfo[];

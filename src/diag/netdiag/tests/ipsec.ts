@@ -1,3 +1,4 @@
+import { describeExemptions } from '../../../agent/settings.js';
 import type { IpsecTestInput } from '../ipsec-input.js';
 import {
   filtersText,
@@ -83,6 +84,9 @@ function sections(input: IpsecTestInput): Detail[] {
     ...(negotiates && input.keyExchange !== undefined
       ? keyExchangeText(input.keyExchange).map(text => line(text, 'verbose'))
       : []),
+    ...(input.noDefaultExempt === undefined
+      ? []
+      : [line(`Default exemptions: ${describeExemptions(input.noDefaultExempt)}`, 'debug')]),
     ...section('debug', filtersText(input.filters)),
     ...(negotiates || input.mainModes.length > 0 ? section('verbose', mainModesText(input)) : []),
     ...(negotiates || input.quickModes.length > 0 ? section('debug', quickModesText(input)) : []),
