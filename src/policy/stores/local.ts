@@ -6,9 +6,9 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { IpseckitError } from '../../report/errors.js';
 import { policyNotFound, sameName } from '../build.js';
-import { policyFromDocument, policyToDocument } from '../document.js';
+import { libraryFromJson, policyFromDocument, policyToDocument } from '../document.js';
 import { parseGuid } from '../guid.js';
-import type { Guid, Policy } from '../model.js';
+import type { Guid, Policy, PolicyLibrary } from '../model.js';
 import { object, oneOf, optional, parsed } from '../schema.js';
 import { errnoOf, fileError } from './file-error.js';
 import { finishInterrupted, isInterrupted, StagedFiles } from './journal.js';
@@ -27,6 +27,10 @@ const assignment = object({
   version: oneOf(1),
   policy: optional(parsed('a GUID in braces', parseGuid)),
 });
+
+const libraryFileName = 'library.json';
+const libraryFormat = 'ipseckit library';
+const libraryFile = object({ format: oneOf(libraryFormat), version: oneOf(1), library: libraryFromJson });
 
 export class LocalStore implements PolicyStore {
   readonly kind = 'local';
@@ -82,7 +86,7 @@ export class LocalStore implements PolicyStore {
         throw new IpseckitError('STORE', `there is another policy '${other.name}' in ${this.folder}`, {
           next: 'choose another name, or delete that policy first',
         });
-      store.#writeFile(store.path(policy), policyToDocument(policy));
+      store.#writeFile(store.path(policy), policyToDocument(store.#dated(policy)));
     });
   }
 
@@ -154,7 +158,12 @@ export class LocalStore implements PolicyStore {
   async snapshot(): Promise<StoreSnapshot> {
     await this.#settle();
     const assigned = this.#assignedId();
-    return { ...this.#readAll(), ...(assigned === undefined ? {} : { assigned }) };
+    const library = this.#library();
+    return {
+      ...this.#readAll(),
+      ...(assigned === undefined ? {} : { assigned }),
+      ...(library === undefined ? {} : { library }),
+    };
   }
 
   /**
@@ -162,11 +171,17 @@ export class LocalStore implements PolicyStore {
    * if the computer dies in the middle. Only inside of `exclusively`. Throws `IpseckitError` (ACCESS_DENIED, STORE):
    * nothing stays behind then.
    */
-  stage({ written, deleted, assigned }: StoreChange): StagedFiles {
+  stage({ written, deleted, assigned, library }: StoreChange): StagedFiles {
     if (!this.#locked) throw new Error('a change is staged under the lock');
     return new StagedFiles(this.folder, [
-      ...written.map(policy => ({ path: this.path(policy), text: fileText(policyToDocument(policy)) })),
+      ...written.map(policy => ({
+        path: this.path(policy),
+        text: fileText(policyToDocument(this.#dated(policy))),
+      })),
       ...deleted.map(id => ({ path: this.path({ id }), text: undefined })),
+      ...(library === undefined
+        ? []
+        : [{ path: join(this.folder, libraryFileName), text: fileText(libraryDocument(library)) }]),
       ...(assigned === undefined
         ? []
         : [
@@ -218,6 +233,22 @@ export class LocalStore implements PolicyStore {
     return policy;
   }
 
+  /** A policy that says when it was changed, and now is, says so: other computers look for that. */
+  #dated(policy: Policy): Policy {
+    const { changedAtSeconds } = policy;
+    if (changedAtSeconds === undefined) return policy;
+    const before = this.#readFile(this.path(policy));
+    const text = (of: Policy) => JSON.stringify(policyToDocument(of));
+    if (before?.changedAtSeconds !== changedAtSeconds || text(before) === text(policy)) return policy;
+    return { ...policy, changedAtSeconds: Math.floor(Date.now() / 1000) };
+  }
+
+  #library(): PolicyLibrary | undefined {
+    const path = join(this.folder, libraryFileName);
+    const document = readJsonFile(path);
+    return document === undefined ? undefined : decodeFile(path, () => libraryFile(document, '')).library;
+  }
+
   #assignedId(): Guid | undefined {
     const path = join(this.folder, assignmentFileName);
     const document = readJsonFile(path);
@@ -243,6 +274,10 @@ export class LocalStore implements PolicyStore {
 
 function assignmentDocument(policy: Guid | undefined): object {
   return { format: assignmentFormat, version: 1, policy };
+}
+
+function libraryDocument(library: PolicyLibrary): object {
+  return { format: libraryFormat, version: 1, library };
 }
 
 function fileText(document: object): string {

@@ -1,5 +1,5 @@
 import type { IpseckitError } from '../../report/errors.js';
-import type { Guid, Policy } from '../model.js';
+import type { Guid, Policy, PolicyLibrary } from '../model.js';
 
 /** One line of a listing. */
 export interface PolicySummary {
@@ -22,6 +22,8 @@ export interface StoreSnapshot {
   readonly policies: readonly Policy[];
   /** The assigned policy, which may be missing. */
   readonly assigned?: Guid;
+  /** Filter lists and actions no rule uses. */
+  readonly library?: PolicyLibrary;
   /** What could not be read. */
   readonly problems: readonly IpseckitError[];
 }
@@ -31,6 +33,8 @@ export interface StoreChange {
   /** Created or replaced, by their ids. */
   readonly written: readonly Policy[];
   readonly deleted: readonly Guid[];
+  /** Absent leaves the filter lists and actions no rule uses as they are. */
+  readonly library?: PolicyLibrary;
   /** Absent leaves the assignment as it is; without `id`, no policy is assigned afterwards. */
   readonly assigned?: { readonly id: Guid | undefined };
 }

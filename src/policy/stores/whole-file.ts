@@ -7,7 +7,7 @@ import { fileError } from './file-error.js';
  * Replaces a file whole: a reader, also after a crash, sees the old text or the new, never a part. Mode 0600 unless
  * said otherwise. Throws `IpseckitError` (ACCESS_DENIED, STORE); the old file is then untouched.
  */
-export function writeWholeFile(path: string, text: string, mode = 0o600): void {
+export function writeWholeFile(path: string, text: string | Uint8Array, mode = 0o600): void {
   const temporary = writeTemporaryFile(path, text, mode);
   try {
     renameSync(temporary, path);
@@ -19,14 +19,14 @@ export function writeWholeFile(path: string, text: string, mode = 0o600): void {
 }
 
 /** Writes the text beside `path`, safe on the disk, and returns that file's path: a rename puts it in place. */
-export function writeTemporaryFile(path: string, text: string, mode = 0o600): string {
+export function writeTemporaryFile(path: string, text: string | Uint8Array, mode = 0o600): string {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     const file = openSync(temporary, 'wx', mode);
     try {
       // The umask may have taken bits away.
       fchmodSync(file, mode);
-      const bytes = Buffer.from(text, 'utf8');
+      const bytes = typeof text === 'string' ? Buffer.from(text, 'utf8') : text;
       for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
       fsyncSync(file);
     } finally {
