@@ -59,7 +59,7 @@ export const findingKinds = {
   'mixed-pfs': { severity: 'warning', meaning: 'security methods of a rule that differ in PFS' },
   'short-lifetime': { severity: 'warning', meaning: 'a quick mode that rekeys under 5 minutes or 50,000 KB' },
   'no-authentication': { severity: 'error', meaning: 'a negotiating rule without authentication method' },
-  'not-negotiable': { severity: 'warning', meaning: 'only Kerberos or certificates, not negotiable yet' },
+  'not-negotiable': { severity: 'warning', meaning: 'only Kerberos, which is not negotiable yet' },
   'unresolved-name': { severity: 'error', meaning: 'a DNS name without an address' },
   'mixed-families': { severity: 'error', meaning: 'a filter from IPv4 to IPv6' },
   'bad-prefix': { severity: 'error', meaning: 'a subnet with bits behind its mask' },
@@ -103,7 +103,7 @@ export const findingKinds = {
   'key-white-space': { severity: 'warning', meaning: 'a preshared key with white space at an end' },
   'several-quick-modes': { severity: 'note', meaning: 'a tunnel that takes several quick modes' },
   'quick-mode-limit': { severity: 'warning', meaning: 'more quick modes than one main mode may make' },
-  'fallback-not-enforced': { severity: 'note', meaning: 'falling back to clear text is not done yet' },
+  'clear-fallback': { severity: 'note', meaning: 'clear text towards a peer that gives no sign of IKE' },
 } as const satisfies Record<string, FindingKind>;
 
 export type FindingCode = keyof typeof findingKinds;

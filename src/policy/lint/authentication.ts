@@ -17,14 +17,13 @@ export const authenticationCheck: Check = {
             'add one with -a PRESHARE:"key"',
           ),
         ];
-      if (authentication.some(({ kind }) => kind === 'preshared')) return [];
-      const kinds = new Set(authentication.map(({ kind }) => (kind === 'kerberos' ? 'KERBEROS' : 'CERT')));
+      if (authentication.some(({ kind }) => kind !== 'kerberos')) return [];
       return [
         finding(
           'not-negotiable',
           placeOf(named),
-          `${[...kinds].join(' and ')} authentication is not negotiable yet, so its traffic will be dropped`,
-          'add -a PRESHARE:"key" or -a PRESHARE-FILE:path',
+          'KERBEROS authentication is not negotiable yet, so its traffic will be dropped',
+          'add -a PRESHARE-FILE:path, PRESHARE:"key" or CERT:"authority"',
         ),
       ];
     }),

@@ -21,8 +21,7 @@ type Expanded = ExpandedFilter<{ readonly policy: Policy }>;
 const somePort = { protocol: 6, port: 40_000 };
 const kerberosPort = 88;
 const multicastGroup = ipAddress('224.0.0.251');
-const lifted =
-  'know it, or stop it elsewhere (the host firewall); on Windows NoDefaultExempt=3 lifts the exemption';
+const lifted = 'know it, or lift the exemption: "ipseckit agent run --no-default-exempt 3"';
 
 export const exemptionHoleCheck: Check = {
   name: 'exemption-holes',

@@ -1,4 +1,4 @@
-/** Falling back to clear text: what the rule says, and what is done about it so far. */
+/** Falling back to clear text: what it costs. */
 import { finding } from '../findings.js';
 import { type Check, placeOf } from './check.js';
 
@@ -9,10 +9,10 @@ export const fallbackCheck: Check = {
       named.rule.action.kind === 'negotiate' && named.rule.action.allowFallback
         ? [
             finding(
-              'fallback-not-enforced',
+              'clear-fallback',
               placeOf(named),
-              'it allows clear text towards peers that do not answer (-soft), which is not done yet: their traffic is dropped',
-              'add a rule that permits the traffic of peers without IPsec, or leave it: nothing leaks',
+              'it falls back to clear text towards a peer that gives no sign of IKE (-soft), so whoever drops UDP 500 on the way reads the traffic',
+              'leave -soft out for traffic that must not be read, and permit the peers without IPsec by name',
             ),
           ]
         : [],

@@ -130,8 +130,8 @@ const structure = {
     /no authentication method/,
   ],
   'not-negotiable': [
-    policyOf('-w REG -p P -r R -f 0+* -a KERBEROS CERT:"CN=x"'),
-    /^rule 'R': KERBEROS and CERT authentication is not negotiable yet/,
+    policyOf('-w REG -p P -r R -f 0+* -a KERBEROS'),
+    /^rule 'R': KERBEROS authentication is not negotiable yet/,
   ],
   'default-rule-action': [
     withRule(policyOf('-w REG -p P -f DEFAULT -a P:k'), rule => ({
@@ -369,10 +369,9 @@ const review = {
       /^rule 'out': the tunnel to 203\.0\.113\.1 takes 2 quick modes, .* one main mode makes 1: 2 main modes are needed$/,
     good: networks(twoPairs),
   },
-  'fallback-not-enforced': {
+  'clear-fallback': {
     bad: peer(`-soft ${safe}`),
-    message:
-      /^rule 'R': it allows clear text towards peers that do not answer \(-soft\), which is not done yet/,
+    message: /^rule 'R': it falls back to clear text towards a peer that gives no sign of IKE \(-soft\)/,
     good: peer(safe),
   },
 } satisfies Partial<Record<FindingCode, LintCase>>;
