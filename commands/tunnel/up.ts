@@ -5,7 +5,7 @@ import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
 import { chooseDriver } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
-import { openOneShot, runCommand, untilInterrupted } from '../../src/cli/one-shot.js';
+import { aborted, interruption, openOneShot, runCommand } from '../../src/cli/one-shot.js';
 import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
 import { tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
 import type { QuickModeInfo } from '../../src/ike/api.js';
@@ -25,8 +25,9 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --remote-net 10.2.0.0/16',
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --ike 3des-sha1-modp1024 --esp 3des-sha1 -- ssh 198.51.100.7',
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --protocol tcp --remote-port 445 --persist files',
+    '<%= config.bin %> tunnel up 198.51.100.7 --cert host.p12 --ca root.pem --remote-net 10.2.0.0/16',
   ];
-  static override usage = 'tunnel up PEER --psk-file FILE [FLAGS] [-- COMMAND …]';
+  static override usage = 'tunnel up PEER --psk-file FILE | --cert FILE [FLAGS] [-- COMMAND …]';
   static override args = {
     peer: Args.string({ required: true, description: 'address or name of the gateway or host' }),
   };
@@ -70,10 +71,11 @@ Without --local-net and --remote-net the traffic between this host and the peer 
         return { tunnel };
       }
       const keyFiles = flags['export-keys'] === undefined ? undefined : new KeyFiles(flags['export-keys']);
+      const interrupted = interruption();
       const { driver } = await chooseDriver();
       const tunnel = await openOneShot(spec, {
         driver,
-        timeoutMs: flags.timeout * 1000,
+        patience: { timeoutMs: flags.timeout * 1000, interrupted },
         exportKeys: keyFiles !== undefined,
         onEvent: event => {
           if (event.kind === 'step') show(describeStep(event.step));
@@ -85,7 +87,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       try {
         if (command.length === 0) {
           show('Ctrl-C takes it down.');
-          await untilInterrupted();
+          await aborted(interrupted);
           return { quickModes: tunnel.quickModes };
         }
         const commandStatus = await runCommand(command);

@@ -22,14 +22,22 @@ import type {
   QuickModeInfo,
 } from '../ike/api.js';
 import { IkeEngine } from '../ike/engine.js';
-import { type ExpansionNote, expandPolicies, type LocalAddress } from '../policy/expand.js';
+import {
+  type ExpandContext,
+  type ExpansionNote,
+  expandPolicies,
+  type LocalAddress,
+} from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { mirrorSelector } from '../wire/ip/selector.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import type { Clock } from './clock.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
+import { NameBook, namesIn } from './name-book.js';
+import { type PolicyPlan, planOf } from './plan.js';
 import { changedFilters } from './policy-change.js';
+import type { Servers } from './servers.js';
 
 /** Everything the agent needs from outside. */
 export interface AgentDependencies {
@@ -40,6 +48,10 @@ export interface AgentDependencies {
   localAddresses(): readonly LocalAddress[];
   /** This machine's certificates as they are now; none when absent. */
   credentials?(): Credentials;
+  /** What the special addresses stand for now; nothing when absent. */
+  servers?(): Servers;
+  /** Looks a host name up. Without it, names keep the addresses they have in the policy. */
+  resolve?(name: string): Promise<readonly IpAddress[]>;
   readonly ike?: IkeOptions;
   onEvent(event: AgentEvent): void;
 }
@@ -52,10 +64,13 @@ export type AgentEvent =
   | { readonly kind: 'keys'; readonly keys: ExportedKeys }
   | { readonly kind: 'error'; readonly error: Error };
 
-/** How often local addresses are looked at: a new one is in the filters within this time. */
+/** How often addresses and servers are looked at: a new one is in the filters within this time. */
 const addressPollMs = 2_000;
 /** Longest wait for deletes to leave before the sockets close. */
 const farewellMs = 200;
+
+/** Peers whose last message is kept, to say how far a negotiation came. */
+const rememberedPeers = 256;
 
 /** A negotiation somebody waits for. */
 interface Waiter {
@@ -72,13 +87,15 @@ export class Agent {
   readonly #ike: IkeEngine;
   readonly #fallback: ClearFallback;
   #policy = new ActivePolicy([], []);
-  #addresses: readonly LocalAddress[] = [];
+  readonly #names: NameBook;
+  #surroundings: Pick<ExpandContext, 'localAddresses' | 'servers'> = { localAddresses: [] };
   #notes: readonly ExpansionNote[] = [];
   /** Filters that live as long as a pair negotiated under the default response rule. */
   readonly #responseFilters = new Map<PairId, readonly DriverFilter[]>();
   readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
   #cancelWake: () => void = () => {};
   #cancelAddressPoll: () => void = () => {};
+  readonly #lastSent = new Map<IpAddress, NegotiationStep>();
   #activity = { readAtMs: 0, byPair: new Map<PairId, number | undefined>() };
   #running = false;
   #filterChange: Promise<void> = Promise.resolve();
@@ -93,6 +110,12 @@ export class Agent {
       random: length => deps.random(length),
       lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
       ...(deps.ike === undefined ? {} : { options: deps.ike }),
+    });
+    this.#names = new NameBook({
+      clock: deps.clock,
+      resolve: name => deps.resolve?.(name) ?? Promise.reject(new Error('no resolver')),
+      onChange: () => this.#expandAgain(),
+      onError: error => this.#reportError(error),
     });
     this.#fallback = new ClearFallback({
       driver: deps.driver,
@@ -110,7 +133,7 @@ export class Agent {
   async start(): Promise<void> {
     await this.#deps.driver.start(event => this.#onDriverEvent(event));
     this.#running = true;
-    this.#addresses = this.#deps.localAddresses();
+    this.#surroundings = this.#lookAround();
     this.#pollAddresses();
   }
 
@@ -119,6 +142,7 @@ export class Agent {
     if (!this.#running) return;
     this.#running = false;
     this.#cancelAddressPoll();
+    this.#names.stop();
     this.#fallback.endAll(reason);
     this.#run(this.#ike.closeAll(this.#now(), reason));
     this.#cancelWake();
@@ -132,23 +156,50 @@ export class Agent {
    * with that peer is deleted: its main mode may have been authenticated by what counts no longer.
    */
   async setSources(sources: readonly PolicySource[]): Promise<void> {
-    const { filters, notes } = expandPolicies(sources, { localAddresses: this.#addresses });
-    const next = new ActivePolicy(sources, filters);
-    const previous = this.#policy;
-    const changed = changedFilters(previous.filters, next.filters);
+    const { next, notes, changed, endingMainModes, staleQuickModes } = this.#change(sources);
     this.#policy = next;
     this.#notes = notes;
     await this.#setDriverFilters();
     this.#fallback.policyChanged(id => next.find(id) !== undefined && !changed.has(id));
-    for (const { local, peer } of this.#ike.mainModes())
-      if (!next.hasMainModesOf(previous, local, peer))
-        this.#run(this.#ike.closePeer(peer, this.#now(), 'the policy changed'));
-    const stale = this.#ike
+    for (const { peer } of endingMainModes())
+      this.#run(this.#ike.closePeer(peer, this.#now(), 'the policy changed'));
+    for (const { pair } of staleQuickModes())
+      this.#run(this.#ike.closePair(pair.id, this.#now(), 'the policy changed'));
+  }
+
+  /** What `setSources` would do now, without doing it. */
+  plan(sources: readonly PolicySource[]): PolicyPlan {
+    const { next, endingMainModes, staleQuickModes } = this.#change(sources);
+    const mainModes = endingMainModes();
+    const peers = new Set(mainModes.map(({ peer }) => peer));
+    const stale = new Set(staleQuickModes());
+    const quickModes = this.#ike
       .quickModes()
-      .filter(({ pair }) =>
-        pair.filterId === undefined ? sources.length === 0 : changed.has(pair.filterId),
-      );
-    for (const { pair } of stale) this.#run(this.#ike.closePair(pair.id, this.#now(), 'the policy changed'));
+      .filter(quickMode => stale.has(quickMode) || peers.has(quickMode.pair.peer));
+    return planOf(this.#policy.filters, next.filters, { mainModes, quickModes });
+  }
+
+  /** The difference between what is in force and `sources`; SAs are looked up when asked for. */
+  #change(sources: readonly PolicySource[]) {
+    if (this.#deps.resolve !== undefined) this.#names.follow(namesIn(sources.map(({ policy }) => policy)));
+    const context = { ...this.#surroundings, names: this.#names.addresses };
+    const { filters, notes } = expandPolicies(sources, context);
+    const next = new ActivePolicy(sources, filters);
+    const previous = this.#policy;
+    const changed = changedFilters(previous.filters, next.filters);
+    return {
+      next,
+      notes,
+      changed,
+      endingMainModes: () =>
+        this.#ike.mainModes().filter(({ local, peer }) => !next.hasMainModesOf(previous, local, peer)),
+      staleQuickModes: () =>
+        this.#ike
+          .quickModes()
+          .filter(({ pair }) =>
+            pair.filterId === undefined ? sources.length === 0 : changed.has(pair.filterId),
+          ),
+    };
   }
 
   get sources(): readonly PolicySource[] {
@@ -199,6 +250,11 @@ export class Agent {
     const there = this.#ike.quickModes().find(({ pair }) => pair.filterId === filterId && pair.peer === peer);
     if (there) return Promise.resolve(there.pair.id);
     return new Promise((resolve, reject) => this.#acquire(filterId, local, peer, { resolve, reject }));
+  }
+
+  /** The last IKE message sent to a peer. */
+  lastSent(peer: IpAddress): NegotiationStep | undefined {
+    return this.#lastSent.get(peer);
   }
 
   /** Deletes pairs at the peer and here; with no pairs left, their main modes too when `mainModes` says so. */
@@ -304,6 +360,7 @@ export class Agent {
       case 'audit':
         return onEvent({ kind: 'audit', event: effect.event });
       case 'progress':
+        this.#remember(effect.step);
         this.#fallback.step(effect.step);
         return onEvent({ kind: 'step', step: effect.step });
       case 'keys':
@@ -313,6 +370,15 @@ export class Agent {
 
   #peerOf(pairId: PairId): IpAddress | undefined {
     return this.#ike.quickModes().find(({ pair }) => pair.id === pairId)?.pair.peer;
+  }
+
+  /** Anyone can make us answer, so only so many peers are remembered: the oldest goes first. */
+  #remember(step: NegotiationStep): void {
+    if (step.direction !== 'sent') return;
+    this.#lastSent.delete(step.peer);
+    this.#lastSent.set(step.peer, step);
+    const [oldest] = this.#lastSent.keys();
+    if (oldest !== undefined && this.#lastSent.size > rememberedPeers) this.#lastSent.delete(oldest);
   }
 
   #finish(requestId: string): readonly Waiter[] {
@@ -362,13 +428,27 @@ export class Agent {
 
   #pollAddresses(): void {
     this.#cancelAddressPoll = this.#deps.clock.at(this.#now() + addressPollMs, () => {
-      const addresses = this.#deps.localAddresses();
-      if (JSON.stringify(addresses) !== JSON.stringify(this.#addresses)) {
-        this.#addresses = addresses;
-        this.setSources(this.#policy.sources).catch((error: unknown) => this.#reportError(error));
+      const surroundings = this.#lookAround();
+      if (JSON.stringify(surroundings) !== JSON.stringify(this.#surroundings)) {
+        this.#surroundings = surroundings;
+        this.#expandAgain();
       }
       this.#pollAddresses();
     });
+  }
+
+  #lookAround(): Pick<ExpandContext, 'localAddresses' | 'servers'> {
+    const servers = this.#deps.servers?.();
+    return {
+      localAddresses: this.#deps.localAddresses(),
+      ...(servers === undefined ? {} : { servers }),
+    };
+  }
+
+  /** Puts the same sources in force with what is known now. */
+  #expandAgain(): void {
+    if (!this.#running) return;
+    this.setSources(this.#policy.sources).catch((error: unknown) => this.#reportError(error));
   }
 
   #reportError(error: unknown): void {

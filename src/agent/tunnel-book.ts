@@ -84,7 +84,7 @@ export class TunnelBook {
   async #attempt(spec: TunnelSpec): Promise<void> {
     const entry = this.#entries.get(spec.name);
     try {
-      await bringUp(this.#agent, spec, attemptMs);
+      await bringUp(this.#agent, spec, { timeoutMs: attemptMs });
     } catch (error) {
       if (entry) entry.lastFailure = error instanceof Error ? error.message : String(error);
       throw error;

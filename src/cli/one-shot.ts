@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Agent, type AgentEvent } from '../agent/agent.js';
 import { systemClock } from '../agent/clock.js';
 import { localAddresses } from '../agent/local-addresses.js';
-import { bringUp } from '../agent/one-shot.js';
+import { bringUp, type Patience } from '../agent/one-shot.js';
 import type { TunnelSpec } from '../agent/tunnel.js';
 import type { Driver } from '../driver/api.js';
 import type { QuickModeInfo } from '../ike/api.js';
@@ -24,7 +24,7 @@ export async function openOneShot(
   tunnel: TunnelSpec,
   options: {
     readonly driver: Driver;
-    readonly timeoutMs: number;
+    readonly patience: Patience;
     readonly exportKeys: boolean;
     onEvent(event: AgentEvent): void;
   },
@@ -39,7 +39,7 @@ export async function openOneShot(
   });
   try {
     await agent.start();
-    const pairs = await bringUp(agent, tunnel, options.timeoutMs);
+    const pairs = await bringUp(agent, tunnel, options.patience);
     return {
       quickModes: agent.quickModes().filter(({ pair }) => pairs.includes(pair.id)),
       close: () => agent.stop('the tunnel was taken down'),
@@ -55,15 +55,10 @@ export function runCommand(command: readonly string[]): Promise<number> {
   const [program = '', ...args] = command;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: 'inherit' });
-    // Ctrl-C reaches the command from the terminal itself; we wait for it and then take the tunnel down.
-    const ignore = () => {};
-    process.on('SIGINT', ignore);
+    // Ctrl-C reaches the command from the terminal itself; SIGTERM has to be handed on.
     const forward = () => child.kill('SIGTERM');
     process.on('SIGTERM', forward);
-    const done = () => {
-      process.off('SIGINT', ignore);
-      process.off('SIGTERM', forward);
-    };
+    const done = () => process.off('SIGTERM', forward);
     child.once('error', error => {
       done();
       reject(
@@ -79,9 +74,15 @@ export function runCommand(command: readonly string[]): Promise<number> {
   });
 }
 
-/** Resolves on the first SIGINT, SIGTERM or SIGHUP. */
-export function untilInterrupted(): Promise<void> {
-  return new Promise(resolve => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
-  });
+/** Aborts on the first SIGINT, SIGTERM or SIGHUP, which then do not end the process. */
+export function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => controller.abort());
+  return controller.signal;
+}
+
+/** Resolves once `signal` is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

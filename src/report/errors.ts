@@ -22,6 +22,7 @@ export const errorClasses = {
     meaning: 'this host cannot do it: a port in use, a missing program, module or device',
   },
   INVALID_POLICY: { exitCode: 12, meaning: 'a policy is well-formed but does not make sense' },
+  INTERRUPTED: { exitCode: 130, meaning: 'interrupted by Ctrl-C or a signal' },
   INTERNAL: { exitCode: 70, meaning: 'a fault of ipseckit itself' },
 } as const satisfies Record<string, { exitCode: number; meaning: string }>;
 
