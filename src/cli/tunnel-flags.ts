@@ -3,11 +3,38 @@ import { localAddressTowards } from '../agent/local-addresses.js';
 import { defaultTunnelProposals, type TunnelDocument } from '../agent/tunnel.js';
 import { IpseckitError } from '../report/errors.js';
 import { parseIpAddress } from '../wire/ip/address.js';
-import { readSecretFile } from './secret-file.js';
+import { tunnelCredentials } from './tunnel-credentials.js';
 
 /** Flags that describe an ad-hoc connection. */
 export const tunnelFlags = {
-  'psk-file': Flags.file({ required: true, summary: 'file whose first line is the preshared key' }),
+  'psk-file': Flags.file({
+    summary: 'file whose first line is the preshared key',
+    exactlyOne: ['psk-file', 'cert'],
+  }),
+  cert: Flags.string({
+    summary:
+      'authenticate by this certificate: a file with its chain (and its key, unless --key), or the name of an imported one',
+    helpValue: 'FILE|NAME',
+    exactlyOne: ['psk-file', 'cert'],
+  }),
+  key: Flags.file({ summary: 'private key of --cert', dependsOn: ['cert'] }),
+  'passphrase-file': Flags.file({
+    summary: 'file whose first line is the passphrase of the key',
+    dependsOn: ['cert'],
+  }),
+  ca: Flags.file({
+    summary:
+      "CAs that may stand above the peer's certificate; the trusted ones of this machine when left out",
+    multiple: true,
+    multipleNonGreedy: true,
+    dependsOn: ['cert'],
+  }),
+  crl: Flags.file({
+    summary: 'certificate revocation list',
+    multiple: true,
+    multipleNonGreedy: true,
+    dependsOn: ['cert'],
+  }),
   local: Flags.string({
     summary: "this host's address; the one the route to the peer uses when left out",
     helpValue: 'ADDRESS',
@@ -41,10 +68,12 @@ export const tunnelFlags = {
   }),
   ah: Flags.string({ summary: 'AH proposals, instead of ESP or after it', helpValue: 'sha1,…' }),
   'local-id': Flags.string({
-    summary: 'identity to send: an address, @name or user@name; default the local address',
+    summary:
+      "identity to send: an address, @name or user@name; default the local address, or the certificate's subject",
   }),
   'remote-id': Flags.string({
-    summary: 'identity the peer must have; anyone who knows the key when left out',
+    summary:
+      'identity the peer must have, or the subject of its certificate; anyone who authenticates when left out',
   }),
   lifetime: Flags.integer({ summary: 'seconds until a key is replaced', min: 60 }),
   'ike-lifetime': Flags.integer({ summary: 'seconds until main mode is negotiated anew', min: 60 }),
@@ -55,7 +84,12 @@ const protocolNumbers: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp
 
 /** What the flags of `tunnelFlags` come out as. */
 export interface TunnelFlagValues {
-  readonly 'psk-file': string;
+  readonly 'psk-file'?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly 'passphrase-file'?: string | undefined;
+  readonly ca?: readonly string[] | undefined;
+  readonly crl?: readonly string[] | undefined;
   readonly local?: string | undefined;
   readonly 'local-net'?: readonly string[] | undefined;
   readonly 'remote-net'?: readonly string[] | undefined;
@@ -100,7 +134,7 @@ export async function tunnelDocument(
     name,
     local: flags.local ?? (await localAddressTowards(peer)),
     peer,
-    presharedKey: readSecretFile(flags['psk-file']).reveal(),
+    ...(await tunnelCredentials(flags)),
     ...withoutUndefined(given),
   };
 }

@@ -1,4 +1,4 @@
-/** An IKEv1 connection with a preshared key, as a test describes it, and as strongSwan's `load-conn` wants it. */
+/** An IKEv1 connection with a preshared key or certificates, as a test describes it, and as strongSwan's `load-conn` wants it. */
 import type { ViciMessage } from './vici.js';
 
 export interface PeerConnection {
@@ -7,7 +7,9 @@ export interface PeerConnection {
   readonly local: string;
   /** `%any` for a responder that takes all. */
   readonly remote: string;
-  readonly psk: string;
+  readonly psk?: string;
+  /** Instead of a preshared key; everything is PEM. */
+  readonly certificates?: PeerCertificates;
   /** strongSwan proposals in order of preference: `3des-sha1-modp1024`. */
   readonly ike: readonly string[];
   /** `3des-sha1`, `aes128gcm16`, with PFS `3des-sha1-modp1024`. One of `esp` and `ah`. */
@@ -38,6 +40,17 @@ export interface PeerConnection {
   readonly childExtra?: ViciMessage;
 }
 
+/** What strongSwan authenticates itself with and trusts. */
+export interface PeerCertificates {
+  readonly own: string;
+  readonly privateKey: string;
+  /** Root CAs, and intermediates that it sends along and knows. */
+  readonly authorities: readonly string[];
+  readonly crls?: readonly string[];
+  /** `strict` refuses a certificate that no CRL clears. */
+  readonly revocation?: 'strict' | 'ifuri' | 'relaxed';
+}
+
 export function loadConnMessage(one: PeerConnection): ViciMessage {
   return {
     [one.name]: {
@@ -52,15 +65,37 @@ export function loadConnMessage(one: PeerConnection): ViciMessage {
       dpd_delay: seconds(one.dpdDelaySeconds),
       dpd_timeout: seconds(one.dpdTimeoutSeconds),
       ...one.extra,
-      local: { auth: 'psk', id: one.localId ?? one.local },
-      remote: { auth: 'psk', id: remoteId(one) },
+      local: localAuthentication(one),
+      remote: {
+        auth: one.certificates ? 'pubkey' : 'psk',
+        id: one.certificates ? (one.remoteId ?? '%any') : remoteId(one),
+        revocation: one.certificates?.revocation,
+      },
       children: { [one.name]: child(one) },
     },
   };
 }
 
+function localAuthentication({ certificates, localId, local }: PeerConnection): ViciMessage {
+  if (certificates === undefined) return { auth: 'psk', id: localId ?? local };
+  return { auth: 'pubkey', certs: [certificates.own], id: localId };
+}
+
 export function loadSharedMessage(one: PeerConnection): ViciMessage {
   return { id: one.name, type: 'IKE', data: one.psk, owners: [remoteId(one)] };
+}
+
+/** The calls that load what a connection authenticates with. */
+export function credentialMessages(
+  one: PeerConnection,
+): (readonly [command: string, message: ViciMessage])[] {
+  const { certificates } = one;
+  if (certificates === undefined) return [['load-shared', loadSharedMessage(one)]];
+  return [
+    ['load-key', { type: 'any', data: certificates.privateKey }],
+    ...certificates.authorities.map(data => ['load-cert', { type: 'X509', flag: 'CA', data }] as const),
+    ...(certificates.crls ?? []).map(data => ['load-cert', { type: 'X509_CRL', data }] as const),
+  ];
 }
 
 const remoteId = (one: PeerConnection): string => one.remoteId ?? one.remote;

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Host } from '../support/namespaces.js';
 import { waitFor } from './command.js';
-import { loadConnMessage, loadSharedMessage, type PeerConnection } from './peer-connection.js';
+import { credentialMessages, loadConnMessage, type PeerConnection } from './peer-connection.js';
 import { Vici, type ViciMessage, type ViciValue } from './vici.js';
 
 export type { PeerConnection } from './peer-connection.js';
@@ -134,7 +134,7 @@ ${this.log()}`);
     for (const name of Array.isArray(conns) ? conns : []) await this.#call('unload-conn', { name });
     await this.#call('clear-creds');
     for (const connection of connections) {
-      await this.#call('load-shared', loadSharedMessage(connection));
+      for (const [command, message] of credentialMessages(connection)) await this.#call(command, message);
       await this.#call('load-conn', loadConnMessage(connection));
     }
   }
@@ -224,7 +224,7 @@ ${this.log()}`);
 function strongswanConf(folder: string, options: CharonOptions): string {
   const own = options.esp === 'kernel-libipsec';
   const plugins = [
-    ...'random nonce openssl aes des sha1 sha2 md5 hmac gmp kdf pem pkcs1 pubkey x509 gcm'.split(' '),
+    ...'random nonce openssl aes des sha1 sha2 md5 hmac gmp kdf pem pkcs1 pkcs8 pkcs7 pubkey x509 revocation constraints gcm'.split(' '),
     ...(own ? ['kernel-libipsec'] : []),
     ...'kernel-netlink socket-default vici'.split(' '),
   ];

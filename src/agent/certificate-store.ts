@@ -1,0 +1,166 @@
+/** The machine's certificates: files under `$IPSECKIT_HOME/certificates`, one folder a kind. Private keys are 0600. */
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Certificate } from '../crypto/certificates/certificate.js';
+import {
+  type Credentials,
+  type CrlStrength,
+  noCredentials,
+  type OwnCertificate,
+} from '../crypto/certificates/credentials.js';
+import type { Crl } from '../crypto/certificates/crl.js';
+import { printPem } from '../crypto/certificates/pem.js';
+import { ownCertificateOf, readCredentialFile } from '../crypto/certificates/read-files.js';
+import { fileError } from '../policy/stores/file-error.js';
+import type { Home } from '../policy/stores/home.js';
+import { readJsonFile } from '../policy/stores/json-file.js';
+import { writeWholeFile } from '../policy/stores/whole-file.js';
+import { IpseckitError } from '../report/errors.js';
+
+/** Folders and what lies in them. */
+export const certificateFolders = ['trusted', 'intermediates', 'crls', 'own'] as const;
+
+export type CertificateFolder = (typeof certificateFolders)[number];
+
+/** One of our own certificates with the name it was imported under. */
+export interface NamedCertificate extends OwnCertificate {
+  readonly name: string;
+}
+
+/** What was read, and what could not be: one unreadable file does not take the others away. */
+export interface StoredCertificates extends Credentials {
+  readonly own: readonly NamedCertificate[];
+  readonly problems: readonly Error[];
+}
+
+export class CertificateStore {
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static ofHome(home: Home): CertificateStore {
+    return new CertificateStore(join(home.state, 'certificates'));
+  }
+
+  path(folder: CertificateFolder): string {
+    return join(this.folder, folder);
+  }
+
+  /** Reads every file. */
+  load(): StoredCertificates {
+    const problems: Error[] = [];
+    const readAll = (folder: CertificateFolder) =>
+      this.#files(folder, '.pem').flatMap(file =>
+        attempt(problems, file, () => [readCredentialFile(readBytes(file))]),
+      );
+    const certificatesIn = (folder: CertificateFolder) =>
+      readAll(folder).flatMap(({ certificates }) => certificates);
+    const intermediates = certificatesIn('intermediates');
+    return {
+      own: this.#files('own', '.pem').flatMap(file =>
+        attempt(problems, file, () => [readOwn(file, intermediates)]),
+      ),
+      trusted: certificatesIn('trusted'),
+      intermediates,
+      crls: readAll('crls').flatMap(({ crls }) => crls),
+      crlStrength: this.#crlStrength(problems),
+      problems,
+    };
+  }
+
+  /** Writes a CA that is trusted from now on, or one that only helps to complete chains. Returns the file. */
+  addAuthority(certificate: Certificate, folder: 'trusted' | 'intermediates'): string {
+    return this.#write(folder, fileName(certificate), printPem('CERTIFICATE', certificate.der), 0o644);
+  }
+
+  /** Writes a CRL in place of an older one of the same issuer. Returns the file. */
+  addCrl(crl: Crl): string {
+    return this.#write('crls', slug(crl.issuer.text), printPem('X509 CRL', crl.der), 0o644);
+  }
+
+  /** Writes an own certificate with its chain and its private key. Returns the files. */
+  addOwn(name: string, { certificate, chain, privateKey }: OwnCertificate): readonly [string, string] {
+    const certificates = [certificate, ...chain].map(({ der }) => printPem('CERTIFICATE', der)).join('');
+    // The key first: a certificate without its key would be reported as damaged.
+    const key = this.#write('own', name, privateKeyPem(privateKey), 0o600, '.key');
+    return [this.#write('own', name, certificates, 0o644), key];
+  }
+
+  #crlStrength(problems: Error[]): CrlStrength {
+    const file = join(this.folder, 'settings.json');
+    const settings = attempt(problems, file, () => [readJsonFile(file)])[0];
+    if (typeof settings !== 'object' || settings === null || !('crlStrength' in settings))
+      return noCredentials.crlStrength;
+    const { crlStrength } = settings;
+    if (crlStrength === 0 || crlStrength === 1 || crlStrength === 2) return crlStrength;
+    problems.push(new IpseckitError('STORE', `${file}: crlStrength must be 0, 1 or 2`));
+    return noCredentials.crlStrength;
+  }
+
+  #files(folder: CertificateFolder, extension: string): string[] {
+    const path = this.path(folder);
+    if (!existsSync(path)) return [];
+    const names = readdirSync(path).filter(name => name.endsWith(extension));
+    return names.sort().map(name => join(path, name));
+  }
+
+  #write(folder: CertificateFolder, name: string, text: string, mode: number, extension = '.pem'): string {
+    const path = this.path(folder);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const file = join(path, `${encodeURIComponent(name)}${extension}`);
+    writeWholeFile(file, text, mode);
+    return file;
+  }
+}
+
+function readOwn(file: string, intermediates: readonly Certificate[]): NamedCertificate {
+  const { certificates, privateKeys } = readCredentialFile(readBytes(file));
+  const keyFile = file.replace(/\.pem$/, '.key');
+  const [privateKey] = [...readCredentialFile(readBytes(keyFile)).privateKeys, ...privateKeys];
+  if (privateKey === undefined) throw new IpseckitError('STORE', `${keyFile} holds no private key`);
+  const name = decodeURIComponent(file.slice(file.lastIndexOf('/') + 1, -'.pem'.length));
+  return { name, ...ownCertificateOf([...certificates, ...intermediates], privateKey) };
+}
+
+/** The PEM of a private key, for a 0600 file. */
+export function privateKeyPem(privateKey: OwnCertificate['privateKey']): string {
+  return privateKey.reveal().export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** The bytes of a file. Throws `IpseckitError`. */
+export function readBytes(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw fileError('read', file, error);
+  }
+}
+
+function attempt<T>(problems: Error[], file: string, read: () => readonly T[]): readonly T[] {
+  try {
+    return read();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const text = why.includes(file) ? why : `${file} cannot be used: ${why}`;
+    problems.push(new IpseckitError('STORE', text, { next: 'repair it or move it away', cause: error }));
+    return [];
+  }
+}
+
+/** `example-root-1a2b3c4d`: readable, and another certificate of the same name gets another file. */
+function fileName({ subject, fingerprint }: Certificate): string {
+  const commonName = subject.attributes.findLast(({ type }) => type === 'CN')?.value ?? subject.text;
+  return `${slug(commonName)}-${fingerprint.slice(0, 8)}`;
+}
+
+function slug(text: string): string {
+  return (
+    text
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-|-$/g, '')
+      .slice(0, 60) || 'certificate'
+  );
+}

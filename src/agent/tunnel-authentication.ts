@@ -1,0 +1,71 @@
+/** How the ends of an ad-hoc tunnel authenticate: by preshared key, or by certificates that come with the tunnel. */
+import { CertificateError } from '../crypto/certificates/certificate.js';
+import { noCredentials } from '../crypto/certificates/credentials.js';
+import {
+  type CredentialFile,
+  ownCertificateOf,
+  readCredentialFile,
+} from '../crypto/certificates/read-files.js';
+import { Secret } from '../crypto/secret.js';
+import type { AuthenticationMethod } from '../policy/model.js';
+import { IpseckitError } from '../report/errors.js';
+import type { TunnelSpec } from './tunnel.js';
+
+/** The authentication of a tunnel document. Throws `IpseckitError` (USAGE, CONFLICT) naming the field. */
+export function parseTunnelAuthentication(document: Record<string, unknown>): TunnelSpec['authentication'] {
+  const { presharedKey, certificate } = document;
+  if (certificate === undefined) {
+    if (typeof presharedKey !== 'string' || presharedKey === '')
+      throw bad('presharedKey', 'must not be empty');
+    return { kind: 'preshared', key: new Secret(presharedKey) };
+  }
+  if (presharedKey !== undefined)
+    throw new IpseckitError(
+      'CONFLICT',
+      'a tunnel authenticates by presharedKey or by certificate, not by both',
+      {
+        next: 'leave --psk-file or --cert out',
+      },
+    );
+  const own = readPem(document, 'certificate');
+  const [privateKey] = [...readPem(document, 'privateKey').privateKeys, ...own.privateKeys];
+  if (privateKey === undefined) throw bad('privateKey', 'holds no private key');
+  const { certificates: trusted } = readPem(document, 'authorities');
+  if (trusted.length === 0) throw bad('authorities', 'holds no certificate of a CA');
+  return {
+    kind: 'certificate',
+    credentials: {
+      ...noCredentials,
+      own: [inField('certificate', () => ownCertificateOf(own.certificates, privateKey))],
+      trusted,
+      crls: readPem(document, 'crls').crls,
+    },
+  };
+}
+
+/** The authentication methods of the tunnel's rules. */
+export function authenticationMethods({ authentication }: TunnelSpec): AuthenticationMethod[] {
+  if (authentication.kind === 'preshared') return [authentication];
+  const names = authentication.credentials.trusted.map(({ subject }) => subject.text);
+  return [...new Set(names)].map(authority => ({ kind: 'certificate', authority }));
+}
+
+function readPem(document: Record<string, unknown>, field: string): CredentialFile {
+  const pem = document[field] ?? '';
+  if (typeof pem !== 'string') throw bad(field, 'must be text');
+  if (pem === '') return { certificates: [], crls: [], privateKeys: [] };
+  return inField(field, () => readCredentialFile(Buffer.from(pem, 'latin1')));
+}
+
+function inField<T>(field: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CertificateError) throw bad(field, error.message);
+    throw error;
+  }
+}
+
+function bad(field: string, why: string): IpseckitError {
+  return new IpseckitError('USAGE', `${field}: ${why}`);
+}

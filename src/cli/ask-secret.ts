@@ -1,0 +1,24 @@
+import { Secret } from '../crypto/secret.js';
+import { IpseckitError } from '../report/errors.js';
+
+/** Asks for a secret on the terminal, without echo. Throws `IpseckitError` (USAGE) where there is no terminal. */
+export async function askSecret(question: string): Promise<Secret<string>> {
+  if (!process.stdin.isTTY)
+    throw new IpseckitError('USAGE', `${question}: there is no terminal to ask on`, {
+      next: 'put it in a file, mode 0600, and name that with --passphrase-file',
+    });
+  // Loaded only to ask.
+  const { default: inquirer } = await import('inquirer');
+  const { secret } = await inquirer.prompt([
+    { type: 'password', name: 'secret', message: question, mask: '*' },
+  ]);
+  return new Secret(String(secret));
+}
+
+/** Asks twice for a new secret. */
+export async function askNewSecret(question: string): Promise<Secret<string>> {
+  const first = await askSecret(question);
+  const second = await askSecret('Again');
+  if (first.reveal() === second.reveal() && first.reveal() !== '') return first;
+  throw new IpseckitError('USAGE', 'the two passphrases differ, or are empty', { next: 'try again' });
+}

@@ -1,0 +1,178 @@
+/** Our agent against strongSwan by certificates: RSA and ECDSA, an intermediate CA, CRLs; its own ESP over UDP 4500. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { NegotiationError } from '../../src/agent/failure.js';
+import type { TunnelDocument } from '../../src/agent/tunnel.js';
+import type { Crl } from '../../src/crypto/certificates/crl.js';
+import { printPem } from '../../src/crypto/certificates/pem.js';
+import { ipAddress } from '../../src/wire/ip/address.js';
+import { needs } from '../lab/needs.js';
+import type { PeerCertificates } from '../lab/peer-connection.js';
+import { Charon } from '../lab/strongswan.js';
+import { ping } from '../lab/traffic.js';
+import { AgentOnHost } from '../support/agent-host.js';
+import { dns, type Identity, type TestKeyKind, testCa, testCrl, testLeaf } from '../support/certificates.js';
+import { createPair, type HostPair } from '../support/namespaces.js';
+
+const ours = '10.67.0.1';
+const theirs = '10.67.0.2';
+const dayMs = 86_400_000;
+
+/** These are used now, not at the time of the other tests. */
+const valid = { notBeforeMs: Date.now() - dayMs, notAfterMs: Date.now() + 30 * dayMs };
+const crlTimes = { thisUpdateMs: Date.now() - dayMs, nextUpdateMs: Date.now() + dayMs };
+
+function chainOf(key: TestKeyKind) {
+  const root = testCa(`C=DE, O=Example, CN=Root ${key}`, undefined, { key, ...valid });
+  const intermediate = testCa(`C=DE, O=Example, CN=Intermediate ${key}`, root, { key, ...valid });
+  const leaf = (name: string, address: string) =>
+    testLeaf(`C=DE, O=Example, CN=${name} ${key}`, intermediate, {
+      key,
+      ...valid,
+      alternativeNames: [dns(`${name}.example.com`), { kind: 'address', address: ipAddress(address) }],
+    });
+  return { root, intermediate, ours: leaf('ours', ours), theirs: leaf('theirs', theirs) };
+}
+
+type Chain = ReturnType<typeof chainOf>;
+
+const certificatePem = (...identities: Identity[]) =>
+  identities.map(({ certificate }) => printPem('CERTIFICATE', certificate.der)).join('');
+const keyPem = ({ privateKey }: Identity) => privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const crlPem = ({ der }: Crl) => printPem('X509 CRL', der);
+
+/** Our tunnel: we know the root only and send the intermediate along, as strongSwan does. */
+function tunnel(
+  chain: Chain,
+  overrides: Partial<TunnelDocument> = {},
+): Omit<TunnelDocument, 'format' | 'version'> {
+  return {
+    name: 'peer',
+    local: ours,
+    peer: theirs,
+    certificate: certificatePem(chain.ours, chain.intermediate),
+    privateKey: keyPem(chain.ours),
+    authorities: certificatePem(chain.root),
+    remoteNetworks: [`${theirs}/32`],
+    ike: 'aes256-sha256-ecp256',
+    esp: 'aes128-sha256',
+    ...overrides,
+  };
+}
+
+describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') }, () => {
+  let hosts: HostPair;
+  let agent: AgentOnHost;
+  let charon: Charon;
+
+  before(async () => {
+    hosts = await createPair({ prefix: 'crt', a: [`${ours}/24`], b: [`${theirs}/24`] });
+    agent = await AgentOnHost.start(hosts.a, { args: ['--verbose'] });
+    charon = await Charon.start({ host: hosts.b, esp: 'kernel-libipsec', logLevel: 1 });
+  });
+
+  after(async () => {
+    await agent?.stop();
+    await agent?.remove();
+    await charon?.stop();
+    await hosts?.destroy();
+  });
+
+  const load = (
+    chain: Chain,
+    {
+      localId,
+      remoteId,
+      ...certificates
+    }: Partial<PeerCertificates> & { localId?: string; remoteId?: string } = {},
+    proposals = ['aes256-sha256-ecp256', 'aes128-sha1-ecp384', 'aes128-sha512-modp2048'],
+  ) =>
+    charon.load({
+      ...{ name: 'peer', local: theirs, remote: ours, mode: 'tunnel', encapsulate: true },
+      ike: proposals,
+      esp: ['aes128-sha256'],
+      ...(localId === undefined ? {} : { localId }),
+      ...(remoteId === undefined ? {} : { remoteId }),
+      certificates: {
+        own: certificatePem(chain.theirs),
+        privateKey: keyPem(chain.theirs),
+        authorities: [certificatePem(chain.root), certificatePem(chain.intermediate)],
+        ...certificates,
+      },
+    });
+
+  const logs = () => `--- ours\n${agent.log}\n--- strongSwan\n${charon.log()}`;
+
+  async function withLogs(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      console.log(logs());
+      throw error;
+    }
+  }
+
+  for (const key of ['rsa', 'prime256v1', 'secp384r1', 'secp521r1'] as const) {
+    const chain = chainOf(key);
+    for (const ike of ['aes256-sha256-ecp256', 'aes128-sha1-ecp384', 'aes128-sha512-modp2048'])
+      test(`${key}, ${ike}: we initiate`, () =>
+        withLogs(async () => {
+          await load(chain);
+          await agent.tunnelUp(tunnel(chain, { ike, remoteId: chain.theirs.certificate.subject.text }));
+          assert.deepEqual(await ping(hosts.a, theirs, { count: 2 }), { sent: 2, received: 2 });
+          const [mainMode] = (await agent.call('associations', {})).mainModes;
+          assert.equal(mainMode?.authentication, 'certificate');
+          assert.equal(mainMode?.peerIdentity, chain.theirs.certificate.subject.text);
+          await agent.call('tunnelDown', { name: 'peer' });
+        }));
+    test(`${key}: strongSwan initiates, both by FQDN`, () =>
+      withLogs(async () => {
+        await load(chain, { localId: 'theirs.example.com', remoteId: 'ours.example.com' });
+        await agent.tunnelUp(
+          tunnel(chain, { localId: '@ours.example.com', remoteId: '@theirs.example.com' }),
+        );
+        await charon.terminate({ ike: 'peer' });
+        await charon.initiate('peer');
+        assert.deepEqual(await ping(hosts.a, theirs, { count: 2 }), { sent: 2, received: 2 });
+        await agent.call('tunnelDown', { name: 'peer' });
+      }));
+  }
+
+  const chain = chainOf('rsa');
+
+  test('strongSwan under strict CRL checking takes us when its CRLs clear us, and refuses us when revoked', () =>
+    withLogs(async () => {
+      const rootCrl = crlPem(testCrl(chain.root, [], crlTimes));
+      const clean = crlPem(testCrl(chain.intermediate, [], crlTimes));
+      await load(chain, { crls: [rootCrl, clean], revocation: 'strict' });
+      await agent.tunnelUp(tunnel(chain));
+      await agent.call('tunnelDown', { name: 'peer' });
+      const revoking = crlPem(
+        testCrl(chain.intermediate, [chain.ours], { ...crlTimes, thisUpdateMs: Date.now() - 1_000 }),
+      );
+      await load(chain, { crls: [rootCrl, revoking], revocation: 'strict' });
+      await assert.rejects(agent.tunnelUp(tunnel(chain)), /main mode 5/);
+    }));
+
+  test('we refuse strongSwan when a CRL revokes it, with every test of its chain', () =>
+    withLogs(async () => {
+      await load(chain);
+      const crls = crlPem(testCrl(chain.intermediate, [chain.theirs], crlTimes));
+      await assert.rejects(agent.tunnelUp(tunnel(chain, { crls })), error => {
+        assert.ok(error instanceof NegotiationError, String(error));
+        assert.match(error.message, /CN=theirs rsa: revoked on/);
+        assert.equal(error.failure.windowsCode, 13848);
+        assert.ok((error.failure.certificateTests ?? []).length > 8);
+        return true;
+      });
+    }));
+
+  test('another subject than expected is refused', () =>
+    withLogs(async () => {
+      await load(chain);
+      await assert.rejects(
+        agent.tunnelUp(tunnel(chain, { remoteId: 'CN=somebody else' })),
+        /CN=somebody else is expected/,
+      );
+    }));
+});
