@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { type Credentials, noCredentials } from '../crypto/certificates/credentials.js';
 import type { Driver } from '../driver/api.js';
 import type { AuditEvent, IkeOptions } from '../ike/api.js';
+import { policyNotFound } from '../policy/build.js';
+import { describeFilter } from '../policy/describe.js';
 import { policyFromDocument } from '../policy/document.js';
 import { defaultExemptionLevel } from '../policy/exemptions.js';
 import type { Policy } from '../policy/model.js';
@@ -175,14 +177,19 @@ export class AgentHost {
         if (this.#policyError !== undefined) throw new IpseckitError('STORE', this.#policyError);
         return this.#assigned === undefined ? {} : { assigned: this.#assigned.name };
       },
+      plan: async params => {
+        const policy = await this.#policyToPlan(params);
+        const others = this.#agent.sources.filter(({ origin }) => origin !== 'assigned');
+        return this.#agent.plan(policy ? [{ origin: 'assigned', policy }, ...others] : others);
+      },
       addDynamic: async params => {
-        const policy = dynamicPolicy(field(params, 'policy'));
+        const policy = policyIn(field(params, 'policy'));
         await this.#agent.setSources([...this.#agent.sources, { origin: 'dynamic', policy }]);
         return { rules: policy.rules.length };
       },
       changeDynamic: async params => {
         const documents = field(params, 'policies');
-        const policies = Array.isArray(documents) ? documents.map(dynamicPolicy) : [];
+        const policies = Array.isArray(documents) ? documents.map(policyIn) : [];
         return this.#changeDynamic(field(params, 'clear') === true, policies);
       },
       clearDynamic: async () => {
@@ -198,6 +205,16 @@ export class AgentHost {
         return {};
       },
     };
+  }
+
+  async #policyToPlan(params: unknown): Promise<Policy | undefined> {
+    const document = field(params, 'policy');
+    if (document !== undefined) return policyIn(document);
+    const name = field(params, 'name');
+    if (typeof name !== 'string') return this.#store.assigned();
+    const policy = await this.#store.read(name);
+    if (policy === undefined) throw policyNotFound(name);
+    return policy;
   }
 
   async #changeDynamic(clear: boolean, policies: readonly Policy[]) {
@@ -250,13 +267,14 @@ export class AgentHost {
   }
 }
 
-function filterInfo({ filter, rule, source, weight }: ActiveFilter): FilterInfo {
+function filterInfo({ filter, rule, origin, source, weight }: ActiveFilter): FilterInfo {
   return {
     filter,
     weight,
     origin: source.origin,
     policyName: source.policy.name,
     ...(rule.name === undefined ? {} : { ruleName: rule.name }),
+    written: describeFilter(origin),
     action: rule.action,
     authentication: rule.authentication.map(method =>
       method.kind === 'certificate' ? `certificate: ${method.authority}` : method.kind,
@@ -264,7 +282,7 @@ function filterInfo({ filter, rule, source, weight }: ActiveFilter): FilterInfo 
   };
 }
 
-function dynamicPolicy(document: unknown): Policy {
+function policyIn(document: unknown): Policy {
   try {
     return policyFromDocument(document);
   } catch (error) {

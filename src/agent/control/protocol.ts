@@ -14,6 +14,7 @@ import type {
 import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
 import type { SoftAssociationInfo } from '../fallback.js';
+import type { PolicyPlan } from '../plan.js';
 import type { TunnelInfo } from '../tunnel.js';
 
 export interface ControlMethods {
@@ -26,6 +27,14 @@ export interface ControlMethods {
   };
   /** Reads the stores again now. */
   readonly reload: { readonly params: NoParams; readonly result: { readonly assigned?: string } };
+  /**
+   * What assigning a policy would change, without doing it: the stored one of this `name`, or the one in `policy` (a
+   * document, as for `addDynamic`); with neither, the one that is assigned in the store.
+   */
+  readonly plan: {
+    readonly params: { readonly name?: string; readonly policy?: unknown };
+    readonly result: PolicyPlan;
+  };
   /** `policy` is a policy document of the local store; its rules stay until the agent stops or `clearDynamic`. */
   readonly addDynamic: {
     readonly params: { readonly policy: unknown };
@@ -79,6 +88,8 @@ export interface FilterInfo {
   readonly origin: 'assigned' | 'dynamic' | 'tunnel';
   readonly policyName: string;
   readonly ruleName?: string;
+  /** The filter as written, as a filter spec. */
+  readonly written?: string;
   readonly action: FilterAction;
   /** `preshared`, `kerberos` or `certificate: CA`. */
   readonly authentication: readonly string[];

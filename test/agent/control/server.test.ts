@@ -38,6 +38,7 @@ const handlers: ControlHandlers = {
   clearDynamic: () => {
     throw new Error('a plain fault');
   },
+  plan: refuse,
   tunnelUp: (_params, onStep) => {
     onStep({ atMs: 1, peer: failure.peer, direction: 'sent', message: 'main mode 1', detail: 'SA VID' });
     throw new NegotiationError(failure);
