@@ -156,6 +156,7 @@ export class Agent {
    * with that peer is deleted: its main mode may have been authenticated by what counts no longer.
    */
   async setSources(sources: readonly PolicySource[]): Promise<void> {
+    if (this.#deps.resolve !== undefined) this.#names.follow(namesIn(sources.map(({ policy }) => policy)));
     const { next, notes, changed, endingMainModes, staleQuickModes } = this.#change(sources);
     this.#policy = next;
     this.#notes = notes;
@@ -181,7 +182,6 @@ export class Agent {
 
   /** The difference between what is in force and `sources`; SAs are looked up when asked for. */
   #change(sources: readonly PolicySource[]) {
-    if (this.#deps.resolve !== undefined) this.#names.follow(namesIn(sources.map(({ policy }) => policy)));
     const context = { ...this.#surroundings, names: this.#names.addresses };
     const { filters, notes } = expandPolicies(sources, context);
     const next = new ActivePolicy(sources, filters);

@@ -21,6 +21,8 @@ import { type ControlHandlers, ControlServer } from './control/server.js';
 import { localAddresses } from './local-addresses.js';
 import { auditFilePath, controlSocketPath } from './paths.js';
 import { PolicyWatch } from './policy-watch.js';
+import { resolveName } from './resolve-name.js';
+import { readServers } from './servers.js';
 import type { AgentSettings } from './settings.js';
 import { TunnelBook } from './tunnel-book.js';
 import { TunnelFiles } from './tunnel-files.js';
@@ -68,6 +70,8 @@ export class AgentHost {
       clock: systemClock,
       random: randomBytes,
       localAddresses,
+      servers: readServers,
+      resolve: resolveName,
       credentials: () => this.#credentials,
       onEvent: event => this.#onEvent(event),
       ...(options.ike === undefined ? {} : { ike: options.ike }),

@@ -1,12 +1,10 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
+import { connectionTypeOf } from '../driver/connection-type.js';
 import type { LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import { type IpAddress, parseIpAddress } from '../wire/ip/address.js';
-
-/** Adapters of dial-up connections, as Linux names them. */
-const dialupAdapter = /^(ppp|wwan|rmnet)/;
 
 /**
  * This host's IPv4 addresses, loopback excluded, sorted so that two calls compare. They come from the kernel's
@@ -20,7 +18,7 @@ export function localAddresses(): LocalAddress[] {
   );
   return parseLocalRoutes(readFileSync('/proc/net/fib_trie', 'utf8')).map(address => ({
     address,
-    connectionType: dialupAdapter.test(adapterOf.get(address) ?? '') ? 'dialup' : 'lan',
+    connectionType: connectionTypeOf(adapterOf.get(address) ?? ''),
   }));
 }
 

@@ -5,6 +5,7 @@
 import type { EncryptionId, HashId } from '../crypto/algorithms.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import type { Selector } from '../wire/ip/selector.js';
+import type { ConnectionType } from './connection-type.js';
 
 /** Security parameter index, 256 to 2^32-1. */
 export type Spi = number & { readonly __brand: 'Spi' };
@@ -29,6 +30,8 @@ export interface DriverFilter {
   /** Inbound clear packets pass although the action is `secure`. */
   readonly acceptUnsecured: boolean;
   readonly allowFallback: boolean;
+  /** Matches only packets of such adapters; absent: of all. */
+  readonly connectionType?: ConnectionType;
   /** Far end for an outbound tunnel filter, own address for an inbound one; absent in transport mode. */
   readonly tunnelEndpoint?: IpAddress;
 }

@@ -28,6 +28,8 @@ export interface ExpandContext {
   readonly localAddresses: readonly LocalAddress[];
   /** What the special addresses stand for. */
   readonly servers?: Readonly<Partial<Record<'dns' | 'wins' | 'dhcp' | 'gateway', readonly IpAddress[]>>>;
+  /** Addresses that host names have now; a name that is missing keeps those in the policy. */
+  readonly names?: ReadonlyMap<string, readonly IpAddress[]>;
 }
 
 /** A specific filter, and the rule and source it came from. */
@@ -82,15 +84,20 @@ export function expandPolicies<Source extends { readonly policy: Policy }>(
           notes.push({
             rule,
             filter: origin,
-            text: 'no address of this computer is in it, nothing is enforced',
+            text:
+              rule.tunnelEndpoint !== undefined && scope.tunnelEndpoint === undefined
+                ? 'the tunnel endpoint has no address yet, nothing is enforced'
+                : 'no address of this computer is in it, nothing is enforced',
           });
       }
     }
   expanded.sort((a, b) => b.result.weight - a.result.weight);
   const seen = new Map<string, ExpandedFilter<Source>>();
   for (const { traffic, result } of expanded) {
-    const winner = seen.get(traffic);
-    if (winner === undefined) seen.set(traffic, result);
+    const { connectionType = 'all' } = result.filter;
+    const key = `${connectionType} ${traffic}`;
+    const winner = seen.get(`all ${traffic}`) ?? seen.get(key);
+    if (winner === undefined) seen.set(key, result);
     else if (winner.rule !== result.rule)
       notes.push({
         rule: result.rule,
@@ -110,6 +117,7 @@ interface Scope {
   readonly tunnelEndpoint: IpAddress | undefined;
   readonly endpointIsLocal: boolean;
   readonly servers: ExpandContext['servers'];
+  readonly names: ExpandContext['names'];
 }
 
 interface Candidate<Source extends { readonly policy: Policy }> {
@@ -118,13 +126,13 @@ interface Candidate<Source extends { readonly policy: Policy }> {
   readonly result: ExpandedFilter<Source>;
 }
 
-function scopeOf(rule: Rule, { localAddresses, servers }: ExpandContext): Scope {
+function scopeOf(rule: Rule, { localAddresses, servers, names }: ExpandContext): Scope {
   const local = localAddresses
     .filter(
       ({ connectionType = 'lan' }) => rule.connectionType === 'all' || connectionType === rule.connectionType,
     )
     .map(({ address }) => address);
-  const tunnelEndpoint = endpointOf(rule);
+  const tunnelEndpoint = endpointOf(rule, names);
   return {
     local,
     families: local.some(address => addressFamily(address) === 6) ? [4, 6] : [4],
@@ -132,6 +140,7 @@ function scopeOf(rule: Rule, { localAddresses, servers }: ExpandContext): Scope 
     endpointIsLocal:
       tunnelEndpoint !== undefined && localAddresses.some(({ address }) => address === tunnelEndpoint),
     servers,
+    names,
   };
 }
 
@@ -144,6 +153,8 @@ function expandFilter<Source extends { readonly policy: Policy }>(
   const { action } = rule;
   const { tunnelEndpoint } = scope;
   const negotiate = action.kind === 'negotiate';
+  // Its packets must not be taken for those of a transport filter.
+  if (rule.tunnelEndpoint !== undefined && tunnelEndpoint === undefined) return;
   for (const selector of selectorsOf(origin, rule, scope)) {
     // "any" reads the same in both families.
     const family = addressFamily(selector.source.first) === 6 ? 'IPv6 ' : '';
@@ -162,6 +173,7 @@ function expandFilter<Source extends { readonly policy: Policy }>(
             action: negotiate ? 'secure' : action.kind,
             acceptUnsecured: negotiate && action.acceptUnsecured,
             allowFallback: negotiate && action.allowFallback,
+            ...(rule.connectionType === 'all' ? {} : { connectionType: rule.connectionType }),
             ...(tunnelEndpoint === undefined ? {} : { tunnelEndpoint }),
           },
           rule,
@@ -173,8 +185,12 @@ function expandFilter<Source extends { readonly policy: Policy }>(
   }
 }
 
-function endpointOf({ tunnelEndpoint }: Rule): IpAddress | undefined {
-  return tunnelEndpoint?.kind === 'dns' ? tunnelEndpoint.addresses[0] : tunnelEndpoint?.address;
+/** Of several addresses of a name, the one in the policy while the name still has it. */
+function endpointOf({ tunnelEndpoint }: Rule, names: ExpandContext['names']): IpAddress | undefined {
+  if (tunnelEndpoint?.kind !== 'dns') return tunnelEndpoint?.address;
+  const [written] = tunnelEndpoint.addresses;
+  const now = names?.get(tunnelEndpoint.name);
+  return now === undefined || (written !== undefined && now.includes(written)) ? written : now[0];
 }
 
 /** What a filter covers, address by address and direction by direction. A tunnel's filters are never mirrored. */
@@ -210,7 +226,7 @@ function rangesOf(spec: AddressSpec, family: 4 | 6, scope: Scope): AddressRange[
     case 'host':
       return hosts([spec.address]);
     case 'dns':
-      return hosts(spec.addresses);
+      return hosts(scope.names?.get(spec.name) ?? spec.addresses);
   }
 }
 

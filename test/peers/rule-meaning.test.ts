@@ -6,7 +6,7 @@ import { waitFor } from '../lab/command.js';
 import { ping } from '../lab/traffic.js';
 import { AgentOnHost } from '../support/agent-host.js';
 import { driverSuiteSkip, one, other, Witness } from '../support/driver-suite.js';
-import { createPair, type HostPair } from '../support/namespaces.js';
+import { createPair, type HostPair, joinHosts } from '../support/namespaces.js';
 
 const skip = driverSuiteSkip();
 
@@ -157,5 +157,32 @@ describe('what rules mean', { skip, timeout: 120_000 }, () => {
     const debug = (await strict.command('netdiag', '/test:ipsec', '/debug')).stdout;
     assert.match(debug, /Default exemptions: NoDefaultExempt 3: IKE/);
     await strict.stop();
+  });
+
+  test('a rule for dial-up adapters leaves the LAN alone, and the other way round', async () => {
+    await cable();
+    const [ourEnd, theirEnd] = ['10.67.0.1', '10.67.0.2'];
+    // To the agent, the name makes it a modem.
+    joinHosts(
+      { host: hosts.a, device: 'ppp0', addresses: [`${ourEnd}/24`] },
+      { host: hosts.b, device: 'modem', addresses: [`${theirEnd}/24`] },
+    );
+    const agent = await agentOn(hosts.a);
+    const passes = async () => [
+      (await ping(hosts.a, other, { count: 1 })).received,
+      (await ping(hosts.a, theirEnd, { count: 1 })).received,
+      (await ping(hosts.b, one, { count: 1 })).received,
+      (await ping(hosts.b, ourEnd, { count: 1 })).received,
+    ];
+    assert.deepEqual(await passes(), [1, 1, 1, 1]);
+    // Neither end is "me": the adapter alone decides.
+    await ipsecpol(agent, '-f 10.0.0.0/255.0.0.0+10.0.0.0/255.0.0.0 -dialup -n BLOCK');
+    assert.deepEqual(await passes(), [1, 0, 1, 0]);
+    await agent.call('clearDynamic', {});
+    await ipsecpol(agent, '-f 10.0.0.0/255.0.0.0+10.0.0.0/255.0.0.0 -lan -n BLOCK');
+    assert.deepEqual(await passes(), [0, 1, 0, 1]);
+    await agent.call('clearDynamic', {});
+    await ipsecpol(agent, '-f 0+* -dialup -n BLOCK');
+    assert.deepEqual(await passes(), [1, 0, 1, 0]);
   });
 });

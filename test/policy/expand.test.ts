@@ -224,3 +224,36 @@ test('10,000 filters expand in reasonable time', () => {
   assert.equal(expandPolicies([{ policy }], one).filters.length, 10_000);
   assert.ok(performance.now() - started < 30_000);
 });
+
+test('rules for some adapters stand beside those for others, and give way to those for all', () => {
+  const both: ExpandContext = {
+    localAddresses: [
+      { address: ipAddress('192.0.2.10') },
+      { address: ipAddress('198.51.100.10'), connectionType: 'dialup' },
+    ],
+  };
+  const seen = (...policies: readonly Policy[]) => {
+    const { filters, notes } = expandPolicies(
+      policies.map(policy => ({ policy })),
+      both,
+    );
+    return {
+      filters: filters.map(
+        ({ filter }) => `${filter.connectionType ?? 'all'} ${printSelector(filter.selector)}`,
+      ),
+      notes: notes.length,
+    };
+  };
+  assert.deepEqual(seen(dynamicPolicy('-f 0=203.0.113.1 -dialup -n BLOCK')), {
+    filters: ['dialup 198.51.100.10 -> 203.0.113.1 proto 0 ports 0/0'],
+    notes: 0,
+  });
+  const any = '-f 10.0.0.0/8=203.0.113.0/24';
+  const [lan, dialup, all] = ['-lan -n BLOCK', '-dialup -n PASS', '-n BLOCK'].map(more =>
+    dynamicPolicy(`${any} ${more}`),
+  );
+  assert.ok(lan && dialup && all);
+  assert.equal(seen(lan, dialup).filters.length, 4, 'each in both directions: forwarded traffic');
+  assert.equal(seen(lan, all).filters.length, 4, 'what the first leaves over');
+  assert.deepEqual([seen(all, lan).filters.length, seen(all, lan).notes], [2, 2]);
+});

@@ -1,6 +1,7 @@
 /** Whole hosts on a memory network: agent, IKE and packet engine under one virtual clock. */
 import type { PolicySource } from '../../src/agent/active-policy.js';
 import { Agent, type AgentEvent } from '../../src/agent/agent.js';
+import type { Servers } from '../../src/agent/servers.js';
 import { parseTunnel, type TunnelDocument, tunnelSource } from '../../src/agent/tunnel.js';
 import { MemoryNetwork } from '../../src/driver/userspace/memory.js';
 import type { AuditEvent, NegotiationFailure } from '../../src/ike/api.js';
@@ -19,6 +20,9 @@ export class Station {
   readonly agent: Agent;
   readonly driver: MemoryDriver;
   readonly tun;
+  /** What its name server answers; other names do not exist. */
+  readonly names = new Map<string, readonly IpAddress[]>();
+  servers: Servers = {};
   #addresses: readonly IpAddress[];
 
   constructor(network: MemoryNetwork, clock: VirtualClock, address: IpAddress, seed: number) {
@@ -32,6 +36,12 @@ export class Station {
       clock,
       random: length => random.bytes(length),
       localAddresses: () => this.#addresses.map(known => ({ address: known })),
+      servers: () => this.servers,
+      resolve: async name => {
+        const found = this.names.get(name);
+        if (found === undefined) throw new Error('no such name');
+        return found;
+      },
       onEvent: event => this.events.push(event),
     });
   }
@@ -42,6 +52,10 @@ export class Station {
 
   audits(): AuditEvent[] {
     return this.events.flatMap(event => (event.kind === 'audit' ? [event.event] : []));
+  }
+
+  errors(): Error[] {
+    return this.events.flatMap(event => (event.kind === 'error' ? [event.error] : []));
   }
 
   moveTo(...addresses: IpAddress[]): void {

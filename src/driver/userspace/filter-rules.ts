@@ -28,7 +28,7 @@ export class FilterRules {
   constructor(filters: readonly DriverFilter[], counted: ReadonlyMap<FilterId, number> = new Map()) {
     const usable = filters.filter(isIpv4);
     const inbound = usable.filter(filter => filter.direction === 'inbound');
-    const outbound = usable.filter(filter => filter.direction === 'outbound');
+    const outbound = usable.filter(filter => filter.direction === 'outbound' && mayDecide(filter));
     this.#inbound = inbound.map(filter => ({ filter, packets: counted.get(filter.id) ?? 0 }));
     const ownEndpoints = new Map(
       inbound.map(filter => [printSelector(filter.selector), filter.tunnelEndpoint] as const),
@@ -58,6 +58,14 @@ export class FilterRules {
   packets(): Map<FilterId, number> {
     return new Map([...this.#outbound, ...this.#inbound].map(rule => [rule.filter.id, rule.packets]));
   }
+}
+
+/**
+ * Packets come here because a `secure` filter matched them first, with their adapter known; here it is not. So a
+ * filter of some adapters that does anything else has nothing to say.
+ */
+function mayDecide({ action, connectionType }: DriverFilter): boolean {
+  return action === 'secure' || connectionType === undefined;
 }
 
 function isIpv4({ selector, tunnelEndpoint }: DriverFilter): boolean {

@@ -14,6 +14,7 @@
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter, SoftSa } from '../api.js';
+import { dialupDevicePrefixes } from '../connection-type.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
 
 /** Names and numbers in the kernel that are ours. */
@@ -219,7 +220,8 @@ function filterChains(
 
 function outboundRules(filter: DriverFilter, index: number, options: SteeringOptions): string[] {
   const comment = `comment "${filterComment(index)}"`;
-  const match = matchOf(filter.selector);
+  const device = deviceMatch('oifname', filter);
+  const match = `${device}${matchOf(filter.selector)}`;
   if (filter.action === 'permit') return [`${match}counter accept ${comment}`];
   const { sourcePort, destinationPort } = filter.selector;
   // Later fragments have no ports; on a gateway they come one by one, and must not slip past a filter with ports.
@@ -228,7 +230,7 @@ function outboundRules(filter: DriverFilter, index: number, options: SteeringOpt
     sourcePort === 0 && destinationPort === 0
       ? []
       : [
-          `${matchOf({ ...filter.selector, sourcePort: 0, destinationPort: 0 })}${laterFragment} counter drop ${comment}`,
+          `${device}${matchOf({ ...filter.selector, sourcePort: 0, destinationPort: 0 })}${laterFragment} counter drop ${comment}`,
         ];
   const verdict =
     filter.action === 'secure' && isIpv4(filter)
@@ -239,7 +241,7 @@ function outboundRules(filter: DriverFilter, index: number, options: SteeringOpt
 
 function inboundRules(filter: DriverFilter, index: number, options: SteeringOptions): string[] {
   const comment = `comment "${filterComment(index)}"`;
-  const match = matchOf(filter.selector);
+  const match = `${deviceMatch('iifname', filter)}${matchOf(filter.selector)}`;
   if (filter.action === 'permit') return [`${match}counter accept ${comment}`];
   if (filter.action === 'block') return [`${match}counter drop ${comment}`];
   if (filter.acceptUnsecured) return [`${match}counter accept ${comment}`];
@@ -252,6 +254,17 @@ function inboundRules(filter: DriverFilter, index: number, options: SteeringOpti
     ...soft,
     `${match}${negotiable(filter, options)}${isNotMarked(secureMark)} counter drop ${comment}`,
   ];
+}
+
+const dialupDevices = `{ ${dialupDevicePrefixes.map(prefix => `"${prefix}*"`).join(', ')} }`;
+
+/**
+ * The adapters a filter is for. Where a gateway is still to choose the way of a packet it forwards, that packet counts as
+ * a LAN's; it is looked at again as one that arrived.
+ */
+function deviceMatch(field: 'iifname' | 'oifname', { connectionType }: DriverFilter): string {
+  if (connectionType === undefined) return '';
+  return `${field} ${connectionType === 'dialup' ? '' : '!= '}${dialupDevices} `;
 }
 
 /** Nothing is negotiated for broadcast and multicast, even where they are not exempt. */

@@ -38,10 +38,11 @@ function filter(
   more: Partial<Selector> & {
     readonly acceptUnsecured?: boolean;
     readonly allowFallback?: boolean;
+    readonly connectionType?: 'lan' | 'dialup';
     readonly tunnelEndpoint?: IpAddress;
   } = {},
 ): DriverFilter {
-  const { acceptUnsecured = false, allowFallback = false, tunnelEndpoint, ...ports } = more;
+  const { acceptUnsecured = false, allowFallback = false, connectionType, tunnelEndpoint, ...ports } = more;
   return {
     id: id as FilterId,
     policyId: '{0}',
@@ -57,6 +58,7 @@ function filter(
       destinationPort: 0,
       ...ports,
     },
+    ...(connectionType === undefined ? {} : { connectionType }),
     ...(tunnelEndpoint === undefined ? {} : { tunnelEndpoint }),
   };
 }
@@ -158,6 +160,29 @@ describe('nftRuleset', () => {
       'ip saddr 10.0.0.2 ip daddr 10.0.0.1 meta l4proto 6 meta mark & 0x30000000 != 0x10000000 counter drop comment "filter 0"',
       'ip saddr 10.0.0.0/24 ip daddr 10.0.0.1 ip saddr . ip daddr @soft counter accept comment "filter 1"',
       'ip saddr 10.0.0.0/24 ip daddr 10.0.0.1 meta mark & 0x30000000 != 0x10000000 counter drop comment "filter 1"',
+    ]);
+  });
+
+  test('looks at the adapter where a filter is for some only', () => {
+    const any = '0.0.0.0/0';
+    const ruleset = nftRuleset(
+      [
+        filter('d', 'outbound', 'block', any, any, {
+          connectionType: 'dialup',
+          protocol: 6,
+          destinationPort: 80,
+        }),
+        filter('l', 'inbound', 'permit', any, any, { connectionType: 'lan' }),
+      ],
+      options,
+    );
+    const dialup = '{ "ppp*", "wwan*", "rmnet*" }';
+    assert.deepEqual(chain(ruleset, 'outbound'), [
+      `oifname ${dialup} meta nfproto ipv4 meta l4proto 6 ip frag-off & 0x1fff != 0 counter drop comment "filter 0"`,
+      `oifname ${dialup} meta nfproto ipv4 meta l4proto 6 th dport 80 counter drop comment "filter 0"`,
+    ]);
+    assert.deepEqual(chain(ruleset, 'inbound'), [
+      `iifname != ${dialup} meta nfproto ipv4 counter accept comment "filter 1"`,
     ]);
   });
 
