@@ -53,7 +53,7 @@ export function exportLibreswan(policy: Policy, options: ExportOptions): Exporte
     return usable;
   });
   const settings = { ...policy.keyExchange, methods };
-  const supportsMethod = (method: SecurityMethod) => methods.length > 0 && supports(method);
+  const supportsMethod = (method: SecurityMethod) => methods.length > 0 && supports(method, settings);
   const plan = planPolicy(policy, options.localAddresses, { supportsMethod }, book);
   const names = new SectionNames();
   const text = [
@@ -88,14 +88,24 @@ function supportsMainMode({ encryption: cipher, group }: MainModeMethod): boolea
   return ciphers[cipher] !== undefined && !missingGroups.includes(group);
 }
 
-function supports({ ah, esp, pfs }: SecurityMethod): boolean {
+function supports({ ah, esp, pfs }: SecurityMethod, settings: KeyExchangeSettings): boolean {
   if (ah !== undefined && esp !== undefined) return false;
-  if (pfs?.group !== undefined && missingGroups.includes(pfs.group)) return false;
+  if (pfs !== undefined && !forPfs(settings, pfs.group).some(hasPfsGroup)) return false;
   if (esp === undefined) return ah !== undefined;
   return (
     ciphers[esp.encryption] !== undefined &&
     (esp.hash !== undefined || encryption(esp.encryption).tagBytes !== undefined)
   );
+}
+
+/** The groups a method's PFS may have. */
+function forPfs({ methods }: KeyExchangeSettings, group: GroupId | undefined): GroupId[] {
+  return group === undefined ? methods.map(method => method.group) : [group];
+}
+
+/** IKEv1 of libreswan does PFS with no elliptic curve. */
+function hasPfsGroup(group: GroupId): boolean {
+  return isModp(group) && !missingGroups.includes(group);
 }
 
 function conn(name: string, settings: Settings): string[] {
@@ -114,7 +124,8 @@ function childSettings(
 ): Settings {
   const { protocol, methods } = oneProtocol(child.methods, book);
   const lifetime = lifetimeOf(methods, book);
-  const groups = new Set(methods.map(method => pfsGroup(method, settings, book)));
+  const usable = { ...settings, methods: settings.methods.filter(({ group }) => hasPfsGroup(group)) };
+  const groups = new Set(methods.map(method => pfsGroup(method, usable, book)));
   if (groups.size > 1) book.add('changed', 'all its security methods have the PFS of the first');
   const [pfs] = groups;
   const isTunnel = child.mode === 'tunnel';
@@ -199,19 +210,18 @@ function ikeProposal({ encryption: cipher, hash, group }: MainModeMethod): strin
   return `${ciphers[cipher]}-${hashes[hash]}-${dhName(group)}`;
 }
 
+/** The group stands behind a semicolon: a combined-mode cipher has no hash to tell it from. */
 function childProposal(
   { ah, esp }: SecurityMethod,
   protocol: 'esp' | 'ah',
   pfs: GroupId | undefined,
 ): string {
   const hash = protocol === 'ah' ? ah?.hash : esp?.hash;
-  return [
+  const words = [
     protocol === 'esp' && esp !== undefined ? ciphers[esp.encryption] : undefined,
     hash && hashes[hash],
-    pfs && dhName(pfs),
-  ]
-    .filter(word => word !== undefined)
-    .join('-');
+  ];
+  return `${words.filter(word => word !== undefined).join('-')}${pfs === undefined ? '' : `;${dhName(pfs)}`}`;
 }
 
 function dhName(id: GroupId): string {
