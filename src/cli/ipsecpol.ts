@@ -8,13 +8,13 @@ import { changesPolicy, type DynamicCommand, type StaticCommand } from '../polic
 import { parseIpsecpol } from '../policy/ipsecpol/parse.js';
 import type { Policy } from '../policy/model.js';
 import type { PolicyStore } from '../policy/stores/store.js';
-import { validatePolicy } from '../policy/validate.js';
 import { IpseckitError } from '../report/errors.js';
 import { agentCall, agentCallIfRunning } from './agent.js';
 import { buildContextFor } from './build-context.js';
 import { asIpseckitError, describeError } from './errors.js';
 import { localStore } from './local-store.js';
 import { guardOutput } from './output.js';
+import { checkedPolicy } from './policy-check.js';
 import { requireThisComputer } from './this-computer.js';
 
 /** What was done. */
@@ -75,7 +75,7 @@ async function runDynamic(command: DynamicCommand): Promise<IpsecpolResult> {
   if (command.confirm && !(await confirmed())) return { text: nothingChanged, notes: [] };
   const policy =
     command.filters.length === 0 ? undefined : buildDynamicPolicy(command, await buildContextFor(command));
-  const notes = policy === undefined ? [] : checked(policy, true);
+  const notes = policy === undefined ? [] : checkedPolicy(policy, true);
   const removed = command.deleteDynamic ? (await agentCall('clearDynamic', {})).removed : undefined;
   const added =
     policy === undefined
@@ -101,7 +101,7 @@ async function runStatic(command: StaticCommand): Promise<IpsecpolResult> {
     if (current === undefined && (command.unassign || command.delete) && !changesPolicy(command))
       return { notes: [`note: policy '${command.policyName}' is not there, nothing to do`] };
     const policy = applyToPolicy(current, command, context);
-    const notes = command.delete || command.unassign ? [] : checked(policy, command.assign);
+    const notes = command.delete || command.unassign ? [] : checkedPolicy(policy, command.assign);
     if (changesPolicy(command)) await store.write(policy);
     await changeAssignment(store, command);
     return command.delete ? { notes } : { notes, policy };
@@ -124,20 +124,6 @@ async function changeAssignment(store: PolicyStore, command: StaticCommand): Pro
   if (command.assign) await store.assign(command.policyName);
   if (command.unassign) await store.unassign(command.policyName);
   if (command.delete && !(await store.delete(command.policyName))) throw policyNotFound(command.policyName);
-}
-
-/**
- * Warnings as lines. Throws `IpseckitError` (INVALID_POLICY) when the policy cannot work; nothing is changed then.
- * A tunnel takes two executions: unless the policy is `complete`, its second rule is not missed yet.
- */
-function checked(policy: Policy, complete: boolean): string[] {
-  const findings = validatePolicy(policy).filter(({ code }) => complete || code !== 'tunnel-partner');
-  const [first, ...others] = findings.filter(({ severity }) => severity === 'error');
-  if (first !== undefined)
-    throw new IpseckitError('INVALID_POLICY', [first, ...others].map(({ message }) => message).join('; '), {
-      next: first.next,
-    });
-  return findings.map(({ message, next }) => `warning: ${message}; ${next}`);
 }
 
 function summary({ id, name, rules }: Policy) {

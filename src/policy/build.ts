@@ -32,6 +32,15 @@ import {
   type SecurityMethod,
 } from './model.js';
 
+/** A filter whose names are not resolved yet. */
+export interface FilterText extends Omit<TrafficSpec, 'kind' | 'action' | 'source' | 'destination'> {
+  readonly source: FilterAddressText;
+  readonly destination: FilterAddressText;
+}
+
+/** An address of a filter: what `ipsecpol` knows, and the servers this computer learns. */
+export type FilterAddressText = AddressText | Extract<AddressSpec, { kind: 'special' }>;
+
 /** What the edge looked up before. */
 export interface BuildContext {
   newGuid(): Guid;
@@ -141,12 +150,7 @@ export class PolicyEdit {
       if (this.#frame === undefined) throw policyNotFound(command.policyName);
       return undefined;
     }
-    const frame = this.#frame ?? {
-      id: context.newGuid(),
-      name: command.policyName,
-      pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
-      keyExchange: defaultKeyExchange,
-    };
+    const frame = this.#frame ?? newPolicy(command.policyName, context.newGuid());
     const rule = this.#changeRules(command, context);
     this.#frame = {
       ...frame,
@@ -191,6 +195,17 @@ export class PolicyEdit {
       this.#places.set(rule.name.toLowerCase(), place);
     return rule;
   }
+}
+
+/** A policy without rules, and with the default settings. */
+export function newPolicy(name: string, id: Guid): Policy {
+  return {
+    id,
+    name,
+    pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
+    keyExchange: defaultKeyExchange,
+    rules: [],
+  };
 }
 
 /** What one dynamic execution puts in force: a policy of its own with one rule for each action. */
@@ -323,7 +338,7 @@ function buildAction(
 
 /** `before` lends its ids to filters that say the same, so that what was negotiated for them stays. */
 export function buildFilters(
-  traffic: readonly TrafficSpec[],
+  traffic: readonly FilterText[],
   before: readonly Filter[],
   context: BuildContext,
   firstAddressOnly: boolean,
@@ -349,7 +364,11 @@ export function buildFilters(
 }
 
 /** One address, but for a name with a mask: that is the subnet of each of its addresses. */
-function buildAddresses(text: AddressText, context: BuildContext, firstAddressOnly: boolean): AddressSpec[] {
+function buildAddresses(
+  text: FilterAddressText,
+  context: BuildContext,
+  firstAddressOnly: boolean,
+): AddressSpec[] {
   if (text.kind !== 'name') return [text];
   const { prefixLength } = text;
   const host = buildHost({ kind: 'name', name: text.name }, context, firstAddressOnly);

@@ -3,7 +3,13 @@ import type { AddressText } from './ipsecpol/command.js';
 import { printFilterSpec } from './ipsecpol/filter-spec.js';
 import type { AddressSpec, Filter, HostSpec, Rule } from './model.js';
 
-const specialNames = { dns: 'DNS-SERVERS', wins: 'WINS-SERVERS', dhcp: 'DHCP-SERVERS', gateway: 'GATEWAY' };
+/** What stands for the servers a computer learns, in filters as text. */
+export const specialNames = {
+  dns: 'DNS-SERVERS',
+  wins: 'WINS-SERVERS',
+  dhcp: 'DHCP-SERVERS',
+  gateway: 'GATEWAY',
+};
 
 /** A filter as an `ipsecpol` filter spec: `0+192.0.2.20::TCP`. */
 export function describeFilter(filter: Filter): string {

@@ -251,6 +251,7 @@ describe('with an agent', () => {
       tunnelList: unused,
       tunnelDown: unused,
       stop: unused,
+      plan: unused,
       reload: handler('reload', {}),
       addDynamic: unused,
       changeDynamic: handler('changeDynamic', { removed: 1, rules: 2 }),

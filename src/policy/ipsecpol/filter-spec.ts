@@ -181,7 +181,7 @@ function printAddress(address: AddressText): string {
     case 'host':
       return address.address;
     case 'subnet':
-      return `${address.address}/${prefixToMask(address.prefixLength)}`;
+      return `${address.address}/${address.address.includes(':') ? address.prefixLength : prefixToMask(address.prefixLength)}`;
     case 'name':
       return address.prefixLength === undefined
         ? address.name

@@ -27,21 +27,21 @@ import { ArgumentError, Piece } from './piece.js';
 import { printIpsecpol } from './print.js';
 
 export interface LineOptions {
-  /** How a command names a method: `presharedFile` for a key that came from a file. */
-  readonly authentication?: (method: AuthenticationMethod) => AuthenticationSpec;
+  /** Whether the last command assigns the policy. */
+  readonly assign?: boolean;
   /** Gets a note for everything that is missing or different in the commands. */
   readonly notes?: NoteBook;
 }
 
-/** The commands that build a policy where there is none of its name; the last assigns it when `assign` is true. */
+/** The commands that build a policy where there is none of its name. Keys stand in them in clear. */
 export function policyCommands(
   policy: Policy,
-  { assign = false, ...options }: LineOptions & { readonly assign?: boolean } = {},
+  { assign = false, notes: book = new NoteBook() }: LineOptions = {},
 ): StaticCommand[] {
-  const notes = (options.notes ?? new NoteBook()).in(`policy '${policy.name}'`);
+  const notes = book.in(`policy '${policy.name}'`);
   if (policy.description !== undefined) notes.add('dropped', 'its description');
   const rules = policy.rules.flatMap((rule, i) => {
-    const command = ruleCommand(policy.name, rule, i, { ...options, notes });
+    const command = ruleCommand(policy.name, rule, i, notes);
     return command === undefined ? [] : [command];
   });
   const settings = settingsCommand(policy, rules.length === 0, notes);
@@ -58,7 +58,7 @@ export function ruleCommand(
   policyName: string,
   rule: Rule,
   index: number,
-  { authentication = specOf, notes: book = new NoteBook() }: LineOptions = {},
+  book = new NoteBook(),
 ): StaticCommand | undefined {
   const notes = book.in(describeRule(rule, index));
   const filters = filterSpecs(rule, notes);
@@ -74,7 +74,7 @@ export function ruleCommand(
     ruleNames: rule.name === undefined ? [] : [rule.name],
     filters,
     negotiation: negotiationOf(rule),
-    authentication: negotiates ? rule.authentication.map(authentication) : [],
+    authentication: negotiates ? rule.authentication.map(specOf) : [],
     soft: negotiates && action.allowFallback,
     ...(tunnelEndpoint === undefined ? {} : { tunnel: hostText(tunnelEndpoint) }),
     ...(connectionType === 'all' ? {} : { connectionType }),
@@ -86,7 +86,7 @@ export function ruleCommand(
 }
 
 /** The command that gives a policy its poll interval and main mode settings, those of a new policy left out. */
-export function settingsCommand(policy: Policy, always: boolean, notes = new NoteBook()): StaticCommand {
+function settingsCommand(policy: Policy, always: boolean, notes: NoteBook): StaticCommand {
   const { keyExchange, pollIntervalMinutes } = policy;
   const { masterKeyPfs, lifetimeSeconds, quickModeLimit, methods } = keyExchange;
   noteKeyExchange(keyExchange, notes);
@@ -108,12 +108,7 @@ export function settingsCommand(policy: Policy, always: boolean, notes = new Not
 }
 
 /** The parts of a command that belong to the policy and not to a rule. */
-export function settingsOf({
-  mainModeMethods,
-  mainModeRekey,
-  masterKeyPfs,
-  pollIntervalMinutes,
-}: StaticCommand) {
+function settingsOf({ mainModeMethods, mainModeRekey, masterKeyPfs, pollIntervalMinutes }: StaticCommand) {
   return {
     mainModeMethods,
     masterKeyPfs,
@@ -143,7 +138,7 @@ export function emptyCommand(policyName: string): StaticCommand {
 }
 
 /** Why a command cannot be written as a command line; `undefined` when it can. */
-export function problemOf(command: StaticCommand): string | undefined {
+function problemOf(command: StaticCommand): string | undefined {
   try {
     parseIpsecpol(printIpsecpol(command, { secrets: 'shown' }));
     return undefined;

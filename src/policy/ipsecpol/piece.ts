@@ -17,8 +17,9 @@ export interface ArgumentPlace {
 /** A mistake in one argument. `at` says the same of a place in a file. */
 export class ArgumentError extends IpseckitError {
   readonly place: ArgumentPlace;
+  /** What is wrong with it; may be empty. */
+  readonly problem: string;
   readonly #what: string;
-  readonly #problem: string;
 
   /** `what` is wrong at `place`; `problem` says why, and may be empty. */
   constructor(code: ErrorCode, what: string, place: ArgumentPlace, problem: string, next: string) {
@@ -31,12 +32,12 @@ export class ArgumentError extends IpseckitError {
     super(code, `${what} (${places.join(', ')})${problem === '' ? '' : `: ${problem}`}`, { next });
     this.place = place;
     this.#what = what;
-    this.#problem = problem;
+    this.problem = problem;
   }
 
   /** The message without its place. */
   get bareMessage(): string {
-    return this.#problem === '' ? this.#what : `${this.#what}: ${this.#problem}`;
+    return this.problem === '' ? this.#what : `${this.#what}: ${this.problem}`;
   }
 }
 
