@@ -18,8 +18,10 @@ export class AuditLog {
     this.#syslog = existsSync('/dev/log') ? new Syslog() : undefined;
   }
 
-  write(event: AuditEvent): void {
-    const line = `${JSON.stringify({ at: new Date(event.atMs).toISOString(), ...event })}\n`;
+  /** `heldBack` failures before this one were not written, because there were too many. */
+  write(event: AuditEvent, heldBack = 0): void {
+    const more = heldBack > 0 ? { heldBack } : {};
+    const line = `${JSON.stringify({ at: new Date(event.atMs).toISOString(), ...event, ...more })}\n`;
     if (existsSync(this.path) && statSync(this.path).size + line.length > rotateAtBytes)
       renameSync(this.path, `${this.path}.1`);
     appendFileSync(this.path, line, { mode: 0o600 });

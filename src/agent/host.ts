@@ -18,6 +18,7 @@ import { CertificateStore, certificateFolders } from './certificate-store.js';
 import { systemClock } from './clock.js';
 import type { AgentStatus, FilterInfo } from './control/protocol.js';
 import { type ControlHandlers, ControlServer } from './control/server.js';
+import { EventThrottle } from './event-throttle.js';
 import { localAddresses } from './local-addresses.js';
 import { auditFilePath, controlSocketPath } from './paths.js';
 import { PolicyWatch } from './policy-watch.js';
@@ -26,6 +27,9 @@ import { readServers } from './servers.js';
 import type { AgentSettings } from './settings.js';
 import { TunnelBook } from './tunnel-book.js';
 import { TunnelFiles } from './tunnel-files.js';
+
+/** Audit events from this id on tell of failures. */
+const firstFailureEventId = 544;
 
 export interface AgentHostOptions {
   readonly home: Home;
@@ -53,6 +57,7 @@ export class AgentHost {
   readonly #audit: AuditLog;
   readonly #control: ControlServer;
   readonly #tunnels: TunnelBook;
+  readonly #failures = new EventThrottle(20, 200);
   readonly #startedAtMs = Date.now();
   #watch: PolicyWatch | undefined;
   #assigned: Policy | undefined;
@@ -115,14 +120,23 @@ export class AgentHost {
   }
 
   #onEvent(event: AgentEvent): void {
-    if (event.kind === 'audit') this.#writeAudit(event.event);
+    if (event.kind === 'audit') return this.#onAudit(event);
     if (event.kind === 'step') this.#tunnels.onStep(event.step);
     this.#options.onEvent(event);
   }
 
-  #writeAudit(event: AuditEvent): void {
+  /** Successes are ours to cause, failures anyone's. */
+  #onAudit(event: AgentEvent & { readonly kind: 'audit' }): void {
+    const isFailure = event.event.id >= firstFailureEventId;
+    const heldBack = isFailure ? this.#failures.admit(Date.now()) : 0;
+    if (heldBack === undefined) return;
+    this.#writeAudit(event.event, heldBack);
+    this.#options.onEvent(event);
+  }
+
+  #writeAudit(event: AuditEvent, heldBack: number): void {
     try {
-      this.#audit.write(event);
+      this.#audit.write(event, heldBack);
     } catch (error) {
       this.#options.onEvent({
         kind: 'error',
