@@ -17,22 +17,21 @@ export function watchPeer(context: Context, mainMode: EstablishedMainMode): void
 
   const check = () => {
     // Only the newest main mode speaks for the peer; older ones wait in case they become that again.
-    const quietSinceMs = lastHeardMs(context, mainMode);
-    const dueAtMs = quietSinceMs + idleMs;
+    const dueAtMs = lastHeardMs(context, mainMode) + idleMs;
     const newest = newestMainMode(context, mainMode) === mainMode;
-    if (newest && dueAtMs <= context.nowMs) probe(1, quietSinceMs);
+    if (newest && dueAtMs <= context.nowMs) probe(1, context.nowMs);
     else context.schedule(mainMode, newest ? dueAtMs : context.nowMs + idleMs, check);
   };
 
-  const probe = (attempt: number, quietSinceMs: number) => {
+  const probe = (attempt: number, firstAtMs: number) => {
     sequence = (sequence + 1) >>> 0;
     sendProtectedNotify(context, mainMode, notifyTypes['R-U-THERE'], {
       spi: cookiesOf(mainMode),
       data: new ByteWriter().u32(sequence).finish(),
     });
     context.schedule(mainMode, context.nowMs + Math.max(1, settings.retrySeconds) * 1_000, () => {
-      if (lastHeardMs(context, mainMode) > quietSinceMs) check();
-      else if (attempt < settings.retries) probe(attempt + 1, quietSinceMs);
+      if (lastHeardMs(context, mainMode) >= firstAtMs) check();
+      else if (attempt < settings.retries) probe(attempt + 1, firstAtMs);
       else context.listener.peerDead(mainMode);
     });
   };

@@ -47,6 +47,20 @@ describe('dead peer detection', () => {
     assert.equal(a.engine.nextWakeMs(), undefined);
   });
 
+  test('a reading of the last packet that wavers by a millisecond is no sign of life', () => {
+    const { net, a } = twoHosts(1, {}, watching);
+    net.acquire(a);
+    net.run(5_000);
+    let reads = 0;
+    const heardAtMs = net.nowMs;
+    a.lastInboundAtMs.get = () => heardAtMs + (reads++ % 3);
+    const sent = a.sent.length;
+    net.translate = () => undefined;
+    net.run(61_000);
+    assert.equal(a.sent.length - sent, 3);
+    assert.equal(a.pairs.size, 0);
+  });
+
   test('a peer that does not speak it is never asked', () => {
     const { net, a } = twoHosts(1, {}, watching, { options: { vendorProfile: 'windows-2003' } });
     net.acquire(a);
