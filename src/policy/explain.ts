@@ -136,12 +136,11 @@ export class Explainer {
     return { ...decision, nearer, nearerLeftOut: candidates.length - nearer.length };
   }
 
-  /** Nothing is negotiated for broadcast and multicast: filters that would have to are passed over. */
   #placeOf(packet: Packet, words: PacketWords): number | undefined {
-    if (!isGroupPacket(packet, this.#context)) return this.#index.match(words);
+    const isGroup = isGroupPacket(packet, this.#context);
     return this.#index.match(words, place => {
       const filter = this.#filters[place]?.filter;
-      return filter?.action === 'secure' && !(filter.direction === 'inbound' && filter.acceptUnsecured);
+      return filter !== undefined && isPassedOver(filter, isGroup);
     });
   }
 
@@ -181,6 +180,11 @@ export class Explainer {
         : [],
     );
   }
+}
+
+/** Nothing is negotiated for broadcast and multicast. */
+function isPassedOver(filter: DriverFilter, isGroup: boolean): boolean {
+  return isGroup && filter.action === 'secure' && !(filter.direction === 'inbound' && filter.acceptUnsecured);
 }
 
 interface Candidate {
