@@ -4,11 +4,12 @@ import { networkInterfaces } from 'node:os';
 import { connectionTypeOf } from '../driver/connection-type.js';
 import type { LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
-import { type IpAddress, parseIpAddress } from '../wire/ip/address.js';
+import { fromHex } from '../wire/bytes.js';
+import { addressFromBytes, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 
 /**
- * This host's IPv4 addresses, loopback excluded, sorted so that two calls compare. They come from the kernel's
- * routing table, because Node lists only adapters that have a carrier.
+ * This host's addresses, loopback excluded, sorted so that two calls compare. They come from the kernel's own tables,
+ * because Node lists only adapters that have a carrier.
  */
 export function localAddresses(): LocalAddress[] {
   const adapterOf = new Map(
@@ -16,10 +17,32 @@ export function localAddresses(): LocalAddress[] {
       (entries ?? []).map(entry => [entry.address, adapter] as const),
     ),
   );
-  return parseLocalRoutes(readFileSync('/proc/net/fib_trie', 'utf8')).map(address => ({
+  const ipv4 = parseLocalRoutes(readFileSync('/proc/net/fib_trie', 'utf8')).map(address => ({
     address,
     connectionType: connectionTypeOf(adapterOf.get(address) ?? ''),
   }));
+  return [...ipv4, ...parseInterfaces6(ipv6Interfaces())];
+}
+
+/** A kernel without IPv6 has no such file. */
+function ipv6Interfaces(): string {
+  try {
+    return readFileSync('/proc/net/if_inet6', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** The addresses in a `/proc/net/if_inet6`, each once, sorted, without loopback. */
+export function parseInterfaces6(table: string): LocalAddress[] {
+  const found = new Map<IpAddress, LocalAddress>();
+  for (const line of table.split('\n')) {
+    const [hex = '', , , , , device] = line.trim().split(/\s+/);
+    if (!/^[\da-f]{32}$/.test(hex) || device === undefined) continue;
+    const address = addressFromBytes(fromHex(hex));
+    if (address !== '::1') found.set(address, { address, connectionType: connectionTypeOf(device) });
+  }
+  return [...found.values()].sort((a, b) => (a.address < b.address ? -1 : 1));
 }
 
 /** The host addresses in a `/proc/net/fib_trie`, each once, sorted, without 127.0.0.0/8. */

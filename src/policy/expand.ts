@@ -193,11 +193,18 @@ function endpointOf({ tunnelEndpoint }: Rule, names: ExpandContext['names']): Ip
   return now === undefined || (written !== undefined && now.includes(written)) ? written : now[0];
 }
 
-/** What a filter covers, address by address and direction by direction. A tunnel's filters are never mirrored. */
+/**
+ * What a filter covers, address by address and direction by direction. A tunnel's filters are never mirrored. IPv6
+ * cannot be secured: there, a rule that negotiates covers only what it gives by address, and that does not pass.
+ */
 function selectorsOf(filter: Filter, rule: Rule, scope: Scope): Selector[] {
   const { protocol, sourcePort, destinationPort } = filter;
+  const byAddress = [filter.source, filter.destination].some(
+    ({ kind }) => kind === 'host' || kind === 'subnet',
+  );
+  const onlyIpv4 = rule.action.kind === 'negotiate' && !byAddress;
   const selectors: Selector[] = [];
-  for (const family of scope.families)
+  for (const family of onlyIpv4 ? [4 as const] : scope.families)
     for (const source of rangesOf(filter.source, family, scope))
       for (const destination of rangesOf(filter.destination, family, scope))
         selectors.push({ source, destination, protocol, sourcePort, destinationPort });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseLocalRoutes } from '../../src/agent/local-addresses.js';
+import { parseInterfaces6, parseLocalRoutes } from '../../src/agent/local-addresses.js';
 
 const trie = `Main:
   +-- 0.0.0.0/0 3 0 5
@@ -29,4 +29,18 @@ Local:
 test('the host addresses of the routing table, each once, without loopback, broadcast and networks', () => {
   assert.deepEqual(parseLocalRoutes(trie), ['192.0.2.1', '192.0.2.9']);
   assert.deepEqual(parseLocalRoutes(''), []);
+});
+
+test('IPv6 addresses come with the adapter they are on', () => {
+  const table = `fe80000000000000a00e00fffe000001 02 40 20 80     eth0
+00000000000000000000000000000001 01 80 10 80       lo
+20010db8000000000000000000000010 02 40 00 80     eth0
+20010db8000100000000000000000010 03 40 00 80     ppp0
+`;
+  assert.deepEqual(parseInterfaces6(table), [
+    { address: '2001:db8:1::10', connectionType: 'dialup' },
+    { address: '2001:db8::10', connectionType: 'lan' },
+    { address: 'fe80::a00e:ff:fe00:1', connectionType: 'lan' },
+  ]);
+  assert.deepEqual(parseInterfaces6(''), []);
 });

@@ -185,4 +185,28 @@ describe('what rules mean', { skip, timeout: 120_000 }, () => {
     await ipsecpol(agent, '-f 0+* -dialup -n BLOCK');
     assert.deepEqual(await passes(), [1, 0, 1, 0]);
   });
+
+  test('IPv6 is blocked and permitted like IPv4, and not cut off by rules that secure', async () => {
+    await cable();
+    const [ourEnd, theirEnd] = ['2001:db8:66::1', '2001:db8:66::2'];
+    for (const [host, address] of [
+      [hosts.a, ourEnd],
+      [hosts.b, theirEnd],
+    ] as const)
+      host.run('ip', 'address', 'add', `${address}/64`, 'dev', 'eth0', 'nodad');
+    const agent = await agentOn(hosts.a);
+    const passes = async () => [
+      (await ping(hosts.a, theirEnd, { count: 1 })).received,
+      (await ping(hosts.b, ourEnd, { count: 1 })).received,
+      (await ping(hosts.a, other, { count: 1 })).received,
+    ];
+    assert.deepEqual(await passes(), [1, 1, 1]);
+    await ipsecpol(agent, '-f 0+* -n BLOCK');
+    assert.deepEqual(await passes(), [0, 0, 0]);
+    await ipsecpol(agent, '-f 0+*::58 -n PASS');
+    assert.deepEqual(await passes(), [1, 1, 0]);
+    await agent.call('clearDynamic', {});
+    await ipsecpol(agent, `-f 0+${other} -n ESP[3DES,SHA] -a PRESHARE:secret`, '-f 0+* -a PRESHARE:secret');
+    assert.deepEqual(await passes(), [1, 1, 0]);
+  });
 });

@@ -107,6 +107,11 @@ test("me is every local address of the rule's adapters; a family not there is no
     'outbound block 2001:db8::10 -> any proto 0 ports 0/0',
     'outbound block 192.0.2.10 -> any proto 0 ports 0/0',
   ]);
+  assert.deepEqual(
+    spec('0=*', host('192.0.2.10', '2001:db8::10')),
+    ['outbound secure 192.0.2.10 -> any proto 0 ports 0/0'],
+    'IPv6 is not cut off by a rule that cannot secure it',
+  );
 });
 
 describe('order', () => {

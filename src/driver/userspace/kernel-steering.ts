@@ -269,7 +269,7 @@ function addCounters(a: SteeringCounters, b: SteeringCounters): SteeringCounters
   };
 }
 
-/** IPv4 addresses of this host, and the broadcast addresses of its subnets. */
+/** Addresses of this host, and the IPv4 broadcast addresses of its subnets. */
 function hostAddresses(): { localAddresses: IpAddress[]; broadcastAddresses: IpAddress[] } {
   const local = new Set<IpAddress>();
   const broadcast = new Set<IpAddress>();
@@ -278,9 +278,10 @@ function hostAddresses(): { localAddresses: IpAddress[]; broadcastAddresses: IpA
   )) {
     const address = parseIpAddress(text);
     const prefixLength = Number(cidr?.split('/')[1] ?? 32);
-    if (family !== 'IPv4' || address === undefined) continue;
+    if (address === undefined) continue;
     local.add(address);
-    if (prefixLength < 31 && !text.startsWith('127.')) broadcast.add(subnetRange(address, prefixLength).last);
+    if (family === 'IPv4' && prefixLength < 31 && !text.startsWith('127.'))
+      broadcast.add(subnetRange(address, prefixLength).last);
   }
   return { localAddresses: [...local].sort(), broadcastAddresses: [...broadcast].sort() };
 }

@@ -109,13 +109,16 @@ function chain(name: string, rules: readonly string[], hook?: string): string {
 }
 
 function addressSets(options: SteeringOptions): string {
-  const set = (name: string, addresses: readonly string[]) =>
-    `  set ${name} {\n    type ipv4_addr; flags interval; auto-merge;\n${
+  const set = (name: string, addresses: readonly string[], type = 'ipv4_addr') =>
+    `  set ${name} {\n    type ${type}; flags interval; auto-merge;\n${
       addresses.length === 0 ? '' : `    elements = { ${addresses.join(', ')} }\n`
     }  }\n`;
-  const ipv4 = (addresses: readonly IpAddress[]) => addresses.filter(address => addressFamily(address) === 4);
+  const ofFamily = (family: 4 | 6, addresses: readonly IpAddress[]) =>
+    addresses.filter(address => addressFamily(address) === family);
+  const ipv4 = (addresses: readonly IpAddress[]) => ofFamily(4, addresses);
   return (
     set('own', ipv4(options.localAddresses)) +
+    set('own6', ofFamily(6, options.localAddresses), 'ipv6_addr') +
     set('groups', ['224.0.0.0/4', '255.255.255.255', ...ipv4(options.broadcastAddresses)]) +
     softSet(options.softElements ?? [])
   );
@@ -158,6 +161,7 @@ function preroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
     `iifname "${tun}" ${clamp(innerMtuBytes)}`,
     `iifname "${tun}" ${keepOthersMark(openedMark)}`,
     'ip daddr @own accept',
+    'ip6 daddr @own6 accept',
     'jump exempt',
     'goto outbound',
   ];
