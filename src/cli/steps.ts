@@ -23,6 +23,10 @@ export function describeFailure(failure: NegotiationFailure): string[] {
       ({ proposal, transform, attribute, wanted, offered }) =>
         `  proposal ${proposal} transform ${transform}: ${attribute}: wanted ${wanted}, offered ${offered}`,
     ),
+    ...(failure.certificateTests ?? []).map(
+      ({ test, passed, certificate, detail }) =>
+        `  ${passed ? 'passed' : 'FAILED'}  ${test} of ${certificate}: ${detail}`,
+    ),
   ];
 }
 

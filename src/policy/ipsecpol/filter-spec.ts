@@ -1,8 +1,8 @@
 /**
  * Filter specs, `source=destination` or `source+destination`: `A.B.C.D/mask:port=A.B.C.D/mask:port:protocol`
- * (`ipsecpol` flag `-f`). Parsing and printing.
+ * (`ipsecpol` flag `-f`). IPv6 addresses, which Windows' tool did not know, stand in `<...>`. Parsing and printing.
  */
-import { anyIpv4, type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
+import { addressFamily, anyIpv4, type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { maskToPrefix, prefixToMask, subnetRange } from '../../wire/ip/selector.js';
 import { carriesPorts, protocolName, protocolNames, protocolNumber } from '../protocols.js';
 import type { AddressText, FilterSpec, HostText, TrafficSpec } from './command.js';
@@ -29,12 +29,12 @@ function parseTraffic(spec: Piece): TrafficSpec {
       .part(spec.length)
       .expected("'=' or '+' between source and destination", 'example: 0+192.0.2.20');
   if (second !== undefined) spec.part(second.index).fail("a second '=' or '+'");
-  const [sourceAddress, sourcePort, sourceExtra] = spec.part(0, separator.index).split(':');
+  const [sourceAddress, sourcePort, sourceExtra] = splitFields(spec.part(0, separator.index));
   if (sourceExtra !== undefined)
     sourceExtra.fail('a protocol stands on the destination side only', {
       next: 'write it last, for example 0:80+*::TCP',
     });
-  const [address, port, protocol, extra] = spec.part(separator.index + 1).split(':');
+  const [address, port, protocol, extra] = splitFields(spec.part(separator.index + 1));
   if (extra !== undefined) extra.fail('nothing may follow the protocol');
   const traffic: TrafficSpec = {
     kind: 'traffic',
@@ -59,6 +59,32 @@ function parseTraffic(spec: Piece): TrafficSpec {
   return traffic;
 }
 
+/** The pieces between colons; those in `<...>` belong to an IPv6 address. */
+function splitFields(side: Piece): [Piece, ...Piece[]] {
+  if (!side.text.startsWith('<')) {
+    const [bare = ''] = side.text.split('/');
+    if (parseIpAddress(bare)?.includes(':'))
+      side.fail('an IPv6 address stands in angle brackets', { next: `write '<${bare}>', quoted for the shell` });
+    return side.split(':');
+  }
+  const end = side.text.indexOf('>');
+  if (end < 0) side.part(side.length).expected("the closing '>'");
+  const [behind, ...fields] = side.part(end).split(':');
+  return [side.part(0, end + behind.length), ...fields];
+}
+
+/** `<2001:db8::1>`, with an optional prefix length behind it. */
+function parseIpv6(piece: Piece): AddressText {
+  const [bracketed, length, extra] = piece.split('/');
+  if (extra !== undefined) extra.fail("a second '/'");
+  const inner = bracketed.part(1, bracketed.length - 1);
+  const address = bracketed.text.endsWith('>') ? parseIpAddress(inner.text) : undefined;
+  if (address === undefined || !address.includes(':')) inner.expected('an IPv6 address');
+  const prefixLength = length === undefined ? 128 : length.number(0, 128, 'a prefix length');
+  if (prefixLength === 128) return { kind: 'host', address };
+  return { kind: 'subnet', address: subnetRange(address, prefixLength).first, prefixLength };
+}
+
 function parsePort(piece: Piece | undefined): number {
   if (piece === undefined || piece.length === 0) return 0;
   if (protocolNumber(piece.text) !== undefined && !/^\d/.test(piece.text))
@@ -73,8 +99,9 @@ function parseProtocol(piece: Piece | undefined): number {
   );
 }
 
-/** `0`, `*`, dotted, star-dotted or a DNS name, with an optional mask. */
+/** `0`, `*`, dotted, star-dotted, a DNS name or `<IPv6>`, with an optional mask. */
 export function parseAddress(piece: Piece): AddressText {
+  if (piece.text.startsWith('<')) return parseIpv6(piece);
   const [address, mask, extra] = piece.split('/');
   if (extra !== undefined) extra.fail("a second '/'");
   const prefixLength = mask === undefined ? undefined : parseMask(mask);
@@ -143,7 +170,7 @@ function subnet(address: IpAddress, prefixLength: number): AddressText {
 export function parseHost(piece: Piece): HostText {
   const { text } = piece;
   const address = parseIpAddress(text);
-  if (address?.includes(':')) piece.fail('ipsecpol knows IPv4 addresses only', { code: 'UNSUPPORTED' });
+  if (address?.includes(':')) piece.fail('a tunnel has IPv4 endpoints', { code: 'UNSUPPORTED' });
   if (address !== undefined) return { kind: 'host', address };
   if (/^[\d.]+$/.test(text)) {
     const octets = piece.split('.');
@@ -172,6 +199,8 @@ export function printFilterSpec(spec: FilterSpec): string {
   return spec.action === 'permit' ? `(${text})` : `[${text}]`;
 }
 
+const isIpv6 = (address: IpAddress) => addressFamily(address) === 6;
+
 function printAddress(address: AddressText): string {
   switch (address.kind) {
     case 'me':
@@ -179,9 +208,11 @@ function printAddress(address: AddressText): string {
     case 'any':
       return '*';
     case 'host':
-      return address.address;
+      return isIpv6(address.address) ? `<${address.address}>` : address.address;
     case 'subnet':
-      return `${address.address}/${address.address.includes(':') ? address.prefixLength : prefixToMask(address.prefixLength)}`;
+      return isIpv6(address.address)
+        ? `<${address.address}>/${address.prefixLength}`
+        : `${address.address}/${prefixToMask(address.prefixLength)}`;
     case 'name':
       return address.prefixLength === undefined
         ? address.name

@@ -160,11 +160,8 @@ function filterSpecs(rule: Rule, notes: NoteBook): FilterSpec[] {
 
 /** The spec of a filter, or why there is none. */
 function filterSpec({ source, destination, ...filter }: Filter): FilterSpec | string {
-  for (const address of [source, destination]) {
-    if (address.kind === 'special') return 'ipsecpol has no word for servers this computer learns';
-    if ((address.kind === 'host' || address.kind === 'subnet') && addressFamily(address.address) === 6)
-      return 'ipsecpol knows IPv4 addresses only';
-  }
+  if ([source, destination].some(({ kind }) => kind === 'special'))
+    return 'ipsecpol has no word for servers this computer learns';
   const { protocol, sourcePort, destinationPort, mirrored } = filter;
   const spec: FilterSpec = {
     kind: 'traffic',
@@ -188,6 +185,8 @@ function addressText(spec: AddressSpec): AddressText {
   if (spec.kind === 'dns') return { kind: 'name', name: spec.name };
   if (spec.kind === 'special') return { kind: 'any' };
   if (spec.kind !== 'subnet') return spec;
+  if (addressFamily(spec.address) === 6)
+    return spec.prefixLength === 128 ? { kind: 'host', address: spec.address } : spec;
   if (spec.prefixLength === 0) return { kind: 'any' };
   return spec.prefixLength === 32 ? { kind: 'host', address: spec.address } : spec;
 }

@@ -43,6 +43,7 @@ export function extendedUsage(): string {
     '',
     'filter specs',
     wrap('  ', '0 is this computer, * any address, 192.0.2.* a subnet, and names are resolved.'.split(' ')),
+    wrap('  ', 'IPv6 addresses stand in angle brackets: <2001:db8::1>, <2001:db8::>/32.'.split(' ')),
     wrap('  ', '= filters one direction, + both. A protocol follows a port or ::'.split(' ')),
     wrap('  ', '(spec) permits, [spec] blocks, whatever -n says. Quote specs for the shell.'.split(' ')),
     '  0+192.0.2.20   0:80+*::TCP   *=0:1434:UDP   [0+*]',
