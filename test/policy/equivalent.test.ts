@@ -18,7 +18,7 @@ import { printIpsecpol, shellLine } from '../../src/policy/ipsecpol/print.js';
 import { parseScript } from '../../src/policy/ipsecpol/script.js';
 import type { Guid, Policy } from '../../src/policy/model.js';
 import { PolicyTransaction } from '../../src/policy/transaction.js';
-import { parseFilterWord } from '../../src/policy/words.js';
+import { parseAddressWord, parseFilterWord } from '../../src/policy/words.js';
 import { type IpAddress, ipAddress } from '../../src/wire/ip/address.js';
 import { SeededRandom } from '../support/random.js';
 import { randomCommand, randomSecurityMethod } from './ipsecpol/random-command.js';
@@ -151,23 +151,28 @@ describe('what cannot be said is noted', () => {
   const lab = policyOf('-w REG -p Lab -r R -f 0+192.0.2.1 -n PASS');
 
   test('addresses that ipsecpol has no words for', () => {
-    const six: FilterText = {
+    const host: FilterText = {
       source: { kind: 'me' },
-      destination: { kind: 'host', address: ipAddress('2001:db8::1') },
+      destination: { kind: 'host', address: ipAddress('192.0.2.7') },
       protocol: 0,
       sourcePort: 0,
       destinationPort: 0,
       mirrored: true,
     };
-    const gateway: FilterText = { ...six, destination: { kind: 'special', group: 'gateway' } };
-    const more = addFilters(lab, 'R', [six, gateway], context);
+    const gateway: FilterText = { ...host, destination: { kind: 'special', group: 'gateway' } };
+    const more = addFilters(lab, 'R', [host, gateway], context);
     assert.deepEqual(notesOf(more), [
-      "dropped: policy 'Lab', rule 'R': filter '0+2001:db8::1': ipsecpol knows IPv4 addresses only",
       "dropped: policy 'Lab', rule 'R': filter '0+GATEWAY': ipsecpol has no word for servers this computer learns",
     ]);
-    const alone = addRule(lab, { name: 'S', filters: [six] }, context);
+    const alone = addRule(lab, { name: 'S', filters: [gateway] }, context);
     assert.match(notesOf(alone, lab).join('\n'), /rule 'S': the whole rule: none of its filters/);
     assert.deepEqual(linesFor(lab, alone, false, false).lines, [], 'no line comes near it');
+    const six = addRule(
+      lab,
+      { name: 'S', filters: [{ ...host, destination: parseAddressWord('2001:db8::/32', 'address') }] },
+      context,
+    );
+    assert.match(checkSame(lab, six).join(), /-f '0\+<2001:db8::>\/32'/);
   });
 
   test('names that stand in the way of the grammar', () => {

@@ -63,8 +63,11 @@ function parseTraffic(spec: Piece): TrafficSpec {
 function splitFields(side: Piece): [Piece, ...Piece[]] {
   if (!side.text.startsWith('<')) {
     const [bare = ''] = side.text.split('/');
-    if (parseIpAddress(bare)?.includes(':'))
-      side.fail('an IPv6 address stands in angle brackets', { next: `write '<${bare}>', quoted for the shell` });
+    // `0::6` is this computer, any port, protocol 6.
+    if (!bare.startsWith('0:') && parseIpAddress(bare)?.includes(':'))
+      side.fail('an IPv6 address stands in angle brackets', {
+        next: `write '<${bare}>', quoted for the shell`,
+      });
     return side.split(':');
   }
   const end = side.text.indexOf('>');
@@ -79,7 +82,7 @@ function parseIpv6(piece: Piece): AddressText {
   if (extra !== undefined) extra.fail("a second '/'");
   const inner = bracketed.part(1, bracketed.length - 1);
   const address = bracketed.text.endsWith('>') ? parseIpAddress(inner.text) : undefined;
-  if (address === undefined || !address.includes(':')) inner.expected('an IPv6 address');
+  if (address === undefined || !address.includes(':')) return inner.expected('an IPv6 address');
   const prefixLength = length === undefined ? 128 : length.number(0, 128, 'a prefix length');
   if (prefixLength === 128) return { kind: 'host', address };
   return { kind: 'subnet', address: subnetRange(address, prefixLength).first, prefixLength };
