@@ -6,6 +6,10 @@ const codeOf: Partial<Record<FailureReason, ErrorCode>> = {
   'dead-peer': 'NO_RESPONSE',
   'authentication-failed': 'AUTHENTICATION_FAILED',
   'preshared-keys-differ': 'AUTHENTICATION_FAILED',
+  'no-certificate': 'AUTHENTICATION_FAILED',
+  'no-peer-certificate': 'AUTHENTICATION_FAILED',
+  'certificate-refused': 'AUTHENTICATION_FAILED',
+  'invalid-signature': 'AUTHENTICATION_FAILED',
   'authentication-unsupported': 'UNSUPPORTED',
 };
 

@@ -15,9 +15,9 @@ import {
 } from '../policy/model.js';
 import { parseAhProposals, parseEspProposals, parseIkeProposals } from '../policy/proposals.js';
 import { IpseckitError } from '../report/errors.js';
-import { parseNameText } from '../wire/der/distinguished-name.js';
 import { addressFamily, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 import type { PolicySource } from './active-policy.js';
+import { parseIdentity } from './identity-text.js';
 import { authenticationMethods, parseTunnelAuthentication } from './tunnel-authentication.js';
 
 /** An address with a prefix length, as `--local-net` takes it. */
@@ -125,6 +125,7 @@ export function parseTunnel(value: unknown): TunnelSpec {
     ...parseAhProposals(text(value, 'ah') ?? ''),
   ].map(method => ({ ...method, ...lifetimes }));
   if (methods.length === 0) throw bad('esp', 'needs at least one proposal');
+  const remoteId = text(value, 'remoteId');
   return {
     name: requiredText(value, 'name'),
     local: address(value, 'local'),
@@ -137,7 +138,7 @@ export function parseTunnel(value: unknown): TunnelSpec {
       count(value, 'mainModeLifetimeSeconds', 60, 86_400 * 30) ?? policyDefaults.mainModeLifetimeSeconds,
     forceEncapsulation: value.forceEncapsulation === true,
     ...optional('identity', ownIdentity(text(value, 'localId'))),
-    ...optional('peerIdentity', identity(text(value, 'remoteId'))),
+    ...optional('peerIdentity', remoteId === undefined ? undefined : parseIdentity(remoteId)),
   };
 }
 
@@ -265,20 +266,10 @@ function networks(value: Record<string, unknown>, field: string): Network[] {
 
 /** Ours: a distinguished name is the certificate's subject, and nobody has to write it. */
 function ownIdentity(spelled: string | undefined): Identity | undefined {
-  const found = identity(spelled);
+  const found = spelled === undefined ? undefined : parseIdentity(spelled);
   if (found?.kind === 'distinguishedName')
     throw bad('localId', 'a distinguished name comes from the certificate', 'leave --local-id out');
   return found;
-}
-
-/** `CN=gw` is a distinguished name, `@name` or a dotted name an FQDN, `user@host` a user FQDN, the rest an address. */
-function identity(spelled: string | undefined): Identity | undefined {
-  if (spelled === undefined) return undefined;
-  if (parseNameText(spelled) !== undefined) return { kind: 'distinguishedName', name: spelled };
-  const literal = parseIpAddress(spelled);
-  if (literal !== undefined) return { kind: 'address', address: literal };
-  if (spelled.startsWith('@')) return { kind: 'fqdn', name: spelled.slice(1) };
-  return spelled.includes('@') ? { kind: 'userFqdn', name: spelled } : { kind: 'fqdn', name: spelled };
 }
 
 function address(value: Record<string, unknown>, field: string): IpAddress {

@@ -1,6 +1,11 @@
 /** Who the peers say they are in main mode, and which traffic they mean in quick mode (RFC 2407 4.6.2). */
 import { bytesEqual } from '../wire/bytes.js';
-import { nameMatchesText } from '../wire/der/distinguished-name.js';
+import {
+  type DistinguishedName,
+  encodeName,
+  nameMatchesText,
+  parseNameText,
+} from '../wire/der/distinguished-name.js';
 import { addressFamily, type IpAddress } from '../wire/ip/address.js';
 import { type AddressRange, hostRange, type Selector } from '../wire/ip/selector.js';
 import {
@@ -31,6 +36,18 @@ export function identityPayload(identity: Identity): IdPayload {
     case 'other':
       return { kind: 'id', idType: identity.idType, protocol: 0, port: 0, data: identity.bytes };
   }
+}
+
+/**
+ * The ID payload of an identity to check a certificate of `subject` against. A distinguished name as text has the
+ * subject's DER when it writes that, in either order, and else one of its own.
+ */
+export function checkedId(identity: Identity, subject: DistinguishedName): IdPayload {
+  if (identity.kind !== 'distinguishedName') return identityPayload(identity);
+  const data = nameMatchesText(subject, identity.name)
+    ? subject.der
+    : encodeName(parseNameText(identity.name) ?? []);
+  return { kind: 'id', idType: idTypes.DER_ASN1_DN, protocol: 0, port: 0, data };
 }
 
 /** Throws `ExchangeError` (`invalid-id`) unless the peer's ID is the one expected of it. Names ignore case. */

@@ -15,7 +15,8 @@ export const errorClasses = {
   NO_RESPONSE: { exitCode: 9, meaning: 'the peer did not answer in time' },
   AUTHENTICATION_FAILED: {
     exitCode: 10,
-    meaning: 'the peers could not authenticate each other: most likely the preshared keys differ',
+    meaning:
+      'the peers could not authenticate each other: the preshared keys differ, or a certificate is refused',
   },
   ENVIRONMENT: {
     exitCode: 11,

@@ -65,16 +65,23 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** `[3] { SEQUENCE OF Extension }`. Throws `WireError`. */
 export function readExtensions(value: DerValue | undefined): CertificateExtensions {
+  if (value === undefined) return readExtensionList(new DerReader(new Uint8Array(0)));
+  const outer = DerReader.inside(value);
+  const found = readExtensionList(outer.enter('extensions'));
+  outer.end('extensions');
+  return found;
+}
+
+/** The extensions that are left in a list. Throws `WireError`. */
+export function readExtensionList(list: DerReader): CertificateExtensions {
   const unknownCritical: string[] = [];
   const found: Mutable<CertificateExtensions> = {
     alternativeNames: [],
     crlDistributionPoints: [],
     unknownCritical,
   };
-  if (value === undefined) return found;
-  const outer = DerReader.inside(value);
   const seen = new Set<string>();
-  for (const extension of outer.enter('extensions').all('extension', limits.extensions)) {
+  for (const extension of list.all('extension', limits.extensions)) {
     const { oid, critical, content, contentOffset } = readExtension(extension);
     if (seen.has(oid)) throw new WireError('bad-value', contentOffset, `extension ${oid} twice`);
     seen.add(oid);
@@ -100,7 +107,6 @@ export function readExtensions(value: DerValue | undefined): CertificateExtensio
         if (critical) unknownCritical.push(oid);
     }
   }
-  outer.end('extensions');
   return found;
 }
 
