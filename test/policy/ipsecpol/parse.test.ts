@@ -86,6 +86,18 @@ describe('documented command lines', () => {
 });
 
 describe('filter specs', () => {
+  test('this computer with a protocol is no IPv6 address', () => {
+    for (const [text, protocol] of [
+      ['*=0::6', 6],
+      ['*=0::183', 183],
+      ['*=0::', 0],
+    ] as const) {
+      const [filter] = parse(`-f ${text}`).filters;
+      assert.ok(filter?.kind === 'traffic');
+      assert.deepEqual([filter.destination, filter.protocol], [{ kind: 'me' }, protocol], text);
+    }
+  });
+
   const specs: readonly (readonly [spec: string, canonical: string])[] = [
     ['0+*::TCP', '0+*::TCP'],
     ['0:80+*::TCP', '0:80+*::TCP'],
@@ -112,6 +124,11 @@ describe('filter specs', () => {
     ['(0:80+*::TCP)', '(0:80+*::TCP)'],
     ['[0+*]', '[0+*]'],
     ['default', 'DEFAULT'],
+    ['0+<2001:DB8:0:0::1>', '0+<2001:db8::1>'],
+    ['<2001:db8::1>:80=<2001:db8:1::>/48:443:TCP', '<2001:db8::1>:80=<2001:db8:1::>/48:443:TCP'],
+    ['[<2001:db8::77>/32+0::58]', '[<2001:db8::>/32+0::58]'],
+    ['<::1>/128=<::>/0', '<::1>=<::>/0'],
+    ['<::ffff:192.0.2.1>=0', '<::ffff:c000:201>=0'],
   ];
   for (const [spec, canonical] of specs)
     test(spec, () => assert.equal(printIpsecpol(parseIpsecpol(['-f', spec])).join(' '), `-f ${canonical}`));
@@ -206,6 +223,15 @@ describe('errors say what, where and what next', () => {
     ['-f 0+* -n FOO', 'USAGE', /expected ESP\[cipher,hash\]/],
     ['-f 0+* -n ESP[NONE,NONE]', 'UNSUPPORTED', /neither|not supported/],
     ['-f 0+* -n INSOFT', 'UNSUPPORTED', /INSOFT is not supported/],
+    ['-f 0+2001:db8::1', 'USAGE', /column 3\): an IPv6 address stands in angle brackets/],
+    ['-f 2001:db8::/32=0', 'USAGE', /column 1\): an IPv6 address stands in angle brackets/],
+    ['-f 0+<2001:db8::1', 'USAGE', /column 15\): expected the closing '>'/],
+    ['-f 0+<192.0.2.1>', 'USAGE', /column 4\): expected an IPv6 address, found '192\.0\.2\.1'/],
+    ['-f 0+<2001:db8::1>x', 'USAGE', /expected an IPv6 address/],
+    ['-f 0+<2001:db8::>/129', 'USAGE', /expected a prefix length 0 to 128, found '129'/],
+    ['-f 0+<2001:db8::>/ffff::', 'USAGE', /expected a prefix length/],
+    ['-f 0+<2001:db8::>/32/1', 'USAGE', /a second '\/'/],
+    ['-f 0+<>', 'USAGE', /expected an IPv6 address, found nothing/],
     ['-f 0+* -t fe80::1', 'UNSUPPORTED', /IPv4/],
     ['-f 0=* -t 0.0.0.0', 'USAGE', /0\.0\.0\.0 is no host/],
     ['-f 0+* -1s 3DES-SHA', 'USAGE', /expected cipher-hash-group/],

@@ -84,7 +84,7 @@ function randomHost(random: SeededRandom): HostText {
 
 function randomAddressText(random: SeededRandom): AddressText {
   const prefixLength = random.between(1, 31);
-  switch (random.int(6)) {
+  switch (random.int(8)) {
     case 0:
       return { kind: 'me' };
     case 1:
@@ -95,6 +95,13 @@ function randomAddressText(random: SeededRandom): AddressText {
         address: subnetRange(randomAddress(random), prefixLength).first,
         prefixLength,
       };
+    case 6:
+      return { kind: 'host', address: addressFromBytes(random.bytes(16)) };
+    case 7: {
+      const length = random.int(128);
+      const { first: address } = subnetRange(addressFromBytes(random.bytes(16)), length);
+      return { kind: 'subnet', address, prefixLength: length };
+    }
     case 3:
       return { kind: 'name', name: `net${random.int(100)}`, prefixLength };
     default:
