@@ -2,7 +2,7 @@
 import { addressFamily } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import { type FindingPlace, finding, type PolicyFinding } from '../findings.js';
-import type { AddressSpec, Filter } from '../model.js';
+import type { AddressSpec, Filter, Rule } from '../model.js';
 import { carriesPorts, protocolName } from '../protocols.js';
 import { type Check, placeOf } from './check.js';
 
@@ -10,9 +10,10 @@ export const addressCheck: Check = {
   name: 'addresses',
   run: ({ rules }) =>
     rules.flatMap(named => [
-      ...(named.rule.filterList?.filters ?? []).flatMap(filter =>
-        filterFindings(filter, () => placeOf(named, filter)),
-      ),
+      ...(named.rule.filterList?.filters ?? []).flatMap(filter => [
+        ...filterFindings(filter, () => placeOf(named, filter)),
+        ...unsecured(named.rule, filter, () => placeOf(named, filter)),
+      ]),
       ...unresolved(named.rule.tunnelEndpoint, 'the tunnel endpoint ', () => placeOf(named)),
     ]),
 };
@@ -40,6 +41,23 @@ function filterFindings(filter: Filter, place: () => FindingPlace): PolicyFindin
       ),
     );
   return findings;
+}
+
+/** Such traffic is dropped: nothing may pass in clear that a rule wants secured. */
+function unsecured(
+  { action }: Rule,
+  { source, destination }: Filter,
+  place: () => FindingPlace,
+): PolicyFinding[] {
+  if (action.kind !== 'negotiate' || (familyOf(source) !== 6 && familyOf(destination) !== 6)) return [];
+  return [
+    finding(
+      'ipv6-not-secured',
+      place(),
+      'IPv6 cannot be secured yet (UNSUPPORTED): this traffic would be dropped',
+      'permit or block it, or give IPv4 addresses',
+    ),
+  ];
 }
 
 function addressFindings(spec: AddressSpec, place: () => FindingPlace): PolicyFinding[] {
