@@ -6,7 +6,7 @@ import { IpseckitCommand } from '../../src/cli/base.js';
 export default class AgentStatusCommand extends IpseckitCommand<AgentStatus> {
   static override summary = 'show what the policy agent runs';
   static override description =
-    'Prints the process, the packet engine and why it was chosen, the policy in force, and how many filters and SAs there are. Exits 4 when no agent runs.';
+    'Prints the process, the packet engine and why it was chosen, the policy in force, and how many filters and SAs there are. The assigned policy, dynamic rules and tunnels are in force together: the most specific filter decides, and of equally specific ones those of the assigned policy come first, in the order of its rules, then dynamic rules and tunnels in the order they were added. Dynamic rules last until the agent stops. Exits 4 when no agent runs.';
 
   async run(): Promise<AgentStatus> {
     await this.parse(AgentStatusCommand);
@@ -18,7 +18,7 @@ export default class AgentStatusCommand extends IpseckitCommand<AgentStatus> {
       ...(status.policyError === undefined ? [] : [`Policy error    ${status.policyError}`]),
       `Dynamic rules   ${status.dynamicRules}`,
       `Tunnels         ${status.tunnels}`,
-      `Filters         ${status.filters}`,
+      `Filters         ${status.filters} (the most specific decides; of equal ones the assigned policy, then what was added first)`,
       `SAs             ${status.mainModes} main mode, ${status.quickModes} quick mode${status.softAssociations === 0 ? '' : `, ${status.softAssociations} soft (in clear)`}`,
       `Exemptions      ${describeExemptions(status.noDefaultExempt)}`,
       `Audit events    ${status.auditFile}`,

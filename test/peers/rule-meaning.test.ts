@@ -206,6 +206,12 @@ describe('what rules mean', { skip, timeout: 120_000 }, () => {
     await ipsecpol(agent, '-f 0+*::58 -n PASS');
     assert.deepEqual(await passes(), [1, 1, 0]);
     await agent.call('clearDynamic', {});
+    await ipsecpol(agent, `-f [0+<${theirEnd}>] -n PASS`);
+    assert.deepEqual(await passes(), [0, 0, 1]);
+    const refused = await agent.command('ipsecpol', '-f', `0+<${theirEnd}>`, '-a', 'PRESHARE:secret');
+    assert.match(refused.stderr, /IPv6 cannot be secured yet \(UNSUPPORTED\)/);
+    assert.equal(refused.status, 12);
+    await agent.call('clearDynamic', {});
     await ipsecpol(agent, `-f 0+${other} -n ESP[3DES,SHA] -a PRESHARE:secret`, '-f 0+* -a PRESHARE:secret');
     assert.deepEqual(await passes(), [1, 1, 0]);
   });
