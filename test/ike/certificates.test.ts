@@ -3,7 +3,14 @@ import { describe, test } from 'node:test';
 import type { Credentials } from '../../src/crypto/certificates/credentials.js';
 import { Secret } from '../../src/crypto/secret.js';
 import type { Identity, MainModePolicy } from '../../src/ike/api.js';
+import { judgePeerCertificate } from '../../src/ike/auth/certificates.js';
+import { Context } from '../../src/ike/context.js';
+import { ExchangeError } from '../../src/ike/exchange-error.js';
+import { newMainMode } from '../../src/ike/main-mode.js';
+import { derExplicit, derInteger, derOid, derSequence, derSetOf } from '../../src/wire/der/der-writer.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
+import { decodePayloads, encodePayloads, firstPayloadType } from '../../src/wire/isakmp/message.js';
+import type { Payload } from '../../src/wire/isakmp/payloads.js';
 import {
   credentials,
   dns,
@@ -40,6 +47,8 @@ const aliceCredentials = credentials({
   trusted: [root.certificate],
 });
 const bobCredentials = credentials({ own: [ownCertificate(bob)], trusted: [root.certificate] });
+
+const crlBytes = testCrl(root, []).der;
 
 function policy(own: Credentials, overrides: Partial<MainModePolicy> = {}): MainModePolicy {
   return mainModePolicy({
@@ -355,11 +364,105 @@ describe('certificates in main mode', () => {
     assert.equal(result.b.engine.statistics().authenticationFailures, 1);
   });
 
+  const der = alice.certificate.der;
+  const spoiled: [string, Uint8Array][] = [
+    ['empty but for a byte', Uint8Array.of(0)],
+    ['text', Buffer.from('-----BEGIN CERTIFICATE-----')],
+    ['cut', der.slice(0, -1)],
+    ['longer than it says', Buffer.concat([der, Uint8Array.of(0)])],
+    ['a length that lies', Uint8Array.of(0x30, 0x84, 0x7f, 0xff, 0xff, 0xff)],
+    ['a public key that is none', der.map((byte, i) => (i > 250 && i < 400 ? 0xff : byte))],
+    ['60 kB of zeros', new Uint8Array(60_000)],
+  ];
+  for (const [name, bytes] of spoiled)
+    test(`a CERT payload of ${name} ends with a reason on both sides, not in a stuck state`, () => {
+      const certificate = { ...alice.certificate, der: bytes };
+      const own = [{ ...ownCertificate(alice), certificate, chain: [intermediate.certificate] }];
+      const result = negotiate(
+        policy(credentials({ own, trusted: [root.certificate] })),
+        policy(bobCredentials),
+      );
+      assertRefused(result, 'b', 'certificate-refused', /main mode 5 from 192\.0\.2\.1 refused/);
+      for (const host of [result.a, result.b]) assert.equal(host.engine.mainModes().length, 0);
+    });
+
+  test('too many certificates, and the same one often: the first ones count', () => {
+    const chain = Array.from({ length: 30 }, () => intermediate.certificate);
+    const own = [{ ...ownCertificate(alice), chain }];
+    assertUp(negotiate(policy(credentials({ own, trusted: [root.certificate] })), policy(bobCredentials)));
+  });
+
   test('nothing under the CA to offer: named before a message is sent', () => {
     const { a } = negotiate(policy(credentials({ trusted: [root.certificate] })), policy(bobCredentials));
     assert.equal(a.failures[0]?.reason, 'no-certificate');
     assert.equal(a.failures[0]?.windowsCode, 13806);
     assert.equal(a.sent.length, 0);
+  });
+
+  test('payloads that are missing or of a wrong kind, and PKCS#7 in place of the certificates', () => {
+    const leafDer = alice.certificate.der;
+    const id: Payload = {
+      kind: 'id',
+      idType: 9,
+      protocol: 0,
+      port: 0,
+      data: alice.certificate.subject.der,
+    };
+    const cert = (encoding: number, data: Uint8Array): Payload => ({ kind: 'cert', encoding, data });
+    const judge = (...payloads: Payload[]) => {
+      const context = new Context({
+        policy: { mainMode: () => undefined, quickMode: () => ({ refused: 'x' }) },
+        random: length => new Uint8Array(length),
+        lastInboundAtMs: () => undefined,
+      });
+      context.nowMs = testNowMs;
+      const address = ipAddress('192.0.2.1');
+      const mainMode = newMainMode({
+        ...{ role: 'responder', local: address, peer: address, localPort: 500, peerPort: 500 },
+        ...{ initiatorCookie: new Uint8Array(8), responderCookie: new Uint8Array(8), startedAtMs: testNowMs },
+        policy: policy(bobCredentials),
+        state: { stage: 'closed' },
+      });
+      const bytes = encodePayloads([id, ...payloads]);
+      const chain = decodePayloads(bytes, firstPayloadType([id]));
+      return judgePeerCertificate(context, mainMode, chain, id).subject.text;
+    };
+    const pkcs7 = (...certificates: Uint8Array[]) =>
+      derSequence(
+        derOid('1.2.840.113549.1.7.2'),
+        derExplicit(
+          0,
+          derSequence(
+            derInteger(1),
+            derSetOf(),
+            derSequence(derOid('1.2.840.113549.1.7.1')),
+            derExplicit(0, ...certificates),
+            derSetOf(),
+          ),
+        ),
+      );
+    const good = alice.certificate.subject.text;
+    const intermediateDer = intermediate.certificate.der;
+    assert.equal(judge(cert(4, leafDer), cert(4, intermediateDer)), good);
+    assert.equal(judge(cert(4, intermediateDer), cert(4, leafDer)), good, 'in any order');
+    assert.equal(judge(cert(1, pkcs7(intermediateDer, leafDer))), good, 'a set has no order');
+    assert.equal(judge(cert(5, leafDer), cert(7, crlBytes), cert(4, intermediateDer)), good);
+    const refused = (reason: string, words: RegExp, ...payloads: Payload[]) =>
+      assert.throws(
+        () => judge(...payloads),
+        (error: unknown) => {
+          assert.ok(error instanceof ExchangeError, String(error));
+          assert.equal(error.reason, reason);
+          assert.match(error.message, words);
+          return true;
+        },
+      );
+    refused('no-peer-certificate', /has no certificate/);
+    refused('no-peer-certificate', /has no certificate/, cert(7, crlBytes));
+    refused('no-peer-certificate', /has no certificate/, cert(1, pkcs7()));
+    refused('certificate-refused', /PKCS#7/, cert(1, leafDer));
+    refused('certificate-refused', /PKCS#7/, cert(1, Uint8Array.of(0x30, 0)));
+    refused('certificate-refused', /issuer .*Intermediate is neither trusted nor known/, cert(4, leafDer));
   });
 
   test('under loss, duplication and reordering', () => {

@@ -1,5 +1,8 @@
 /** Our agent against strongSwan by certificates: RSA and ECDSA, an intermediate CA, CRLs; its own ESP over UDP 4500. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { NegotiationError } from '../../src/agent/failure.js';
 import type { TunnelDocument } from '../../src/agent/tunnel.js';
@@ -165,6 +168,45 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
         assert.ok((error.failure.certificateTests ?? []).length > 8);
         return true;
       });
+    }));
+
+  test('a policy with CERT:"…", and the certificate imported on this machine', () =>
+    withLogs(async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'ipseckit-crt-'));
+      try {
+        writeFileSync(
+          join(folder, 'own.pem'),
+          certificatePem(chain.ours, chain.intermediate) + keyPem(chain.ours),
+          {
+            mode: 0o600,
+          },
+        );
+        writeFileSync(join(folder, 'root.pem'), certificatePem(chain.root));
+        const run = async (program: 'ipseckit' | 'ipsecpol', ...args: string[]) => {
+          const { status, stdout, stderr } = await agent.command(program, ...args);
+          assert.equal(status, 0, stdout + stderr);
+        };
+        await run('ipseckit', 'cert', 'import', join(folder, 'root.pem'), '--trust');
+        await run('ipseckit', 'cert', 'import', join(folder, 'own.pem'));
+        await load(chain);
+        const rule = [
+          '-n',
+          'ESP[AES128,SHA256]',
+          '-a',
+          'CERT:"C=DE, O=Example, CN=Root rsa"',
+          '-1s',
+          'AES256-SHA256-19',
+        ];
+        await run('ipsecpol', '-f', `${ours}=${theirs}`, '-t', theirs, ...rule);
+        await run('ipsecpol', '-f', `${theirs}=${ours}`, '-t', ours, ...rule);
+        assert.equal((await ping(hosts.a, theirs, { count: 4 })).received > 0, true);
+        const [mainMode] = (await agent.call('associations', {})).mainModes;
+        assert.equal(mainMode?.authentication, 'certificate');
+        assert.deepEqual(mainMode?.method, { encryption: 'aes256', hash: 'sha256', group: 19 });
+        await agent.call('clearDynamic', {});
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
     }));
 
   test('another subject than expected is refused', () =>
