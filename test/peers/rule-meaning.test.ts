@@ -10,7 +10,7 @@ import { createPair, type HostPair, joinHosts } from '../support/namespaces.js';
 
 const skip = driverSuiteSkip();
 
-describe('what rules mean', { skip, timeout: 120_000 }, () => {
+describe('what rules mean', { skip, timeout: 400_000 }, () => {
   let hosts: HostPair;
   let witness: Witness;
   const agents: AgentOnHost[] = [];
