@@ -6,6 +6,7 @@ import { measureDatapath, measureFilterLookup } from './datapath.js';
 import { type Figure, printFigure } from './figure.js';
 import { measureIke } from './ike.js';
 import { measureMemory } from './memory.js';
+import { measurePolicy } from './policy.js';
 import { measurePolicyFile } from './policy-file.js';
 import { measureStartup } from './startup.js';
 import { benchmarkedTransforms, measureStrongswan } from './strongswan.js';
@@ -13,6 +14,7 @@ import { measureOurs } from './tunnel.js';
 
 const benchmarks: Readonly<Record<string, () => readonly Figure[] | Promise<readonly Figure[]>>> = {
   startup: () => [measureStartup()],
+  policy: () => measurePolicy(),
   'policy-file': () => [measurePolicyFile()],
   ike: () => measureIke(),
   tcp: async () => {

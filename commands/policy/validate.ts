@@ -1,27 +1,27 @@
-import { IpseckitCommand } from '../../src/cli/base.js';
-import { localStore } from '../../src/cli/local-store.js';
-import { policyArgument } from '../../src/cli/policy-change.js';
-import { policyNotFound } from '../../src/policy/build.js';
-import type { PolicyFinding } from '../../src/policy/findings.js';
-import { validatePolicy } from '../../src/policy/validate.js';
+import {
+  countFindings,
+  LintCommand,
+  type LintResult,
+  lintArguments,
+  lintFlags,
+} from '../../src/cli/lint-command.js';
 import { errorClasses } from '../../src/report/errors.js';
 
-export default class PolicyValidateCommand extends IpseckitCommand<readonly PolicyFinding[]> {
-  static override summary = 'check a policy for what cannot work and what most likely is not meant';
+export default class PolicyValidateCommand extends LintCommand {
+  static override summary = 'say whether a policy may be put in force: "policy lint" with its errors only';
   static override description =
     `Exits ${errorClasses.INVALID_POLICY.exitCode} when there are findings of severity error; warnings alone exit 0.`;
-  static override args = policyArgument;
+  static override args = lintArguments;
+  static override flags = lintFlags;
 
-  async run(): Promise<readonly PolicyFinding[]> {
-    const { args } = await this.parse(PolicyValidateCommand);
-    const policy = await localStore().read(args.name);
-    if (policy === undefined) throw policyNotFound(args.name);
-    const findings = validatePolicy(policy);
-    for (const { severity, message, next } of findings)
-      this.print(`${severity}: ${message}`, `    next: ${next}`);
-    if (findings.length === 0) this.print(`Policy '${policy.name}' is in order.`);
-    if (findings.some(({ severity }) => severity === 'error'))
-      process.exitCode = errorClasses.INVALID_POLICY.exitCode;
-    return findings;
+  async run(): Promise<LintResult> {
+    const { args, flags } = await this.parse(PolicyValidateCommand);
+    const result = await this.check(args.name, flags);
+    const { policy, valid, findings } = result;
+    this.printFindings(findings.filter(({ severity }) => severity === 'error'));
+    this.print(
+      `Policy '${policy}' is ${valid ? '' : 'not '}in order.${findings.length === 0 ? '' : ` "policy lint" finds ${countFindings(findings)}.`}`,
+    );
+    return result;
   }
 }

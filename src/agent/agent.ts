@@ -173,10 +173,10 @@ export class Agent {
     const { next, endingMainModes, staleQuickModes } = this.#change(sources);
     const mainModes = endingMainModes();
     const peers = new Set(mainModes.map(({ peer }) => peer));
-    const stale = new Set(staleQuickModes());
+    const stale = new Set(staleQuickModes().map(({ pair }) => pair.id));
     const quickModes = this.#ike
       .quickModes()
-      .filter(quickMode => stale.has(quickMode) || peers.has(quickMode.pair.peer));
+      .filter(({ pair }) => stale.has(pair.id) || peers.has(pair.peer));
     return planOf(this.#policy.filters, next.filters, { mainModes, quickModes });
   }
 

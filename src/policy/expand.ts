@@ -92,13 +92,19 @@ export function expandPolicies<Source extends { readonly policy: Policy }>(
       }
     }
   expanded.sort((a, b) => b.result.weight - a.result.weight);
-  const seen = new Map<string, ExpandedFilter<Source>>();
+  const filters: ExpandedFilter<Source>[] = [];
+  const seen: Record<Rule['connectionType'], Map<string, ExpandedFilter<Source>>> = {
+    all: new Map(),
+    lan: new Map(),
+    dialup: new Map(),
+  };
   for (const { traffic, result } of expanded) {
     const { connectionType = 'all' } = result.filter;
-    const key = `${connectionType} ${traffic}`;
-    const winner = seen.get(`all ${traffic}`) ?? seen.get(key);
-    if (winner === undefined) seen.set(key, result);
-    else if (winner.rule !== result.rule)
+    const winner = seen.all.get(traffic) ?? seen[connectionType].get(traffic);
+    if (winner === undefined) {
+      seen[connectionType].set(traffic, result);
+      filters.push(result);
+    } else if (winner.rule !== result.rule)
       notes.push({
         rule: result.rule,
         filter: result.origin,
@@ -106,7 +112,7 @@ export function expandPolicies<Source extends { readonly policy: Policy }>(
         covered: { traffic: result.filter, by: winner },
       });
   }
-  return { filters: [...seen.values()], notes };
+  return { filters, notes };
 }
 
 /** What all filters of a rule are expanded with. */

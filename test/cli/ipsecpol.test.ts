@@ -177,6 +177,7 @@ describe('with an agent', () => {
       stop: unused,
       reload: answer('reload', {}),
       addDynamic: answer('addDynamic', { rules: 2 }),
+      plan: unused,
       changeDynamic: answer('changeDynamic', { removed: 3, rules: 2 }),
       clearDynamic: answer('clearDynamic', { removed: 3 }),
     };
