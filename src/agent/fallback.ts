@@ -62,8 +62,8 @@ export interface FallbackDependencies {
 export class ClearFallback {
   readonly #deps: FallbackDependencies;
   readonly #requests = new Map<string, FallbackRequest>();
-  /** When a main mode was begun with peers that have not said a word since. */
-  readonly #silentSinceMs = new Map<IpAddress, number>();
+  /** Peers that have not said a word since a main mode was begun with them. */
+  readonly #silent = new Map<IpAddress, { readonly sinceMs: number; readonly cancel: () => void }>();
   readonly #soft = new Map<string, SoftAssociation>();
   #cancelCheck: (() => void) | undefined;
   #established = 0;
@@ -93,20 +93,22 @@ export class ClearFallback {
     this.#requests.delete(requestId);
     if (peer === undefined) return;
     const othersWait = [...this.#requests.values()].some(other => other.peer === peer);
-    if (!othersWait) this.#silentSinceMs.delete(peer);
+    if (!othersWait) this.#forget(peer);
   }
 
   /** Watches what IKE does: the first main mode 1 starts the wait. */
   step({ direction, message, retransmission, peer }: NegotiationStep): void {
     if (direction !== 'sent' || message !== 'main mode 1' || retransmission !== 0) return;
+    this.#forget(peer);
     const { clock } = this.#deps;
-    this.#silentSinceMs.set(peer, clock.nowMs());
-    clock.at(clock.nowMs() + silenceMs, () => this.#check(peer));
+    const sinceMs = clock.nowMs();
+    const cancel = clock.at(sinceMs + silenceMs, () => this.#check(peer));
+    this.#silent.set(peer, { sinceMs, cancel });
   }
 
   /** An IKE message came from this address, authenticated or not. */
   heard(peer: IpAddress): void {
-    this.#silentSinceMs.delete(peer);
+    this.#forget(peer);
     const latestMs = this.#deps.clock.nowMs() + answeredGraceMs;
     for (const soft of this.#soft.values()) {
       if (soft.peer !== peer || soft.endsAtMs <= latestMs) continue;
@@ -131,11 +133,18 @@ export class ClearFallback {
 
   endAll(reason: string): void {
     this.#requests.clear();
+    for (const peer of [...this.#silent.keys()]) this.#forget(peer);
     this.#endWhere(() => true, reason);
+    this.#cancelCheck?.();
+  }
+
+  #forget(peer: IpAddress): void {
+    this.#silent.get(peer)?.cancel();
+    this.#silent.delete(peer);
   }
 
   #check(peer: IpAddress): void {
-    const sinceMs = this.#silentSinceMs.get(peer);
+    const sinceMs = this.#silent.get(peer)?.sinceMs;
     const nowMs = this.#deps.clock.nowMs();
     if (sinceMs === undefined || nowMs < sinceMs + silenceMs) return;
     for (const request of this.#requests.values()) if (request.peer === peer) this.#fallBack(request, nowMs);
