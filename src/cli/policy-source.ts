@@ -7,6 +7,7 @@ import { readServers } from '../agent/servers.js';
 import { readSettings } from '../agent/settings.js';
 import { policyNotFound } from '../policy/build.js';
 import type { ExemptionLevel } from '../policy/exemptions.js';
+import type { LocalAddress } from '../policy/expand.js';
 import type { LintContext, ShellConnection } from '../policy/lint/check.js';
 import type { Policy } from '../policy/model.js';
 import { errnoOf, fileError } from '../policy/stores/file-error.js';
@@ -117,14 +118,24 @@ export interface ComputerFlags {
 }
 
 /** The computer the flags describe, this one where they say nothing. Throws `IpseckitError` (USAGE). */
-export function computerOf(flags: ComputerFlags): LintContext & { readonly addresses: readonly IpAddress[] } {
+export function computerOf(
+  flags: ComputerFlags,
+): LintContext & {
+  readonly addresses: readonly IpAddress[];
+  readonly dialupAddresses: readonly IpAddress[];
+} {
   const { local = [] } = flags;
   const isThis = local.length === 0;
-  const found = isThis ? localAddresses() : local.map(text => ({ address: addressOf(text) }));
+  const found: readonly LocalAddress[] = isThis
+    ? localAddresses()
+    : local.map(text => ({ address: addressOf(text) }));
   const noDefaultExempt = flags['no-default-exempt'] ?? readSettings(ipseckitHome()).noDefaultExempt;
   return {
     localAddresses: found,
     addresses: found.map(({ address }) => address),
+    dialupAddresses: found
+      .filter(({ connectionType }) => connectionType === 'dialup')
+      .map(({ address }) => address),
     broadcastAddresses: isThis ? broadcastAddresses() : [],
     ...(isThis ? { servers: readServers() } : {}),
     ...(noDefaultExempt === undefined ? {} : { noDefaultExempt }),

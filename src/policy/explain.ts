@@ -89,18 +89,25 @@ const nearRespects = 2;
 
 /** Answers questions about packets under one set of filters. */
 export class Explainer {
+  readonly #isDialup: (packet: Packet) => boolean;
   readonly #filters: readonly FilterInForce[];
   readonly #idle: readonly IdleFilter[];
   readonly #index: FilterIndex;
   readonly #idleIndex: FilterIndex;
   readonly #context: ExemptionContext;
 
-  /** `filters` in matching order; `idle` ones are only pointed out. */
+  /**
+   * `filters` in matching order; `idle` ones are only pointed out. Packets of `dialupAddresses` use dial-up adapters, all
+   * others LAN adapters.
+   */
   constructor(
     filters: readonly FilterInForce[],
-    context: ExemptionContext,
+    context: ExemptionContext & { readonly dialupAddresses?: readonly IpAddress[] },
     idle: readonly IdleFilter[] = [],
   ) {
+    const dialup = new Set(context.dialupAddresses);
+    this.#isDialup = ({ direction, source, destination }) =>
+      dialup.has(direction === 'outbound' ? source : destination);
     this.#filters = filters;
     this.#idle = idle;
     this.#context = context;
@@ -137,11 +144,22 @@ export class Explainer {
   }
 
   #placeOf(packet: Packet, words: PacketWords): number | undefined {
-    const isGroup = isGroupPacket(packet, this.#context);
     return this.#index.match(words, place => {
       const filter = this.#filters[place]?.filter;
-      return filter !== undefined && isPassedOver(filter, isGroup);
+      return filter !== undefined && this.#passedOver(packet, filter) !== undefined;
     });
+  }
+
+  /** Why a filter whose selector matches is left out all the same. */
+  #passedOver(packet: Packet, filter: DriverFilter): string | undefined {
+    const { connectionType } = filter;
+    if (connectionType !== undefined && (connectionType === 'dialup') !== this.#isDialup(packet))
+      return `the rule is for ${adapterWords[connectionType]} only`;
+    const negotiates =
+      filter.action === 'secure' && !(filter.direction === 'inbound' && filter.acceptUnsecured);
+    return negotiates && isGroupPacket(packet, this.#context)
+      ? 'nothing is negotiated for broadcast and multicast'
+      : undefined;
   }
 
   #nearCandidates(words: PacketWords, before: number): Candidate[] {
@@ -155,7 +173,7 @@ export class Explainer {
         candidates.push({
           of,
           respects: 0,
-          lacked: () => ['nothing is negotiated for broadcast and multicast'],
+          lacked: packet => [this.#passedOver(packet, of.filter) ?? 'it is left out'],
         });
       else if (this.#index.differences(place, wayBack) === 0)
         candidates.push({
@@ -180,11 +198,6 @@ export class Explainer {
         : [],
     );
   }
-}
-
-/** Nothing is negotiated for broadcast and multicast. */
-function isPassedOver(filter: DriverFilter, isGroup: boolean): boolean {
-  return isGroup && filter.action === 'secure' && !(filter.direction === 'inbound' && filter.acceptUnsecured);
 }
 
 interface Candidate {
@@ -248,9 +261,11 @@ function onlyRules(policy: Policy, wanted: (rule: Rule) => boolean): Policy {
   return { ...policy, rules };
 }
 
+const adapterWords = { lan: 'LAN adapters', dialup: 'dial-up adapters' } as const;
+
 function adapters(policy: Policy, { id }: Rule): string {
   const written = policy.rules.find(rule => rule.id === id)?.connectionType;
-  return written === 'dialup' ? 'dial-up adapters' : 'LAN adapters';
+  return adapterWords[written === 'dialup' ? 'dialup' : 'lan'];
 }
 
 function outcomeOf({ filter, action, authentication }: FilterInForce): Outcome {

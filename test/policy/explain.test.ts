@@ -132,7 +132,8 @@ function claims(policy: Policy, packet: Packet, local: readonly IpAddress[]): Cl
   const found: Claim[] = [];
   for (const rule of policy.rules) {
     const mine = rule.connectionType === 'dialup' ? [] : local;
-    if (!rule.active) continue;
+    // None of the addresses is a dial-up adapter's.
+    if (!rule.active || rule.connectionType === 'dialup') continue;
     // A family that the rule's adapters do not have is not made up.
     const families = new Set<number>([4, ...mine.map(addressFamily)]);
     if (!families.has(addressFamily(packet.source))) continue;

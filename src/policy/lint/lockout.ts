@@ -44,7 +44,12 @@ function deciderOf({ context, traffic }: LintInput, packet: Packet) {
   const localAddresses = context.localAddresses.map(({ address }) => address);
   if (exemptionOf(packet, { ...context, localAddresses })) return undefined;
   const { index, expansion } = traffic();
-  const place = index.match(packetWords(packet));
+  const own = packet.direction === 'outbound' ? packet.source : packet.destination;
+  const { connectionType = 'lan' } = context.localAddresses.find(({ address }) => address === own) ?? {};
+  const place = index.match(packetWords(packet), candidate => {
+    const wanted = expansion.filters[candidate]?.filter.connectionType;
+    return wanted !== undefined && wanted !== connectionType;
+  });
   return place === undefined ? undefined : expansion.filters[place];
 }
 

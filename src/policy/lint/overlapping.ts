@@ -59,7 +59,7 @@ export const overlapCheck: Check = {
     const byRule = new Map<Rule, Shown>();
     for (const { winner, loser } of overlaps(filters, input)) {
       const [first, second] = [filters[winner], filters[loser]];
-      if (first === undefined || second === undefined) continue;
+      if (first === undefined || second === undefined || areApart(first, second)) continue;
       const known = byRule.get(second.rule);
       if (known !== undefined) {
         known.count++;
@@ -76,6 +76,15 @@ export const overlapCheck: Check = {
     return [...byRule.values()].map(shown => overlapFinding(input, shown));
   },
 };
+
+/** Whether one is for LAN and the other for dial-up adapters only. */
+function areApart({ filter: one }: Expanded, { filter: other }: Expanded): boolean {
+  return (
+    one.connectionType !== undefined &&
+    other.connectionType !== undefined &&
+    one.connectionType !== other.connectionType
+  );
+}
 
 /** The overlap that stands for all in which a rule loses. */
 interface Shown {

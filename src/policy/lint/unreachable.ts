@@ -94,7 +94,7 @@ class Search {
       [source.last, destination.first],
     ];
     for (const [from, to] of corners)
-      if (this.#decider(packetOf(filter, this.#unused, from, to)) === place) return undefined;
+      if (this.#decider(filter, packetOf(filter, this.#unused, from, to)) === place) return undefined;
     const deciders = new Set<Expanded>();
     const budget = Math.min(this.#budget, mostLookUpsEach);
     const before = this.#budget;
@@ -112,7 +112,7 @@ class Search {
     budgetLeft: number,
   ): boolean {
     if (this.#budget <= budgetLeft) return false;
-    const decider = this.#decider(packetOf(filter, this.#unused, source.first, destination.first));
+    const decider = this.#decider(filter, packetOf(filter, this.#unused, source.first, destination.first));
     const by = decider === undefined ? undefined : this.#traffic.expansion.filters[decider];
     if (decider === undefined || decider >= place || by === undefined) return false;
     deciders.add(by);
@@ -125,9 +125,14 @@ class Search {
     return halves(destination).every(half => this.#covers(place, filter, source, half, deciders, budgetLeft));
   }
 
-  #decider(packet: Packet): number | undefined {
+  /** Filters for adapters of another kind than this filter's leave it the packets of its own. */
+  #decider({ connectionType }: DriverFilter, packet: Packet): number | undefined {
     this.#budget--;
-    return this.#traffic.index.match(packetWords(packet));
+    const { filters } = this.#traffic.expansion;
+    return this.#traffic.index.match(packetWords(packet), place => {
+      const other = filters[place]?.filter.connectionType;
+      return other !== undefined && other !== connectionType;
+    });
   }
 }
 
