@@ -37,11 +37,16 @@ export const keyPlaceholder = 'put the preshared key here';
 /** Names for sections of a configuration: letters, digits and hyphens, each once. */
 export class SectionNames {
   readonly #taken = new Set<string>();
+  /** The last number behind each name: there may be as many of one as a rule has filters. */
+  readonly #last = new Map<string, number>();
 
   unique(text: string): string {
     const base = text.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'rule';
-    let name = base;
-    for (let i = 2; this.#taken.has(name.toLowerCase()); i++) name = `${base}-${i}`;
+    const key = base.toLowerCase();
+    let number = this.#last.get(key) ?? 1;
+    let name = number === 1 ? base : `${base}-${++number}`;
+    while (this.#taken.has(name.toLowerCase())) name = `${base}-${++number}`;
+    this.#last.set(key, number);
     this.#taken.add(name.toLowerCase());
     return name;
   }

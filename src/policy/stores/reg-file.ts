@@ -205,18 +205,20 @@ function printValue(name: string, value: RegValue): string {
   }
 }
 
-/** Bytes in lines as regedit breaks them: before the 78th column, with two blanks in front of what follows. */
+/** Bytes in lines as regedit breaks them: behind the first comma at or behind the 77th column, then two blanks. */
 function printHex(head: string, bytes: Uint8Array): string {
   const lines: string[] = [];
   let line = head;
-  for (const [i, byte] of bytes.entries()) {
-    const isLast = i === bytes.length - 1;
-    line += byte.toString(16).padStart(2, '0') + (isLast ? '' : ',');
-    if (isLast || line.length < 77) continue;
-    lines.push(`${line}\\`);
-    line = '  ';
+  for (let at = 0; at < bytes.length; line = '  ') {
+    const room = Math.max(1, Math.ceil((77 - line.length) / 3));
+    const pairs =
+      Buffer.from(bytes.subarray(at, at + room))
+        .toString('hex')
+        .match(/../g) ?? [];
+    at += room;
+    lines.push(`${line}${pairs.join(',')}${at < bytes.length ? ',\\' : ''}`);
   }
-  return [...lines, line].join('\r\n');
+  return lines.length === 0 ? head : lines.join('\r\n');
 }
 
 function storedTexts(texts: readonly string[]): Uint8Array {

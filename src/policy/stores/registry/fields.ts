@@ -120,17 +120,17 @@ export type Values<F extends Fields> = {
 
 /** Fields one behind the other, in the order they are declared. */
 export function struct<F extends Fields>(fields: F): Field<Values<F>> {
-  const entries = Object.entries(fields);
+  const entries = Object.entries(fields).map(([name, field]) => ({ name, field, words: words(name) }));
   return {
-    minimumBytes: entries.reduce((sum, [, field]) => sum + field.minimumBytes, 0),
+    minimumBytes: entries.reduce((sum, { field }) => sum + field.minimumBytes, 0),
     read: (reader, what) => {
-      const values = entries.map(([name, field]) => [name, field.read(reader, `${what}, ${words(name)}`)]);
+      const values = entries.map(each => [each.name, each.field.read(reader, `${what}, ${each.words}`)]);
       // Each value came from the field that `Values` takes its type from.
       return Object.fromEntries(values.filter(([, value]) => value !== undefined)) as Values<F>;
     },
     write: (writer, value) => {
       const values = new Map<string, unknown>(Object.entries(value));
-      for (const [name, field] of entries) field.write(writer, values.get(name));
+      for (const { name, field } of entries) field.write(writer, values.get(name));
     },
   };
 }
@@ -163,9 +163,7 @@ function littleEndian(size: 2 | 4): Field<number> {
   return {
     minimumBytes: size,
     read: (reader, what) => reader.bytes(size, what).reduceRight((value, byte) => value * 256 + byte, 0),
-    write: (writer, value) => {
-      for (let i = 0; i < size; i++) writer.u8(Math.floor(value / 256 ** i) % 256);
-    },
+    write: (writer, value) => writer.bytes(Uint8Array.from({ length: size }, (_, i) => value / 256 ** i)),
   };
 }
 
