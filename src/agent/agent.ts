@@ -22,36 +22,24 @@ import type {
   QuickModeInfo,
 } from '../ike/api.js';
 import { IkeEngine } from '../ike/engine.js';
-import {
-  type ExpandContext,
-  type ExpansionNote,
-  expandPolicies,
-  type LocalAddress,
-} from '../policy/expand.js';
+import { type ExpansionNote, expandPolicies } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { mirrorSelector } from '../wire/ip/selector.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import type { Clock } from './clock.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
-import { NameBook, namesIn } from './name-book.js';
 import { type PolicyPlan, planOf } from './plan.js';
 import { changedFilters } from './policy-change.js';
-import type { Servers } from './servers.js';
+import { Surroundings, type SurroundingsSources } from './surroundings.js';
 
 /** Everything the agent needs from outside. */
-export interface AgentDependencies {
+export interface AgentDependencies extends SurroundingsSources {
   readonly driver: Driver;
   readonly clock: Clock;
   random(length: number): Uint8Array;
-  /** This host's own addresses now. */
-  localAddresses(): readonly LocalAddress[];
   /** This machine's certificates as they are now; none when absent. */
   credentials?(): Credentials;
-  /** What the special addresses stand for now; nothing when absent. */
-  servers?(): Servers;
-  /** Looks a host name up. Without it, names keep the addresses they have in the policy. */
-  resolve?(name: string): Promise<readonly IpAddress[]>;
   readonly ike?: IkeOptions;
   onEvent(event: AgentEvent): void;
 }
@@ -64,8 +52,6 @@ export type AgentEvent =
   | { readonly kind: 'keys'; readonly keys: ExportedKeys }
   | { readonly kind: 'error'; readonly error: Error };
 
-/** How often addresses and servers are looked at: a new one is in the filters within this time. */
-const addressPollMs = 2_000;
 /** Longest wait for deletes to leave before the sockets close. */
 const farewellMs = 200;
 
@@ -87,14 +73,12 @@ export class Agent {
   readonly #ike: IkeEngine;
   readonly #fallback: ClearFallback;
   #policy = new ActivePolicy([], []);
-  readonly #names: NameBook;
-  #surroundings: Pick<ExpandContext, 'localAddresses' | 'servers'> = { localAddresses: [] };
+  readonly #surroundings: Surroundings;
   #notes: readonly ExpansionNote[] = [];
   /** Filters that live as long as a pair negotiated under the default response rule. */
   readonly #responseFilters = new Map<PairId, readonly DriverFilter[]>();
   readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
   #cancelWake: () => void = () => {};
-  #cancelAddressPoll: () => void = () => {};
   readonly #lastSent = new Map<IpAddress, NegotiationStep>();
   #activity = { readAtMs: 0, byPair: new Map<PairId, number | undefined>() };
   #running = false;
@@ -111,9 +95,9 @@ export class Agent {
       lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
       ...(deps.ike === undefined ? {} : { options: deps.ike }),
     });
-    this.#names = new NameBook({
+    this.#surroundings = new Surroundings({
       clock: deps.clock,
-      resolve: name => deps.resolve?.(name) ?? Promise.reject(new Error('no resolver')),
+      sources: deps,
       onChange: () => this.#expandAgain(),
       onError: error => this.#reportError(error),
     });
@@ -133,16 +117,14 @@ export class Agent {
   async start(): Promise<void> {
     await this.#deps.driver.start(event => this.#onDriverEvent(event));
     this.#running = true;
-    this.#surroundings = this.#lookAround();
-    this.#pollAddresses();
+    this.#surroundings.start();
   }
 
   /** Tells every peer, then removes everything from the host. Safe to call twice. */
   async stop(reason = 'the policy agent stops'): Promise<void> {
     if (!this.#running) return;
     this.#running = false;
-    this.#cancelAddressPoll();
-    this.#names.stop();
+    this.#surroundings.stop();
     this.#fallback.endAll(reason);
     this.#run(this.#ike.closeAll(this.#now(), reason));
     this.#cancelWake();
@@ -156,7 +138,7 @@ export class Agent {
    * with that peer is deleted: its main mode may have been authenticated by what counts no longer.
    */
   async setSources(sources: readonly PolicySource[]): Promise<void> {
-    if (this.#deps.resolve !== undefined) this.#names.follow(namesIn(sources.map(({ policy }) => policy)));
+    this.#surroundings.follow(sources.map(({ policy }) => policy));
     const { next, notes, changed, endingMainModes, staleQuickModes } = this.#change(sources);
     this.#policy = next;
     this.#notes = notes;
@@ -182,8 +164,7 @@ export class Agent {
 
   /** The difference between what is in force and `sources`; SAs are looked up when asked for. */
   #change(sources: readonly PolicySource[]) {
-    const context = { ...this.#surroundings, names: this.#names.addresses };
-    const { filters, notes } = expandPolicies(sources, context);
+    const { filters, notes } = expandPolicies(sources, this.#surroundings.context);
     const next = new ActivePolicy(sources, filters);
     const previous = this.#policy;
     const changed = changedFilters(previous.filters, next.filters);
@@ -424,25 +405,6 @@ export class Agent {
 
   #refreshDriverFilters(): void {
     this.#setDriverFilters().catch((error: unknown) => this.#reportError(error));
-  }
-
-  #pollAddresses(): void {
-    this.#cancelAddressPoll = this.#deps.clock.at(this.#now() + addressPollMs, () => {
-      const surroundings = this.#lookAround();
-      if (JSON.stringify(surroundings) !== JSON.stringify(this.#surroundings)) {
-        this.#surroundings = surroundings;
-        this.#expandAgain();
-      }
-      this.#pollAddresses();
-    });
-  }
-
-  #lookAround(): Pick<ExpandContext, 'localAddresses' | 'servers'> {
-    const servers = this.#deps.servers?.();
-    return {
-      localAddresses: this.#deps.localAddresses(),
-      ...(servers === undefined ? {} : { servers }),
-    };
   }
 
   /** Puts the same sources in force with what is known now. */
