@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { applyToPolicy, keyFilesIn, namesIn } from '../../src/policy/build.js';
+import { applyToPolicy, keyFilesIn, namesIn, PolicyEdit } from '../../src/policy/build.js';
 import { describeFilter } from '../../src/policy/describe.js';
 import { printIpsecpolMethod, printMainModeMethod } from '../../src/policy/ipsecpol/security-method.js';
 import type { Policy, Rule } from '../../src/policy/model.js';
@@ -204,3 +204,27 @@ function newGuids() {
   for (let i = 0; i < 1000; i++) newGuid();
   return newGuid;
 }
+
+test('editing step by step is applying one command after another', () => {
+  const lines = [
+    '-w REG -p P -r a -f 0+* -n BLOCK',
+    '-w REG -p P -f 0+192.0.2.9 -n PASS',
+    '-w REG -p P -r A -n PASS',
+    '-w REG -p P -f DEFAULT -a P:k',
+    '-w REG -p P -r b -f 0+192.0.2.20 -a P:k -1p',
+    '-w REG -p P:60 -f DEFAULT -n ESP[AES256,SHA256]',
+  ];
+  const edit = new PolicyEdit(undefined);
+  const context = buildContext();
+  for (const line of lines) {
+    const command = parse(line);
+    assert.ok(command.kind === 'static');
+    edit.apply(command, context);
+  }
+  assert.deepEqual(edit.policy, policyOf(...lines));
+  const before = edit.policy;
+  const bad = parse('-w REG -p P -r new -a P:k');
+  assert.ok(bad.kind === 'static');
+  assert.throws(() => edit.apply(bad, context), /needs -f/);
+  assert.deepEqual(edit.policy, before, 'a command that fails changes nothing');
+});
