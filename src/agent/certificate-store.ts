@@ -13,9 +13,9 @@ import { printPem } from '../crypto/certificates/pem.js';
 import { ownCertificateOf, readCredentialFile } from '../crypto/certificates/read-files.js';
 import { fileError } from '../policy/stores/file-error.js';
 import type { Home } from '../policy/stores/home.js';
-import { readJsonFile } from '../policy/stores/json-file.js';
 import { writeWholeFile } from '../policy/stores/whole-file.js';
 import { IpseckitError } from '../report/errors.js';
+import { readSettings } from './settings.js';
 
 /** Folders and what lies in them. */
 export const certificateFolders = ['trusted', 'intermediates', 'crls', 'own'] as const;
@@ -35,13 +35,17 @@ export interface StoredCertificates extends Credentials {
 
 export class CertificateStore {
   readonly folder: string;
+  /** `strongCrlCheck` of the computer's settings. */
+  readonly #crlStrength: () => CrlStrength;
 
-  constructor(folder: string) {
+  constructor(folder: string, crlStrength: () => CrlStrength) {
     this.folder = folder;
+    this.#crlStrength = crlStrength;
   }
 
   static ofHome(home: Home): CertificateStore {
-    return new CertificateStore(join(home.state, 'certificates'));
+    const strength = () => readSettings(home).strongCrlCheck ?? noCredentials.crlStrength;
+    return new CertificateStore(join(home.state, 'certificates'), strength);
   }
 
   path(folder: CertificateFolder): string {
@@ -65,7 +69,8 @@ export class CertificateStore {
       trusted: certificatesIn('trusted'),
       intermediates,
       crls: readAll('crls').flatMap(({ crls }) => crls),
-      crlStrength: this.#crlStrength(problems),
+      crlStrength:
+        attempt(problems, this.folder, () => [this.#crlStrength()])[0] ?? noCredentials.crlStrength,
       problems,
     };
   }
@@ -86,17 +91,6 @@ export class CertificateStore {
     // The key first: a certificate without its key would be reported as damaged.
     const key = this.#write('own', name, privateKeyPem(privateKey), 0o600, '.key');
     return [this.#write('own', name, certificates, 0o644), key];
-  }
-
-  #crlStrength(problems: Error[]): CrlStrength {
-    const file = join(this.folder, 'settings.json');
-    const settings = attempt(problems, file, () => [readJsonFile(file)])[0];
-    if (typeof settings !== 'object' || settings === null || !('crlStrength' in settings))
-      return noCredentials.crlStrength;
-    const { crlStrength } = settings;
-    if (crlStrength === 0 || crlStrength === 1 || crlStrength === 2) return crlStrength;
-    problems.push(new IpseckitError('STORE', `${file}: crlStrength must be 0, 1 or 2`));
-    return noCredentials.crlStrength;
   }
 
   #files(folder: CertificateFolder, extension: string): string[] {

@@ -118,9 +118,7 @@ export interface ComputerFlags {
 }
 
 /** The computer the flags describe, this one where they say nothing. Throws `IpseckitError` (USAGE). */
-export function computerOf(
-  flags: ComputerFlags,
-): LintContext & {
+export function computerOf(flags: ComputerFlags): LintContext & {
   readonly addresses: readonly IpAddress[];
   readonly dialupAddresses: readonly IpAddress[];
 } {

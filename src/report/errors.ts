@@ -5,7 +5,11 @@
  */
 export const errorClasses = {
   USAGE: { exitCode: 1, meaning: 'the command line or a value in it cannot be understood' },
-  CONFLICT: { exitCode: 2, meaning: 'flags that exclude each other, or need another flag' },
+  CONFLICT: {
+    exitCode: 2,
+    meaning:
+      'flags that exclude each other or need another; a name taken; a change somebody else made meanwhile',
+  },
   NAME_RESOLUTION: { exitCode: 3, meaning: 'a host name cannot be resolved' },
   AGENT_UNREACHABLE: { exitCode: 4, meaning: 'the policy agent is not running or does not answer' },
   ACCESS_DENIED: { exitCode: 5, meaning: 'missing privilege, or a file that may not be read or written' },
