@@ -10,6 +10,9 @@ import { auditSpis } from './quick-mode-life.js';
 import { Retransmission } from './retransmission.js';
 import { spiBytes, spiOf } from './spi.js';
 
+/** Why a pair or main mode ended that the peer has deleted. */
+export const deletedByPeer = 'deleted by the peer';
+
 /** Pauses of Microsoft's reliable delete ([MS-IKEE] 3.8): 1 s doubling, at most 16 s. */
 const reliableDeletePausesMs = [1_000, 2_000, 4_000, 8_000, 16_000];
 
@@ -33,6 +36,7 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   if (context.pairs.get(pair.id) === undefined) return;
   context.timers.cancel(record.removal);
   delete record.confirm;
+  record.ended = reason;
   context.pairs.remove(record);
   context.emit({ kind: 'removePair', pairId: pair.id, reason });
   if (record.active)
@@ -124,11 +128,14 @@ const overtakenMs = 500;
 function endSoon(context: Context, mainMode: EstablishedMainMode): void {
   mainMode.retired = true;
   context.schedule(mainMode, context.nowMs + overtakenMs, () =>
-    endMainMode(context, mainMode, 'deleted by the peer'),
+    endMainMode(context, mainMode, deletedByPeer),
   );
 }
 
-/** The peer has deleted SAs: what it names are its inbound SAs, our outbound ones. */
+/**
+ * The peer has deleted SAs. It should name its inbound ones, our outbound ones; strongSwan names our inbound one when
+ * it could not install the pair.
+ */
 export function receiveDelete(context: Context, mainMode: EstablishedMainMode, payload: DeletePayload): void {
   if (payload.protocol === protocols.ISAKMP) {
     for (const spi of payload.spis) {
@@ -142,6 +149,10 @@ export function receiveDelete(context: Context, mainMode: EstablishedMainMode, p
   if (protocol === 'ah' && payload.protocol !== protocols.AH) return;
   const spis = new Set(payload.spis.map(spiOf));
   for (const record of context.pairs.ofPeer(mainMode.peer))
-    if (record.pair.outbound.some(half => half.protocol === protocol && spis.has(half.spi)))
-      endPair(context, record, 'deleted by the peer', false);
+    if (
+      [...record.pair.outbound, ...record.pair.inbound].some(
+        half => half.protocol === protocol && spis.has(half.spi),
+      )
+    )
+      endPair(context, record, deletedByPeer, false);
 }

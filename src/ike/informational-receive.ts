@@ -12,7 +12,7 @@ import {
 import { microsoftStatus } from '../wire/isakmp/notify-data.js';
 import { headerFlags, isErrorNotify, nameOf, notifyTypes } from '../wire/isakmp/numbers.js';
 import type { NotifyPayload, Payload } from '../wire/isakmp/payloads.js';
-import type { FailureReason, NegotiationFailure } from './api.js';
+import type { NegotiationFailure } from './api.js';
 import type { Context } from './context.js';
 import { answerProbe } from './dead-peer.js';
 import { receiveDelete } from './deletion.js';
@@ -193,7 +193,7 @@ function receiveDuringMainMode(context: Context, mainMode: MainMode, chain: Payl
   const error = findPayloads(chain, 'notify').find(({ payload }) =>
     isErrorNotify(payload.notifyType),
   )?.payload;
-  if (error !== undefined) failMainMode(context, mainMode, refusedByPeer(mainMode, error));
+  if (error !== undefined) failMainMode(context, mainMode, refusedByPeer(mainMode, error, 'protected'));
 }
 
 /** Unprotected: it destroys nothing, but may tell why an exchange of ours will fail. */
@@ -208,7 +208,8 @@ function receiveClear(context: Context, mainMode: MainMode, { datagram }: Incomi
       if (payload.data.length === 8) send1(context, mainMode, state, payload.data.slice());
     } else if (isErrorNotify(payload.notifyType)) {
       if (isEstablished(mainMode)) context.listener.mainModeDoubted(mainMode);
-      else if (mainMode.role === 'initiator') complain(context, mainMode, refusedByPeer(mainMode, payload));
+      else if (mainMode.role === 'initiator')
+        complain(context, mainMode, refusedByPeer(mainMode, payload, 'clear'));
     }
   }
 }
@@ -220,8 +221,15 @@ const answeredNumber: Partial<Record<MainMode['state']['stage'], number>> = {
   'awaiting 6': 5,
 };
 
-/** What an error notification says of the message we are waiting for an answer to. */
-function refusedByPeer(mainMode: MainMode, { notifyType }: NotifyPayload): NegotiationFailure {
+/**
+ * What an error notification says of the message we are waiting for an answer to. A protected one was made with keys
+ * that come of the preshared key: that one is not at fault then.
+ */
+function refusedByPeer(
+  mainMode: MainMode,
+  { notifyType }: NotifyPayload,
+  sent: 'clear' | 'protected',
+): NegotiationFailure {
   const { stage } = mainMode.state;
   const message = `main mode ${answeredNumber[stage] ?? ''}`.trim();
   const offer =
@@ -229,15 +237,30 @@ function refusedByPeer(mainMode: MainMode, { notifyType }: NotifyPayload): Negot
       ? `, which offered ${mainMode.policy.methods.map(printMainModeMethod).join(', ')}`
       : '';
   const said = `${mainMode.peer} answered ${nameOf(notifyTypes, notifyType)} to ${message}${offer}`;
-  const keysDiffer = waitsWithPresharedKey(mainMode) && notifyType !== notifyTypes['NO-PROPOSAL-CHOSEN'];
-  const reason: FailureReason = keysDiffer ? 'preshared-keys-differ' : reasonOfNotify(notifyType);
-  const orIdentity =
-    notifyType === notifyTypes['INVALID-ID-INFORMATION'] ? ', or it does not accept our identity' : '';
+  const doubt = sent === 'clear' ? doubtOfKeys(mainMode, notifyType) : doubtOfIdentity(mainMode, notifyType);
   return mainModeFailure(mainMode, {
     point: 'peer',
-    reason,
-    text: keysDiffer ? `${said}: most likely the preshared keys differ${orIdentity}` : said,
+    reason: sent === 'clear' && doubt !== '' ? 'preshared-keys-differ' : reasonOfNotify(notifyType),
+    text: said + doubt,
     message,
     notifyType,
   });
+}
+
+function doubtOfKeys(mainMode: MainMode, notifyType: number): string {
+  if (!waitsWithPresharedKey(mainMode) || notifyType === notifyTypes['NO-PROPOSAL-CHOSEN']) return '';
+  const orIdentity =
+    notifyType === notifyTypes['INVALID-ID-INFORMATION'] ? ', or it does not accept our identity' : '';
+  return `: most likely the preshared keys differ${orIdentity}`;
+}
+
+function doubtOfIdentity(mainMode: MainMode, notifyType: number): string {
+  if (!waitsWithPresharedKey(mainMode) || notifyType === notifyTypes['NO-PROPOSAL-CHOSEN']) return '';
+  return `: the preshared keys agree, but it does not accept our identity ${ownIdentity(mainMode)}`;
+}
+
+function ownIdentity({ policy: { identity }, local }: MainMode): string {
+  if (identity === undefined) return local;
+  if (identity.kind === 'address') return identity.address;
+  return identity.kind === 'other' ? `of type ${identity.idType}` : identity.name;
 }

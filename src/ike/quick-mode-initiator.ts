@@ -12,8 +12,9 @@ import { decodeAttributes } from '../wire/isakmp/attributes.js';
 import { bytesAfterFirst, findPayload, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { headerFlags, notifyTypes } from '../wire/isakmp/numbers.js';
 import type { IdPayload, Payload } from '../wire/isakmp/payloads.js';
-import type { QuickModePolicy } from './api.js';
+import type { NegotiationFailure, QuickModePolicy } from './api.js';
 import type { Context } from './context.js';
+import { deletedByPeer } from './deletion.js';
 import { encapsulationOf } from './encapsulation.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { selectorOfIds, selectorPayloads } from './identity.js';
@@ -230,6 +231,10 @@ function finish(
 ): void {
   const pairId = record.pair.id;
   const activate = () => {
+    if (record.ended !== undefined) {
+      failQuickMode(context, mainMode, quickMode, endedUnused(mainMode, record.ended));
+      return;
+    }
     quickMode.state = { stage: 'done', pairId };
     activatePair(context, mainMode, quickMode, record);
     rememberForAWhile(context, mainMode, quickMode);
@@ -240,6 +245,17 @@ function finish(
   quickMode.state = { stage: 'awaiting 4', pairId };
   record.confirm = activate;
   quickMode.timer = context.schedule(mainMode, context.nowMs + waitMs, activate);
+}
+
+/** The pair was there, and went before it was used. */
+function endedUnused(mainMode: EstablishedMainMode, why: string): NegotiationFailure {
+  const byPeer = why === deletedByPeer;
+  return quickModeFailure(mainMode, {
+    point: byPeer ? 'peer' : 'me',
+    reason: byPeer ? 'peer-deleted' : 'cancelled',
+    text: `the SAs with ${mainMode.peer} ended as soon as they were made: ${why}`,
+    message: 'quick mode 3',
+  });
 }
 
 /** Message 4: HASH(4), N(CONNECTED). Anything else in its place is ignored. */

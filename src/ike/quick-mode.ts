@@ -76,6 +76,8 @@ export interface PairRecord {
   confirm?: () => void;
   /** Its removal is scheduled: a newer pair has replaced it. */
   removal?: Timer;
+  /** Why it is gone. */
+  ended?: string;
 }
 
 /** All pairs, found by id, by peer and by SPI. */

@@ -70,6 +70,21 @@ describe('dead peer detection', () => {
   });
 });
 
+test('a peer that deletes the pair as soon as it is made: the request fails, and nothing is left', () => {
+  const { net, a, b } = twoHosts(1);
+  net.acquire(a);
+  net.run(2_000, () => b.active.length > 0);
+  const [made] = b.active;
+  assert.ok(made);
+  net.apply(b, b.engine.closePair(made, net.nowMs, 'it cannot be installed'));
+  net.run(2_000);
+  assert.deepEqual([a.acquired, a.active, [...a.pairs]], [[], [], []]);
+  assert.deepEqual(
+    a.failures.map(({ reason, mode, message, point }) => ({ reason, mode, message, point })),
+    [{ reason: 'peer-deleted', mode: 'quick', message: 'quick mode 3', point: 'peer' }],
+  );
+});
+
 describe('INITIAL-CONTACT', () => {
   for (const vendorProfile of ['ipseckit', 'windows-2003'] as const)
     test(`a restarted peer (${vendorProfile}): its old SAs go once it has authenticated`, () => {

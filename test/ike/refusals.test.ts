@@ -167,7 +167,12 @@ describe('main mode', () => {
     assert.match(asInitiator.failure.text, /authenticated as 192\.0\.2\.2, but gw\.example\.com is expected/);
     assert.deepEqual(ids(asInitiator.a), [544, 547]);
     const { failure, b } = fail({}, { mainMode: mainModePolicy({ peerIdentity: expected }) });
-    assert.match(failure.text, /INVALID-ID-INFORMATION/);
+    // The refusal was protected with keys that come of the preshared one: that one is not at fault.
+    assert.equal(failure.reason, 'invalid-id');
+    assert.match(
+      failure.text,
+      /INVALID-ID-INFORMATION to main mode 5: .* does not accept our identity 192\.0\.2\.1/,
+    );
     assert.deepEqual(ids(b), [544, 547]);
   });
 
