@@ -2,7 +2,6 @@ import type { Credentials } from '../crypto/certificates/credentials.js';
 import type {
   Driver,
   DriverEvent,
-  DriverFilter,
   DriverStatistics,
   FilterId,
   PairId,
@@ -25,12 +24,13 @@ import { IkeEngine } from '../ike/engine.js';
 import { type ExpansionNote, expandPolicies } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
-import { mirrorSelector } from '../wire/ip/selector.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import type { Clock } from './clock.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
+import { LastSent } from './last-sent.js';
 import { type PolicyPlan, planOf } from './plan.js';
 import { changedFilters } from './policy-change.js';
+import { ResponseFilters } from './response-filters.js';
 import { Surroundings, type SurroundingsSources } from './surroundings.js';
 
 /** Everything the agent needs from outside. */
@@ -55,9 +55,6 @@ export type AgentEvent =
 /** Longest wait for deletes to leave before the sockets close. */
 const farewellMs = 200;
 
-/** Peers whose last message is kept, to say how far a negotiation came. */
-const rememberedPeers = 256;
-
 /** A negotiation somebody waits for. */
 interface Waiter {
   resolve(pairId: PairId): void;
@@ -75,11 +72,10 @@ export class Agent {
   #policy = new ActivePolicy([], []);
   readonly #surroundings: Surroundings;
   #notes: readonly ExpansionNote[] = [];
-  /** Filters that live as long as a pair negotiated under the default response rule. */
-  readonly #responseFilters = new Map<PairId, readonly DriverFilter[]>();
+  readonly #responseFilters = new ResponseFilters();
   readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
   #cancelWake: () => void = () => {};
-  readonly #lastSent = new Map<IpAddress, NegotiationStep>();
+  readonly #lastSent = new LastSent();
   #activity = { readAtMs: 0, byPair: new Map<PairId, number | undefined>() };
   #running = false;
   #filterChange: Promise<void> = Promise.resolve();
@@ -235,10 +231,10 @@ export class Agent {
 
   /** The last IKE message sent to a peer. */
   lastSent(peer: IpAddress): NegotiationStep | undefined {
-    return this.#lastSent.get(peer);
+    return this.#lastSent.to(peer);
   }
 
-  /** Deletes pairs at the peer and here; with no pairs left, their main modes too when `mainModes` says so. */
+  /** Deletes pairs at the peer and here. */
   closePairs(pairIds: readonly PairId[], reason: string): void {
     for (const pairId of pairIds) this.#run(this.#ike.closePair(pairId, this.#now(), reason));
   }
@@ -319,14 +315,13 @@ export class Agent {
       case 'send':
         return driver.sendIke(effect.datagram);
       case 'installInbound':
-        this.#protectResponse(effect.pair);
-        return driver.installInbound(effect.pair);
+        return this.#install(effect.pair);
       case 'activateOutbound':
         driver.activateOutbound(effect.pairId);
         return this.#fallback.secured(() => this.#peerOf(effect.pairId));
       case 'removePair':
         driver.removePair(effect.pairId);
-        if (this.#responseFilters.delete(effect.pairId)) this.#refreshDriverFilters();
+        if (this.#responseFilters.remove(effect.pairId)) this.#refreshDriverFilters();
         return;
       case 'acquired':
         for (const waiter of this.#finish(effect.requestId)) waiter.resolve(effect.pairId);
@@ -341,7 +336,7 @@ export class Agent {
       case 'audit':
         return onEvent({ kind: 'audit', event: effect.event });
       case 'progress':
-        this.#remember(effect.step);
+        this.#lastSent.step(effect.step);
         this.#fallback.step(effect.step);
         return onEvent({ kind: 'step', step: effect.step });
       case 'keys':
@@ -353,15 +348,6 @@ export class Agent {
     return this.#ike.quickModes().find(({ pair }) => pair.id === pairId)?.pair.peer;
   }
 
-  /** Anyone can make us answer, so only so many peers are remembered: the oldest goes first. */
-  #remember(step: NegotiationStep): void {
-    if (step.direction !== 'sent') return;
-    this.#lastSent.delete(step.peer);
-    this.#lastSent.set(step.peer, step);
-    const [oldest] = this.#lastSent.keys();
-    if (oldest !== undefined && this.#lastSent.size > rememberedPeers) this.#lastSent.delete(oldest);
-  }
-
   #finish(requestId: string): readonly Waiter[] {
     const waiters = this.#requests.get(requestId)?.waiters ?? [];
     this.#requests.delete(requestId);
@@ -369,33 +355,23 @@ export class Agent {
     return waiters;
   }
 
-  /** A pair without a filter came of the default response rule: filters for exactly its traffic live with it. */
-  #protectResponse(pair: SaPair): void {
-    if (pair.filterId !== undefined) return;
-    const common = {
-      policyId: '{DEFAULT-RESPONSE}',
-      action: 'secure',
-      acceptUnsecured: false,
-      allowFallback: false,
-    } as const;
-    this.#responseFilters.set(pair.id, [
-      { id: `${pair.id} out` as FilterId, direction: 'outbound', selector: pair.selector, ...common },
-      {
-        id: `${pair.id} in` as FilterId,
-        direction: 'inbound',
-        selector: mirrorSelector(pair.selector),
-        ...common,
-      },
-    ]);
-    this.#refreshDriverFilters();
+  /** A driver that refuses a pair (it knows more about keys) costs that pair, not the agent. */
+  #install(pair: SaPair): void {
+    try {
+      this.#deps.driver.installInbound(pair);
+    } catch (error) {
+      this.#reportError(error);
+      queueMicrotask(() => this.#run(this.#ike.closePair(pair.id, this.#now(), 'the driver refused it')));
+      return;
+    }
+    if (this.#responseFilters.add(pair)) this.#refreshDriverFilters();
   }
 
   /** One change at a time reaches the driver, each with what is in force when its turn comes. */
   #setDriverFilters(): Promise<void> {
     const turn = this.#filterChange.then(() => {
-      const responses = [...this.#responseFilters.values()].flat();
       return this.#deps.driver.setFilters([
-        ...responses,
+        ...this.#responseFilters.all(),
         ...this.#policy.filters.map(({ filter }) => filter),
       ]);
     });

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { FilterId, PairId } from '../../src/driver/api.js';
 import type { NegotiationFailure } from '../../src/ike/api.js';
 import type { Guid, Rule } from '../../src/policy/model.js';
+import { IpseckitError } from '../../src/report/errors.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { aliceAddress, bobAddress, ping, type Station, tunnelTo, twoStations } from '../support/station.js';
 
@@ -158,6 +159,26 @@ describe('two agents on a memory network', () => {
     alice.moveTo(aliceAddress, ipAddress('198.51.100.1'));
     await pass(2_500);
     assert.equal(alice.agent.filters().length, 4);
+  });
+
+  test('a pair that the driver refuses is deleted at the peer, and the agent goes on', async () => {
+    const { alice, bob, pass } = await twoStations(19);
+    await alice.agent.setSources([tunnelTo(aliceAddress, bobAddress)]);
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    const install = bob.driver.installInbound.bind(bob.driver);
+    let refusals = 0;
+    bob.driver.installInbound = pair => {
+      if (refusals++ === 0) throw new IpseckitError('INVALID_POLICY', 'a weak key');
+      install(pair);
+    };
+    alice.tun.inject([ping(aliceAddress, bobAddress)]);
+    await pass(500);
+    assert.deepEqual([alice.agent.quickModes(), bob.agent.quickModes()], [[], []]);
+    assert.ok(bob.events.some(event => event.kind === 'error' && event.error.message === 'a weak key'));
+    await pass(2_000);
+    alice.tun.inject([ping(aliceAddress, bobAddress)]);
+    await pass(500);
+    assert.equal(bob.tun.takeWritten().length, 1, 'the next attempt works');
   });
 
   test('stop deletes every SA at the peer', async () => {
