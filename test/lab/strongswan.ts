@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Host } from '../support/namespaces.js';
+import type { CommandResult, Host } from '../support/namespaces.js';
 import { waitFor } from './command.js';
 import { credentialMessages, loadConnMessage, type PeerConnection } from './peer-connection.js';
 import { Vici, type ViciMessage, type ViciValue } from './vici.js';
@@ -137,6 +137,18 @@ ${this.log()}`);
       for (const [command, message] of credentialMessages(connection)) await this.#call(command, message);
       await this.#call('load-conn', loadConnMessage(connection));
     }
+  }
+
+  /** What `swanctl --load-all` says of a whole `swanctl.conf`; status 0 when it took all of it. */
+  loadFile(configuration: string): Promise<CommandResult> {
+    const file = join(this.#folder, 'swanctl.conf');
+    const program = join(this.#folder, 'swanctl');
+    // A copy for the same reason as above.
+    copyFileSync('/usr/sbin/swanctl', program);
+    chmodSync(program, 0o755);
+    writeFileSync(file, configuration);
+    const options = ['--file', file, '--uri', `unix://${this.#folder}/vici`];
+    return this.#options.host.execute(program, ['--load-all', ...options], { timeoutMs: 30_000 });
   }
 
   /** Brings a child up; throws with charon's account of the negotiation when it fails. */
