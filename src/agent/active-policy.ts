@@ -102,7 +102,21 @@ export class ActivePolicy implements IkePolicy {
     const fallback = this.#defaultResponse();
     if (fallback?.rule.action.kind === 'negotiate' && request.mode === 'transport')
       return { methods: fallback.rule.action.methods, mode: 'transport', selector: request.selector };
-    return { refused: `asked ${asked}; ${nearest.length > 0 ? nearest.join('; ') : 'no filter covers it'}` };
+    const because = nearest.length > 0 ? nearest.join('; ') : this.#securedWith(request);
+    return { refused: `asked ${asked}; ${because}` };
+  }
+
+  /** For a peer that asks for traffic no filter covers: what it might have meant. */
+  #securedWith({ local, peer }: QuickModeRequest): string {
+    const own = this.#securing.filter(
+      ({ filter }) => filter.direction === 'outbound' && peersMatch(filter, local, peer),
+    );
+    const shown = own.slice(0, 3).map(({ filter }) => {
+      const mode = filter.tunnelEndpoint === undefined ? 'transport' : 'tunnel';
+      return `${mode} mode for ${printSelector(filter.selector)}`;
+    });
+    if (own.length > shown.length) shown.push(`${own.length - shown.length} more`);
+    return `no filter covers it${shown.length > 0 ? `; what is secured with this peer: ${shown.join(', ')}` : ''}`;
   }
 
   /**

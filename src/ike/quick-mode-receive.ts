@@ -1,6 +1,7 @@
 /** Hands quick mode messages to the step that waits for them, and answers requests that are refused. */
 import { WireError } from '../wire/bytes.js';
-import { findPayload } from '../wire/isakmp/message.js';
+import type { Selector } from '../wire/ip/selector.js';
+import { findPayload, type PayloadChain } from '../wire/isakmp/message.js';
 import type { Context } from './context.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { notifyOfReason, printMismatches } from './failures.js';
@@ -58,6 +59,16 @@ function begin(context: Context, mainMode: EstablishedMainMode, incoming: Incomi
   }
 }
 
+/** The traffic a request is about; all with the peer where it does not say. */
+function askedSelector(mainMode: EstablishedMainMode, chain: PayloadChain): Selector {
+  try {
+    return responder.requestedTraffic(mainMode, chain).selector;
+  } catch (error) {
+    asExchangeError(error);
+    return mainModeFilter(mainMode);
+  }
+}
+
 /** Tells the initiator why its request is refused, again when it repeats it. */
 function refuse(
   context: Context,
@@ -74,7 +85,7 @@ function refuse(
     message: 'quick mode 1',
     mismatches: error.mismatches,
   });
-  auditQuickModeFailure(context, mainMode, { selector: mainModeFilter(mainMode) }, reason);
+  auditQuickModeFailure(context, mainMode, { selector: askedSelector(mainMode, chain) }, reason);
   const proposed = findPayload(chain, 'sa')?.payload.proposals[0];
   const about = proposed === undefined ? {} : { protocol: proposed.protocol, spi: proposed.spi };
   const sealed = sealInformational(context, mainMode, [notifyPayload(notifyOfReason(error.reason), about)]);

@@ -145,18 +145,8 @@ export function receive1(
 
 /** The policy for the traffic asked for. Throws `ExchangeError` when there is none. */
 function policyFor(context: Context, mainMode: EstablishedMainMode, chain: PayloadChain): QuickModePolicy {
-  const encapsulation = requestedEncapsulation(requirePayload(chain, 'sa').payload);
-  const mode = encapsulation === undefined ? undefined : modeOfEncapsulation(encapsulation);
-  if (mode === undefined)
-    throw new ExchangeError(
-      'no-proposal-chosen',
-      `no encapsulation mode we know (${encapsulation ?? 'none'})`,
-    );
-  const { local, peer, peerAddress } = mainMode;
-  const ids = findPayloads(chain, 'id').map(({ payload }) => payload);
-  const nat = natDetected(mainMode);
-  const asked = selectorOfIds(ids, { mode, nat, initiator: peerAddress, responder: local });
-  const selector = mirrorSelector(asked);
+  const { local, peer } = mainMode;
+  const { mode, selector } = requestedTraffic(mainMode, chain);
   const found = context.environment.policy.quickMode({ local, peer, mode, selector });
   if ('refused' in found) throw new ExchangeError('invalid-id', found.refused);
   const passable = passableMethods(mainMode, found);
@@ -166,6 +156,25 @@ function policyFor(context: Context, mainMode: EstablishedMainMode, chain: Paylo
       'only AH is allowed, and it cannot pass the NAT between us',
     );
   return { ...passable, selector };
+}
+
+/** What the initiator asks for, from our side. Throws `ExchangeError`, or `WireError`, where that is unclear. */
+export function requestedTraffic(
+  mainMode: EstablishedMainMode,
+  chain: PayloadChain,
+): Pick<QuickModePolicy, 'mode' | 'selector'> {
+  const encapsulation = requestedEncapsulation(requirePayload(chain, 'sa').payload);
+  const mode = encapsulation === undefined ? undefined : modeOfEncapsulation(encapsulation);
+  if (mode === undefined)
+    throw new ExchangeError(
+      'no-proposal-chosen',
+      `no encapsulation mode we know (${encapsulation ?? 'none'})`,
+    );
+  const { local, peerAddress } = mainMode;
+  const ids = findPayloads(chain, 'id').map(({ payload }) => payload);
+  const nat = natDetected(mainMode);
+  const asked = selectorOfIds(ids, { mode, nat, initiator: peerAddress, responder: local });
+  return { mode, selector: mirrorSelector(asked) };
 }
 
 /** Message 2, sent again when message 1 comes again; each time the wait for message 3 begins anew. */

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { Secret } from '../../src/crypto/secret.js';
 import type { NegotiationFailure } from '../../src/ike/api.js';
 import type { SecurityMethod } from '../../src/policy/model.js';
+import { mirrorSelector } from '../../src/wire/ip/selector.js';
 import { type Host, type HostOptions, mainModePolicy, twoHosts } from './harness.js';
 
 /** Lets `a` try, and returns how it failed and how long that took. */
@@ -260,7 +261,18 @@ describe('quick mode', () => {
     assert.equal(failure.reason, 'invalid-id');
     const refused = fail({}, { quickMode: () => ({ refused: 'no filter covers this traffic' }) });
     assert.equal(refused.failure.reason, 'invalid-id');
-    assert.match(JSON.stringify(refused.b.audits.at(-1)), /no filter covers this traffic/);
+    const last = refused.b.audits.at(-1);
+    assert.match(JSON.stringify(last), /no filter covers this traffic/);
+  });
+
+  test('the event of a refusal names the traffic that was asked for', () => {
+    const { net, a, b } = twoHosts(1, {}, {}, { quickMode: () => ({ refused: 'not this' }) });
+    const asked = { ...a.quickModePolicy().selector, protocol: 6, destinationPort: 80 };
+    net.acquire(a, { quickMode: a.quickModePolicy(asked) });
+    net.run(5_000);
+    const last = b.audits.at(-1);
+    assert.ok(last?.id === 547 && last.mode === 'quick');
+    assert.deepEqual(last.filter, mirrorSelector(asked));
   });
 
   test('a refusal that got lost is repeated for the repeated request', () => {
