@@ -102,7 +102,7 @@ export function chooseQuickMode(sa: SaPayload, own: QuickModeOffer, keyExchange:
       const match = matchBundle(bundle, method, own, keyExchange);
       if ('chosen' in match) return match;
     }
-  const refused = bundles.flatMap(bundle => {
+  const refused = bundles.flatMap(alternativesOf).flatMap(bundle => {
     const comparisons = own.methods.map(method => matchBundle(bundle, method, own, keyExchange));
     return closest(comparisons.map(match => ('differences' in match ? match.differences : []))).map(
       difference => ({ proposal: bundle.number, transform: bundle.transform, ...difference }),
@@ -171,6 +171,17 @@ function bundlesOf(sa: SaPayload): Bundle[] {
       });
   }
   return bundles;
+}
+
+/** The transforms of a single proposal are alternatives; those of a bundle only count together. */
+function alternativesOf(bundle: Bundle): Bundle[] {
+  const [proposal, second] = bundle.proposals;
+  if (proposal === undefined || second !== undefined) return [bundle];
+  return proposal.transforms.map(transform => ({
+    number: bundle.number,
+    proposals: [{ ...proposal, transforms: [transform] }],
+    transform: transform.number,
+  }));
 }
 
 type Match = { readonly chosen: QuickModeChoice } | { readonly differences: readonly Difference[] };

@@ -198,6 +198,29 @@ describe('quick mode', () => {
     assert.ok('chosen' in accepted && accepted.chosen.method === offer.methods[2]);
   });
 
+  test('a refusal tells of each transform of a proposal', () => {
+    const offered: QuickModeOffer['methods'] = [
+      { esp: { encryption: '3des', hash: 'sha1' } },
+      { esp: { encryption: 'aes128', hash: 'sha256' } },
+    ];
+    const apart = quickModeSa({ ...offer, methods: offered }, spis, false);
+    const [first] = apart.proposals;
+    assert.ok(first);
+    const transforms = apart.proposals.flatMap((proposal, index) =>
+      proposal.transforms.map(transform => ({ ...transform, number: index + 1 })),
+    );
+    const wanted = { ...offer, methods: [{ esp: { encryption: 'aes128', hash: 'sha1' } }] as const };
+    const verdict = chooseQuickMode({ ...apart, proposals: [{ ...first, transforms }] }, wanted, false);
+    assert.ok('refused' in verdict);
+    assert.deepEqual(
+      verdict.refused.map(({ transform, attribute, offered: value }) => [transform, attribute, value]),
+      [
+        [1, 'encryption', '3DES'],
+        [2, 'authentication', 'HMAC-SHA2-256'],
+      ],
+    );
+  });
+
   test('refused: reserved SPIs, extended sequence numbers, no encapsulation, a KE payload without a group', () => {
     const asked = quickModeSa({ ...offer, methods: offer.methods.slice(2) }, spis, false);
     const refusedFor = (sa: SaPayload, keyExchange = false) => {
