@@ -1,19 +1,8 @@
 /** strongSwan's charon as a peer: one daemon in a network namespace, with a configuration and a /run of its own. */
 import type { ChildProcess } from 'node:child_process';
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { CommandResult, Host } from '../support/namespaces.js';
+import type { CommandResult } from '../support/namespaces.js';
 import { waitFor } from './command.js';
+import type { LabHost } from './lab-host.js';
 import { credentialMessages, loadConnMessage, type PeerConnection } from './peer-connection.js';
 import { Vici, type ViciMessage, type ViciValue } from './vici.js';
 
@@ -26,7 +15,7 @@ export type { PeerConnection } from './peer-connection.js';
 export type EspEngine = 'kernel-libipsec' | 'kernel-netlink';
 
 export interface CharonOptions {
-  readonly host: Host;
+  readonly host: LabHost;
   readonly esp: EspEngine;
   /** 1 is strongSwan's default, 2 shows every decision; 4 would write keys. */
   readonly logLevel?: 1 | 2 | 3;
@@ -87,12 +76,12 @@ export class Charon {
 
   private constructor(options: CharonOptions) {
     this.#options = options;
-    this.#folder = mkdtempSync(join(tmpdir(), 'ipseckit-charon-'));
-    mkdirSync(join(this.#folder, 'run'));
+    this.#folder = options.host.run('mktemp', '--directory', '/tmp/ipseckit-charon-XXXXXX').trim();
     // A copy: Debian's AppArmor profile, attached to the original path, forbids files outside /etc and /run.
-    copyFileSync(charonProgram, join(this.#folder, 'charon'));
-    chmodSync(join(this.#folder, 'charon'), 0o755);
-    writeFileSync(join(this.#folder, 'strongswan.conf'), strongswanConf(this.#folder, options));
+    this.#shell(
+      `mkdir run && cp ${charonProgram} charon && printf %s "$1" > strongswan.conf`,
+      strongswanConf(this.#folder, options),
+    );
   }
 
   static async start(options: CharonOptions): Promise<Charon> {
@@ -107,22 +96,20 @@ export class Charon {
   }
 
   async #spawn(): Promise<void> {
+    const { host } = this.#options;
     const folder = this.#folder;
-    const socket = join(folder, 'vici');
-    rmSync(socket, { force: true });
-    const child = this.#options.host.spawn(
-      'unshare',
-      ['--mount', 'sh', '-c', `mount --bind ${folder}/run /run && exec ${folder}/charon`],
-      { stdio: 'ignore', env: { ...process.env, STRONGSWAN_CONF: join(folder, 'strongswan.conf') } },
-    );
+    const socket = `${folder}/vici`;
+    this.#shell('rm -f vici');
+    const start = `export STRONGSWAN_CONF=${folder}/strongswan.conf
+      mount --bind ${folder}/run /run && exec ${folder}/charon`;
+    const child = host.spawn('unshare', ['--mount', 'sh', '-c', start], { stdio: 'ignore' });
     this.#child = child;
     this.#vici = await waitFor(
       'charon to listen',
-      () => {
-        if (child.exitCode !== null)
-          throw new Error(`charon ended with ${child.exitCode}
-${this.log()}`);
-        return existsSync(socket) ? Vici.connect(socket).catch(() => undefined) : undefined;
+      async () => {
+        if (child.exitCode !== null) throw new Error(`charon ended with ${child.exitCode}\n${this.log()}`);
+        const connection = await host.connect(socket).catch(() => undefined);
+        return connection && new Vici(connection);
       },
       30,
     );
@@ -141,14 +128,11 @@ ${this.log()}`);
 
   /** What `swanctl --load-all` says of a whole `swanctl.conf`; status 0 when it took all of it. */
   loadFile(configuration: string): Promise<CommandResult> {
-    const file = join(this.#folder, 'swanctl.conf');
-    const program = join(this.#folder, 'swanctl');
+    const { host } = this.#options;
     // A copy for the same reason as above.
-    copyFileSync('/usr/sbin/swanctl', program);
-    chmodSync(program, 0o755);
-    writeFileSync(file, configuration);
-    const options = ['--file', file, '--uri', `unix://${this.#folder}/vici`];
-    return this.#options.host.execute(program, ['--load-all', ...options], { timeoutMs: 30_000 });
+    this.#shell('cp /usr/sbin/swanctl . && printf %s "$1" > swanctl.conf', configuration);
+    const files = ['--file', `${this.#folder}/swanctl.conf`, '--uri', `unix://${this.#folder}/vici`];
+    return host.execute(`${this.#folder}/swanctl`, ['--load-all', ...files], { timeoutMs: 30_000 });
   }
 
   /** Brings a child up; throws with charon's account of the negotiation when it fails. */
@@ -169,6 +153,12 @@ ${this.log()}`);
   /** Takes an IKE SA with its children, or one child, down, and tells the peer. */
   async terminate(what: PeerSaName): Promise<void> {
     await this.#call('terminate', { ...what, timeout: '10000' });
+  }
+
+  /** Forgets every IKE SA, half-made ones too. */
+  async forgetAll(): Promise<void> {
+    for (const { uniqueId } of await this.listSas())
+      await this.#call('terminate', { 'ike-id': String(uniqueId), force: 'yes', timeout: '2000' });
   }
 
   /** Rekeys now; returns when charon has begun. */
@@ -198,8 +188,7 @@ ${this.log()}`);
 
   /** All charon has logged since the first start. */
   log(): string {
-    const file = join(this.#folder, 'log');
-    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+    return this.#shell('cat log 2> /dev/null || true');
   }
 
   /** A crash: the peer is told nothing. The kernel's SAs and policies of a `kernel-netlink` charon stay behind. */
@@ -216,7 +205,12 @@ ${this.log()}`);
   /** Ends charon (it deletes its SAs at the peer) and removes its files; safe to call twice. */
   async stop(): Promise<void> {
     await this.#end('SIGTERM');
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#options.host.run('rm', '-rf', this.#folder);
+  }
+
+  /** Runs a line of shell in charon's folder, which may be on another machine. */
+  #shell(line: string, ...args: string[]): string {
+    return this.#options.host.run('sh', '-c', `cd ${this.#folder} && ${line}`, 'sh', ...args);
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
@@ -236,7 +230,9 @@ ${this.log()}`);
 function strongswanConf(folder: string, options: CharonOptions): string {
   const own = options.esp === 'kernel-libipsec';
   const plugins = [
-    ...'random nonce openssl aes des sha1 sha2 md5 hmac gmp kdf pem pkcs1 pkcs8 pkcs7 pubkey x509 revocation constraints gcm'.split(' '),
+    ...'random nonce openssl aes des sha1 sha2 md5 hmac gmp kdf pem pkcs1 pkcs8 pkcs7 pubkey x509 revocation constraints gcm'.split(
+      ' ',
+    ),
     ...(own ? ['kernel-libipsec'] : []),
     ...'kernel-netlink socket-default vici'.split(' '),
   ];

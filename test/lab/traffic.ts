@@ -1,7 +1,7 @@
 /** Traffic between two hosts, and what became of it. */
 import { once } from 'node:events';
-import type { Host } from '../support/namespaces.js';
 import { waitFor } from './command.js';
+import type { LabHost } from './lab-host.js';
 
 export interface PingResult {
   readonly sent: number;
@@ -10,7 +10,7 @@ export interface PingResult {
 
 /** Pings `address` from `host`; never throws for lost packets. */
 export async function ping(
-  host: Host,
+  host: LabHost,
   address: string,
   options: { readonly count: number; readonly intervalSeconds?: number; readonly bytes?: number },
 ): Promise<PingResult> {
@@ -49,8 +49,8 @@ socket.on('end', () => {
 
 /** Sends random bytes in one TCP connection; throws unless the very same bytes arrive and the answer comes back. */
 export async function transfer(
-  client: Host,
-  server: Host,
+  client: LabHost,
+  server: LabHost,
   address: string,
   options: { readonly bytes: number; readonly port?: number; readonly timeoutSeconds?: number },
 ): Promise<void> {
@@ -76,8 +76,8 @@ export async function transfer(
 
 /** Sends TCP as fast as it goes to an iperf3 server started on `server`; Mbit/s as received there. */
 export async function throughput(
-  client: Host,
-  server: Host,
+  client: LabHost,
+  server: LabHost,
   address: string,
   options: { readonly seconds: number; readonly port?: number },
 ): Promise<number> {

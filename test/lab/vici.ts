@@ -2,8 +2,7 @@
  * strongSwan's control protocol, from strongSwan's documentation of the vici plugin: framed requests, responses and
  * events over a Unix socket, each a tree of sections, lists and values.
  */
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 export type ViciValue = string | Uint8Array | readonly string[] | ViciMessage;
 export interface ViciMessage {
@@ -22,19 +21,13 @@ const packetType = {
 const element = { sectionStart: 1, sectionEnd: 2, keyValue: 3, listStart: 4, listItem: 5, listEnd: 6 };
 
 export class Vici {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #packets: AsyncIterator<Buffer>;
 
-  private constructor(socket: Socket) {
+  /** Takes over a connection to the daemon's socket. */
+  constructor(socket: Duplex) {
     this.#socket = socket;
     this.#packets = frames(socket);
-  }
-
-  /** Connects to the daemon's socket; rejects when nobody listens. */
-  static async connect(path: string): Promise<Vici> {
-    const socket = connect(path);
-    await once(socket, 'connect');
-    return new Vici(socket);
   }
 
   close(): void {
@@ -91,7 +84,7 @@ export class Vici {
   }
 }
 
-async function* frames(socket: Socket): AsyncGenerator<Buffer> {
+async function* frames(socket: Duplex): AsyncGenerator<Buffer> {
   let pending = Buffer.alloc(0);
   for await (const chunk of socket) {
     pending = Buffer.concat([pending, chunk]);

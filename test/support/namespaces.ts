@@ -6,6 +6,8 @@
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 /** What a finished command said. */
 export interface CommandResult {
@@ -29,6 +31,8 @@ export interface Host {
   ): Promise<CommandResult>;
   /** Starts a command. The child's pid is the command's own; it is killed when this process dies. */
   spawn(command: string, args: readonly string[], options?: SpawnOptions): ChildProcess;
+  /** Connects to a Unix socket of the host; rejects when nobody listens. */
+  connect(path: string): Promise<Duplex>;
   /** Kills every process on the host and lets the namespace vanish. */
   destroy(): Promise<void>;
 }
@@ -166,6 +170,12 @@ class NamespaceHost implements Host {
   spawn(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
     const [program, ...rest] = this.#enter(command, args);
     return spawn(program, rest, { env: { ...process.env, PATH: path }, ...options });
+  }
+
+  async connect(path: string): Promise<Duplex> {
+    const socket = createConnection(path);
+    await once(socket, 'connect');
+    return socket;
   }
 
   async destroy(): Promise<void> {

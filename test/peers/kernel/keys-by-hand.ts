@@ -1,0 +1,103 @@
+/**
+ * Our packet engine against the kernel's with keys and SPIs by hand: the bundle and the transforms that strongSwan
+ * does not negotiate in IKEv1.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { ipAddress } from '../../../src/wire/ip/address.js';
+import { subnetRange } from '../../../src/wire/ip/selector.js';
+import { ping, transfer } from '../../lab/traffic.js';
+import { DriverOnHost } from '../../support/driver-on-host.js';
+import { type StaticConnection, staticEnds } from '../../support/static-pair.js';
+import { insideNetworks, type Mode, ourAddress, type PeerHosts, target, theirAddress } from '../lab.js';
+import { flushXfrm, installAtPeer } from './xfrm.js';
+
+type Transforms = Pick<StaticConnection, 'esp' | 'ah'>;
+
+const cases: readonly (Transforms & { readonly modes: readonly Mode[]; readonly tcp?: true })[] = [
+  {
+    esp: { encryption: '3des', hash: 'sha1' },
+    ah: { hash: 'sha1' },
+    modes: ['transport', 'tunnel'],
+    tcp: true,
+  },
+  { esp: { encryption: 'aes128gcm' }, ah: { hash: 'sha256' }, modes: ['transport', 'tunnel'] },
+  { ah: { hash: 'md5' }, modes: ['transport'] },
+  { ah: { hash: 'sha256' }, modes: ['tunnel'] },
+  { ah: { hash: 'sha384' }, modes: ['transport'] },
+  { ah: { hash: 'sha512' }, modes: ['tunnel'] },
+  { esp: { encryption: 'null', hash: 'sha1' }, modes: ['transport'] },
+  { esp: { encryption: 'des', hash: 'sha1' }, modes: ['tunnel'] },
+  { esp: { encryption: 'aes128' }, modes: ['transport'] },
+  { esp: { encryption: 'aes192', hash: 'sha384' }, modes: ['tunnel'] },
+  { esp: { encryption: 'aes256', hash: 'sha512' }, modes: ['transport'] },
+  { esp: { encryption: 'aes192gcm' }, modes: ['tunnel'] },
+  { esp: { encryption: 'aes256gcm' }, modes: ['transport'] },
+];
+
+const name = ({ esp, ah }: Transforms) =>
+  [
+    ...(esp ? [`ESP ${esp.encryption}${esp.hash ? `-${esp.hash}` : ''}`] : []),
+    ...(ah ? [`AH ${ah.hash}`] : []),
+  ].join(' + ');
+
+const insides = {
+  source: subnetRange(ipAddress('10.1.0.0'), 24),
+  destination: subnetRange(ipAddress('10.2.0.0'), 24),
+  protocol: 0,
+  sourcePort: 0,
+  destinationPort: 0,
+};
+
+export function keysByHandTests(hosts: () => PeerHosts): void {
+  describe('keys by hand', () => {
+    let driver: DriverOnHost;
+
+    before(async () => {
+      driver = await DriverOnHost.start(hosts().ours);
+      // No daemon there looks after routes: without one, tunnelled packets get no source address.
+      hosts().theirs.run('ip', 'route', 'add', '10.1.0.0/24', 'dev', 'eth0', 'src', '10.2.0.1');
+    });
+
+    after(async () => {
+      await driver?.stop();
+      hosts().theirs.run('ip', 'route', 'del', '10.1.0.0/24');
+    });
+
+    cases.forEach((one, index) => {
+      for (const mode of one.modes)
+        test(`${name(one)}, ${mode} mode`, async () => {
+          const { ours, theirs } = hosts();
+          const connection: StaticConnection = {
+            ...{
+              name: `pair ${index} ${mode}`,
+              one: ipAddress(ourAddress),
+              other: ipAddress(theirAddress),
+              mode,
+            },
+            ...(mode === 'tunnel' ? { selector: insides } : {}),
+            ...(one.esp ? { esp: one.esp } : {}),
+            ...(one.ah ? { ah: one.ah } : {}),
+          };
+          const { filters, pair } = staticEnds(connection, index + 1).one;
+          const networks = mode === 'tunnel' ? insideNetworks : { ours: ourAddress, theirs: theirAddress };
+          await driver.setFilters(filters);
+          await driver.install(pair);
+          try {
+            installAtPeer(theirs, pair, networks);
+            const [there, here] = [target('theirs', mode), target('ours', mode)];
+            const options = { count: 3, intervalSeconds: 0.05 };
+            const [forth, back] = [await ping(ours, there, options), await ping(theirs, here, options)];
+            const all = { sent: 3, received: 3 };
+            const report = await driver.report();
+            const counted = JSON.stringify([report.driver.drops, report.pairs]);
+            assert.deepEqual({ forth, back }, { forth: all, back: all }, counted);
+            if (one.tcp) await transfer(ours, theirs, there, { bytes: 1_000_000 });
+          } finally {
+            flushXfrm(theirs);
+            await driver.remove(pair.id);
+          }
+        });
+    });
+  });
+}

@@ -1,0 +1,126 @@
+/** Our agent on one host, strongSwan on another, and a connection between them. */
+import type { LabHost } from '../lab/lab-host.js';
+import { Charon, type EspEngine, type PeerConnection } from '../lab/strongswan.js';
+import { AgentOnHost } from '../support/agent-host.js';
+import type { Host } from '../support/namespaces.js';
+import { type Connection, secure } from './secure.js';
+
+/** Addresses of the two hosts, and of one in a network behind each. */
+export const ourAddress = '10.66.0.1';
+export const theirAddress = '10.66.0.2';
+const ourInside = '10.1.0.1';
+const theirInside = '10.2.0.1';
+export const insideNetworks = { ours: '10.1.0.0/24', theirs: '10.2.0.0/24' } as const;
+
+export const psk = 'a preshared key';
+
+export interface PeerHosts {
+  readonly ours: Host;
+  readonly theirs: LabHost;
+}
+
+export interface PeerLab extends PeerHosts {
+  readonly agent: AgentOnHost;
+  readonly charon: Charon;
+}
+
+/** Algorithms as strongSwan and we both write them. */
+export interface Suite {
+  readonly ike: string;
+  /** With `-modpN` at the end: PFS. */
+  readonly esp?: string;
+  readonly ah?: string;
+}
+
+export type Mode = 'transport' | 'tunnel';
+
+/** Gives both hosts an address in a network of their own, for tunnels. */
+export function addInsides({ ours, theirs }: PeerHosts): void {
+  ours.run('ip', 'address', 'add', `${ourInside}/24`, 'dev', 'lo');
+  theirs.run('ip', 'address', 'add', `${theirInside}/24`, 'dev', 'lo');
+}
+
+export async function startLab(
+  hosts: PeerHosts,
+  options: { readonly esp: EspEngine; readonly agentArgs?: readonly string[] },
+): Promise<PeerLab> {
+  const agent = await AgentOnHost.start(hosts.ours, { args: ['--verbose', ...(options.agentArgs ?? [])] });
+  try {
+    return { ...hosts, agent, charon: await Charon.start({ host: hosts.theirs, esp: options.esp }) };
+  } catch (error) {
+    await agent.remove();
+    throw error;
+  }
+}
+
+export async function stopLab(lab: PeerLab | undefined): Promise<void> {
+  await lab?.agent.remove();
+  await lab?.charon.stop();
+}
+
+/** The same connection for both sides, with what each of them wants different. */
+export async function configure(
+  lab: PeerLab,
+  mode: Mode,
+  suite: Suite,
+  extra: { readonly ours?: Partial<Connection>; readonly theirs?: Partial<PeerConnection> } = {},
+): Promise<void> {
+  await configureTheirs(lab, mode, suite, extra.theirs);
+  await secure(lab.agent, ourConnection(mode, suite, extra.ours));
+}
+
+export async function configureTheirs(
+  { charon }: Pick<PeerLab, 'charon'>,
+  mode: Mode,
+  { ike, esp, ah }: Suite,
+  extra: Partial<PeerConnection> = {},
+): Promise<void> {
+  const { ours, theirs } = insideNetworks;
+  await charon.load({
+    ...{ name: 'peer', local: theirAddress, remote: ourAddress, psk, mode, ike: [ike] },
+    ...(esp === undefined ? {} : { esp: [esp] }),
+    ...(ah === undefined ? {} : { ah: [ah] }),
+    ...(mode === 'tunnel' ? { localSelector: theirs, remoteSelector: ours } : {}),
+    ...extra,
+  });
+}
+
+/** Our side of the connection. */
+export function ourConnection(
+  mode: Mode,
+  { ike, esp, ah }: Suite,
+  extra: Partial<Connection> = {},
+): Connection {
+  const { ours, theirs } = insideNetworks;
+  return {
+    ...{ local: ourAddress, peer: theirAddress, presharedKey: psk, ike },
+    ...(esp === undefined ? {} : { esp }),
+    ...(ah === undefined ? {} : { ah }),
+    ...(mode === 'tunnel' ? { localNetworks: [ours], remoteNetworks: [theirs] } : {}),
+    ...extra,
+  };
+}
+
+/** The address that traffic to one side of a connection goes to. */
+export function target(side: 'ours' | 'theirs', mode: Mode): string {
+  if (mode === 'transport') return side === 'ours' ? ourAddress : theirAddress;
+  return side === 'ours' ? ourInside : theirInside;
+}
+
+/** Runs a test; when it fails, its error carries what both daemons said meanwhile. */
+export async function withLogs(lab: PeerLab, run: () => Promise<void>): Promise<void> {
+  const before = { agent: lab.agent.log.length, charon: lab.charon.log().length };
+  try {
+    await run();
+  } catch (error) {
+    const told = error instanceof Error ? error : new Error(String(error));
+    told.stack = [
+      told.stack,
+      '--- ipseckit',
+      lab.agent.log.slice(before.agent),
+      '--- strongSwan',
+      lab.charon.log().slice(before.charon),
+    ].join('\n');
+    throw told;
+  }
+}

@@ -1,0 +1,37 @@
+/** Our agent against a Linux kernel's own ESP and AH, keyed by strongSwan or by hand, on a machine of its own. */
+import { after, before, describe } from 'node:test';
+import { needs } from '../lab/needs.js';
+import { bootUmlPair, type UmlPair } from '../lab/uml-host.js';
+import { connectionTests } from './kernel/connections.js';
+import { keysByHandTests } from './kernel/keys-by-hand.js';
+import { rekeyTests } from './kernel/rekey.js';
+import { restartTests } from './kernel/restart.js';
+import { addInsides, ourAddress, type PeerHosts, theirAddress } from './lab.js';
+
+const skip = needs('linux.uml', 'charon', 'nft', 'ping', 'tcpdump');
+
+/** Tests on a machine of their own. */
+function onMachine(prefix: string, tests: readonly ((hosts: () => PeerHosts) => void)[]): void {
+  // Said again, because suites inherit it.
+  describe(`machine ${prefix}`, { concurrency: 1 }, () => {
+    let pair: UmlPair;
+
+    before(async () => {
+      pair = await bootUmlPair({
+        ...{ prefix, ours: [`${ourAddress}/24`], theirs: [`${theirAddress}/24`] },
+        timeoutSeconds: 600,
+      });
+      addInsides(pair);
+    });
+
+    after(() => pair?.destroy());
+
+    for (const declare of tests) declare(() => pair);
+  });
+}
+
+// Side by side: the second one mostly waits.
+describe('a Linux kernel with strongSwan', { skip, concurrency: 2 }, () => {
+  onMachine('kernel', [keysByHandTests, connectionTests, rekeyTests]);
+  onMachine('restart', [restartTests]);
+});

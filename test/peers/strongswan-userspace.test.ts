@@ -1,0 +1,76 @@
+/** Our agent against strongSwan with ESP of its own: tunnel mode in UDP 4500, which needs nothing of the kernel but TUN. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { waitFor } from '../lab/command.js';
+import { needs } from '../lab/needs.js';
+import { ping, transfer } from '../lab/traffic.js';
+import { createPair, type HostPair } from '../support/namespaces.js';
+import {
+  addInsides,
+  configure,
+  ourAddress,
+  type PeerLab,
+  type Suite,
+  startLab,
+  stopLab,
+  target,
+  theirAddress,
+  withLogs,
+} from './lab.js';
+
+const suites: readonly Suite[] = [
+  { ike: '3des-sha1-modp1024', esp: '3des-sha1' },
+  { ike: 'aes256-sha256-modp2048', esp: 'aes256-sha256-modp2048' },
+  { ike: 'aes128-sha1-modp2048', esp: 'aes128gcm16' },
+];
+
+describe('strongSwan with user-space ESP over UDP 4500', { skip: needs('charon', 'nft', 'ping') }, () => {
+  let hosts: HostPair;
+  let lab: PeerLab;
+
+  before(async () => {
+    hosts = await createPair({ prefix: 'user', a: [`${ourAddress}/24`], b: [`${theirAddress}/24`] });
+    addInsides({ ours: hosts.a, theirs: hosts.b });
+    lab = await startLab({ ours: hosts.a, theirs: hosts.b }, { esp: 'kernel-libipsec' });
+  });
+
+  after(async () => {
+    await stopLab(lab);
+    await hosts?.destroy();
+  });
+
+  for (const suite of suites)
+    for (const initiator of ['we', 'strongSwan'] as const)
+      test(`${suite.ike}, ${suite.esp}, ${initiator} initiate`, () =>
+        withLogs(lab, () => connection(lab, suite, initiator)));
+});
+
+async function connection(lab: PeerLab, suite: Suite, initiator: 'we' | 'strongSwan'): Promise<void> {
+  const { ours, theirs, agent, charon } = lab;
+  await configure(lab, 'tunnel', suite, { theirs: { encapsulate: true } });
+  if (initiator === 'strongSwan') await charon.initiate('peer');
+  const [there, here] = [target('theirs', 'tunnel'), target('ours', 'tunnel')];
+  const three = { sent: 3, received: 3 };
+  assert.deepEqual(await ping(ours, there, { count: 3 }), three);
+  assert.deepEqual(await ping(theirs, here, { count: 3 }), three);
+  await transfer(ours, theirs, there, { bytes: 5_000_000 });
+  await transfer(theirs, ours, here, { bytes: 5_000_000 });
+
+  const { mainModes, quickModes } = await agent.call('associations', {});
+  assert.deepEqual(
+    mainModes.map(({ role, localPort, peerPort }) => ({ role, localPort, peerPort })),
+    [{ role: initiator === 'we' ? 'initiator' : 'responder', localPort: 4500, peerPort: 4500 }],
+  );
+  assert.deepEqual(
+    quickModes.map(({ pair: { mode, udpEncapsulation } }) => ({ mode, udpEncapsulation })),
+    [{ mode: 'tunnel', udpEncapsulation: { localPort: 4500, peerPort: 4500 } }],
+  );
+
+  if (initiator === 'we') await charon.terminate({ ike: 'peer' });
+  else await agent.call('clearDynamic', {});
+  await waitFor('both sides to forget', async () => {
+    const left = await agent.call('associations', {});
+    const kept = left.mainModes.length + left.quickModes.length + left.pairs.length;
+    return kept === 0 && (await charon.listSas()).length === 0;
+  });
+}
