@@ -1,4 +1,4 @@
-import { type EncryptionId, encryptionAlgorithms, type HashId } from '../crypto/algorithms.js';
+import type { EncryptionId, HashId } from '../crypto/algorithms.js';
 import type { SaHalf } from '../driver/api.js';
 import type { ExportedKeys } from '../ike/api.js';
 import { toHex } from '../wire/bytes.js';
@@ -13,9 +13,9 @@ const wiresharkCiphers: Readonly<Record<EncryptionId, string>> = {
   aes128: 'AES-CBC [RFC3602]',
   aes192: 'AES-CBC [RFC3602]',
   aes256: 'AES-CBC [RFC3602]',
-  aes128gcm: 'AES-GCM [RFC4106]',
-  aes192gcm: 'AES-GCM [RFC4106]',
-  aes256gcm: 'AES-GCM [RFC4106]',
+  aes128gcm: 'AES-GCM with 16 octet ICV [RFC4106]',
+  aes192gcm: 'AES-GCM with 16 octet ICV [RFC4106]',
+  aes256gcm: 'AES-GCM with 16 octet ICV [RFC4106]',
   null: 'NULL',
 };
 
@@ -47,13 +47,8 @@ export function wiresharkLines(
 
 function espLine(half: SaHalf, source: IpAddress, destination: IpAddress): string | undefined {
   if (half.protocol !== 'esp' || half.encryption === undefined) return undefined;
-  const combined = 'tagBytes' in encryptionAlgorithms[half.encryption];
-  const integrity =
-    half.hash === undefined
-      ? combined
-        ? 'ANY 128 bit authentication [no checking]'
-        : 'NULL'
-      : wiresharkHashes[half.hash];
+  // A combined-mode cipher's name says that it brings its ICV.
+  const integrity = half.hash === undefined ? 'NULL' : wiresharkHashes[half.hash];
   const fields = [
     'IPv4',
     source,
