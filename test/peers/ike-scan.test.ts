@@ -1,0 +1,83 @@
+/** ike-scan probes our responder: it answers those a policy covers, and says why it refuses. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { needs } from '../lab/needs.js';
+import { AgentOnHost } from '../support/agent-host.js';
+import { createPair, type HostPair } from '../support/namespaces.js';
+import { ourAddress, psk, theirAddress } from './lab.js';
+import { secure } from './secure.js';
+
+/** An address of the scanner that no rule of ours covers. */
+const strangerAddress = '10.66.0.3';
+
+describe('ike-scan', { skip: needs('ike-scan', 'nft') }, () => {
+  let hosts: HostPair;
+  let agent: AgentOnHost;
+
+  before(async () => {
+    hosts = await createPair({
+      prefix: 'scan',
+      a: [`${ourAddress}/24`],
+      b: [`${theirAddress}/24`, `${strangerAddress}/24`],
+    });
+    agent = await AgentOnHost.start(hosts.a);
+    const ike = '3des-sha1-modp1024,aes128-sha256-modp2048';
+    await secure(agent, { local: ourAddress, peer: theirAddress, presharedKey: psk, ike, esp: '3des-sha1' });
+  });
+
+  after(async () => {
+    await agent?.remove();
+    await hosts?.destroy();
+  });
+
+  async function scan(...args: string[]): Promise<string> {
+    const { stdout, stderr } = await hosts.b.execute(
+      'ike-scan',
+      ['--multiline', '--retry=3', '--timeout=1000', ...args, ourAddress],
+      { timeoutMs: 30_000 },
+    );
+    assert.equal(stderr, '');
+    return stdout;
+  }
+
+  test('a handshake with each method of the policy, lifetime returned as offered', async () => {
+    const triple = await scan('--lifetime=3600', '--trans=5,2,1,2');
+    assert.match(triple, /Main Mode Handshake returned/);
+    assert.match(
+      triple,
+      /SA=\(Enc=3DES Hash=SHA1 Auth=PSK Group=2:modp1024 LifeType=Seconds LifeDuration\(4\)=0x00000e10\)/,
+    );
+    const aes = await scan('--trans=(1=7,14=128,2=4,3=1,4=14)');
+    assert.match(aes, /SA=\(Enc=AES KeyLength=128 Hash=SHA2-256 Auth=PSK Group=14:modp2048\)/);
+  });
+
+  test('the one that fits of its own eight offers', async () => {
+    assert.match(await scan(), /SA=\(Enc=3DES Hash=SHA1 Auth=PSK Group=2:modp1024 /);
+  });
+
+  test('our vendor IDs are known ones, none of them of Windows', async () => {
+    const vendors = [...(await scan()).matchAll(/VID=[0-9a-f]+ \((.*)\)/g)].map(([, name]) => name);
+    assert.deepEqual(vendors, [
+      'RFC 3947 NAT-T',
+      'draft-ietf-ipsec-nat-t-ike-03',
+      'draft-ietf-ipsec-nat-t-ike-02\\n',
+      'draft-ietf-ipsec-nat-t-ike-02',
+      'Dead Peer Detection v1.0',
+    ]);
+  });
+
+  test('what no method fits is refused with NO-PROPOSAL-CHOSEN', async () => {
+    assert.match(await scan('--trans=1,1,1,1'), /Notify message 14 \(NO-PROPOSAL-CHOSEN\)/);
+    assert.match(await scan('--trans=5,2,3,2'), /Notify message 14/, 'RSA signatures');
+  });
+
+  test('so is an address no rule covers', async () => {
+    const answer = await scan(`--bindip=${strangerAddress}`);
+    assert.match(answer, /Notify message 14 \(NO-PROPOSAL-CHOSEN\)/);
+  });
+
+  test('aggressive mode is not spoken', async () => {
+    const answer = await scan('--aggressive', '--id=somebody');
+    assert.match(answer, /Notify message 29 \(UNSUPPORTED-EXCHANGE-TYPE\)/);
+  });
+});
