@@ -18,7 +18,7 @@ export async function ping(
   const result = await host.execute(
     'ping',
     [
-      ...['-n', '-q', '-c', String(options.count), '-i', String(interval), '-W', '2'],
+      ...['-n', '-q', '-c', String(options.count), '-i', String(interval), '-W', '5'],
       ...(options.bytes === undefined ? [] : ['-s', String(options.bytes)]),
       address,
     ],
