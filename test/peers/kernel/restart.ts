@@ -56,6 +56,7 @@ export function restartTests(hosts: () => PeerHosts): void {
       withLogs(lab, async () => {
         await connect(lab);
         await lab.agent.stop('SIGKILL');
+        await lab.agent.remove();
         lab = { ...lab, agent: await AgentOnHost.start(lab.ours, { args: ['--verbose'] }) };
         await secure(lab.agent, ourConnection('transport', suite));
         assert.deepEqual(await ping(lab.ours, theirAddress, three), all);
