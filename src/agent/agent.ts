@@ -234,16 +234,6 @@ export class Agent {
     return this.#lastSent.to(peer);
   }
 
-  /** Deletes pairs at the peer and here. */
-  closePairs(pairIds: readonly PairId[], reason: string): void {
-    for (const pairId of pairIds) this.#run(this.#ike.closePair(pairId, this.#now(), reason));
-  }
-
-  /** Deletes every SA with a peer, main modes included. */
-  closePeer(peer: IpAddress, reason: string): void {
-    this.#run(this.#ike.closePeer(peer, this.#now(), reason));
-  }
-
   /** Dead peer detection asks for one pair after the other, so all are read at once, at most once a second. */
   #lastInboundAtMs(pairId: PairId): number | undefined {
     if (this.#now() - this.#activity.readAtMs >= 1_000)

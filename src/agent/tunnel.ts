@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { Secret } from '../crypto/secret.js';
 import type { PairId } from '../driver/api.js';
@@ -6,7 +5,6 @@ import type { Identity } from '../ike/api.js';
 import {
   type AddressSpec,
   type Filter,
-  type Guid,
   type MainModeMethod,
   type Policy,
   policyDefaults,
@@ -18,6 +16,7 @@ import { IpseckitError } from '../report/errors.js';
 import { addressFamily, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 import type { PolicySource } from './active-policy.js';
 import { parseIdentity } from './identity-text.js';
+import { randomGuid } from './random-guid.js';
 import { authenticationMethods, parseTunnelAuthentication } from './tunnel-authentication.js';
 
 /** An address with a prefix length, as `--local-net` takes it. */
@@ -145,7 +144,7 @@ export function parseTunnel(value: unknown): TunnelSpec {
 /** The tunnel as a policy in force: two one-way rules in tunnel mode, one mirrored rule in transport mode. */
 export function tunnelSource(tunnel: TunnelSpec): PolicySource {
   const policy: Policy = {
-    id: guid(),
+    id: randomGuid(),
     name: tunnel.name,
     pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
     keyExchange: {
@@ -182,12 +181,12 @@ export function describeTraffic({ traffic }: TunnelSpec): string {
 function rulesOf(tunnel: TunnelSpec): Rule[] {
   const { traffic } = tunnel;
   const rule = (name: string, filters: readonly Omit<Filter, 'id'>[], endpoint?: IpAddress): Rule => ({
-    id: guid(),
+    id: randomGuid(),
     name: `${tunnel.name} ${name}`,
     active: true,
-    filterList: { id: guid(), filters: filters.map(filter => ({ id: guid(), ...filter })) },
+    filterList: { id: randomGuid(), filters: filters.map(filter => ({ id: randomGuid(), ...filter })) },
     action: {
-      id: guid(),
+      id: randomGuid(),
       kind: 'negotiate',
       methods: tunnel.methods,
       acceptUnsecured: false,
@@ -323,8 +322,4 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function bad(field: string, why: string, next?: string): IpseckitError {
   return new IpseckitError('USAGE', `${field}: ${why}`, next === undefined ? {} : { next });
-}
-
-function guid(): Guid {
-  return `{${randomUUID().toUpperCase()}}` as Guid;
 }

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomGuid } from '../agent/random-guid.js';
 import type { Secret } from '../crypto/secret.js';
 import type { BuildContext } from '../policy/build.js';
 import { keyFilesIn, namesIn } from '../policy/build.js';
@@ -39,7 +39,7 @@ export class LookUps implements BuildContext {
   }
 
   newGuid(): Guid {
-    return `{${randomUUID().toUpperCase()}}` as Guid;
+    return randomGuid();
   }
 
   addressesOf(name: string): readonly IpAddress[] {

@@ -4,13 +4,14 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, test } from 'node:test';
+import { needs } from '../lab/needs.js';
 
 const program = 'dist/test/lab/quickstart.js';
 const leftovers = () => readdirSync(tmpdir()).filter(name => name.startsWith('ipseckit-quickstart-'));
 const processes = () =>
   spawnSync('pgrep', ['-f', 'ipseckit-quickstart|wire-watch'], { encoding: 'utf8' }).stdout;
 
-describe('the quickstart', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
+describe('the quickstart', { skip: needs('nft') }, () => {
   test('shows protected traffic and netdiag, and leaves nothing behind', () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [program], {
       encoding: 'utf8',
