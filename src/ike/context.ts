@@ -15,6 +15,7 @@ import type {
   NegotiationFailure,
   NegotiationStep,
 } from './api.js';
+import { piecesToSend } from './fragment-sending.js';
 import { type EstablishedMainMode, isZeroCookie, type MainMode, MainModeTable } from './main-mode.js';
 import { type OwnSpis, type PairRecord, PairTable, type QuickMode } from './quick-mode.js';
 import { RateLimit } from './rate-limit.js';
@@ -156,15 +157,15 @@ export class Context {
   /** Sends a message of a main mode to where its peer is now. */
   send(mainMode: MainMode, bytes: Uint8Array, { name, payloads, retransmission = 0 }: SentMessage): void {
     const { local, localPort, peerAddress, peerPort } = mainMode;
-    this.emit({
-      kind: 'send',
-      datagram: {
-        local: { address: local, port: localPort },
-        peer: { address: peerAddress, port: peerPort },
-        bytes,
-      },
-    });
-    this.progress(mainMode.peer, 'sent', name, summarisePayloads(payloads), bytes.length, retransmission);
+    const ends = {
+      local: { address: local, port: localPort },
+      peer: { address: peerAddress, port: peerPort },
+    };
+    const pieces = piecesToSend(mainMode, bytes, payloads, retransmission, this.options.vendorProfile);
+    for (const piece of pieces) this.emit({ kind: 'send', datagram: { ...ends, bytes: piece } });
+    const cut = pieces.length > 1 ? ` in ${pieces.length} fragments` : '';
+    const detail = `${summarisePayloads(payloads)}${cut}`;
+    this.progress(mainMode.peer, 'sent', name, detail, bytes.length, retransmission);
   }
 
   progress(

@@ -216,6 +216,7 @@ export class IkeEngine {
   #reassemble({ header, datagram }: Incoming): void {
     const mainMode = this.#find(header);
     const piece = mainMode && findPayload(decodeMessage(datagram.bytes), 'fragment')?.payload;
+    if (piece) mainMode.peerFragments = true;
     const exchange = `${header.exchangeType} ${header.messageId}`;
     const bytes = piece && mainMode.fragments.add(exchange, piece, this.#context.nowMs);
     // A message in fragments of fragments would be an attempt to make us recurse.

@@ -2,6 +2,7 @@
  * Putting fragmented IKE messages together ([MS-IKEE] 2.2.3 and 3.3, ike.md 14). The pieces hold a complete
  * ISAKMP message, its header included. Everything is bounded: an attacker fills his own queues only.
  */
+import { bytesEqual } from '../wire/bytes.js';
 import type { FragmentPayload } from '../wire/isakmp/payloads.js';
 
 const limits = { queues: 4, fragments: 64, bytes: 65_536, ageMs: 70_000 } as const;
@@ -13,6 +14,8 @@ interface Queue {
   readonly pieces: Map<number, Uint8Array>;
   /** Number of the last piece, once it is known. */
   last?: number;
+  /** The message, once it is complete: kept to recognise its repetition. */
+  whole?: Uint8Array;
 }
 
 /** The incomplete messages of one main mode. */
@@ -20,13 +23,20 @@ export class FragmentQueues {
   readonly #queues = new Map<string, Queue>();
 
   /**
-   * Takes a piece; returns the whole message when it was the missing one. Messages of different exchanges do not
-   * mix, though senders may give all the same fragment id.
+   * Takes a piece; returns the whole message when it was the missing one, and again for every piece that comes again:
+   * the sender waits for an answer then. Messages of different exchanges do not mix, though senders may give all the
+   * same fragment id.
    */
   add(exchange: string, piece: FragmentPayload, nowMs: number): Uint8Array | undefined {
     for (const [key, { startedAtMs }] of this.#queues)
       if (nowMs - startedAtMs > limits.ageMs) this.#queues.delete(key);
     const key = `${exchange} ${piece.fragmentId}`;
+    const known = this.#queues.get(key);
+    if (known?.whole !== undefined) {
+      const before = known.pieces.get(piece.number);
+      if (before !== undefined && bytesEqual(before, piece.data)) return known.whole;
+      this.#queues.delete(key);
+    }
     const queue = this.#queues.get(key) ?? this.#open(key, nowMs);
     if (!queue.pieces.has(piece.number)) queue.pieces.set(piece.number, piece.data);
     const isLast = (piece.flags & lastFlag) !== 0;
@@ -37,9 +47,9 @@ export class FragmentQueues {
       return undefined;
     }
     if (queue.last !== queue.pieces.size) return undefined;
-    this.#queues.delete(key);
     const order = [...queue.pieces].sort(([a], [b]) => a - b);
-    return new Uint8Array(Buffer.concat(order.map(([, data]) => data)));
+    queue.whole = new Uint8Array(Buffer.concat(order.map(([, data]) => data)));
+    return queue.whole;
   }
 
   #open(key: string, nowMs: number): Queue {

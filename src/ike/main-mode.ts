@@ -121,6 +121,8 @@ export interface MainMode {
   readonly pendingDeletes: Map<number, Retransmission>;
   /** Messages that arrive in fragments. */
   readonly fragments: FragmentQueues;
+  /** The peer has sent fragments. */
+  peerFragments: boolean;
   readonly timers: Set<Timer>;
 }
 
@@ -156,6 +158,7 @@ export function newMainMode(
     lastInboundAtMs: fields.startedAtMs,
     pendingDeletes: new Map(),
     fragments: new FragmentQueues(),
+    peerFragments: false,
     timers: new Set(),
   };
 }

@@ -62,6 +62,11 @@ export function ownVendors(
           ...natT('natTDraft02Newline', 'natTRfc3947'),
           ...(firstContactAsInitiator ? [vendorIds.initialContact.bytes] : []),
         ]
-      : [...natT('natTRfc3947', 'natTDraft03', 'natTDraft02Newline', 'natTDraft02'), vendorIds.dpd.bytes];
+      : [
+          vendorIds.ipseckit.bytes,
+          ...natT('natTRfc3947', 'natTDraft03', 'natTDraft02Newline', 'natTDraft02'),
+          vendorIds.dpd.bytes,
+          vendorIds.fragmentation.bytes,
+        ];
   return list.map(data => ({ kind: 'vid', data }));
 }

@@ -103,7 +103,7 @@ describe('certificates in main mode', () => {
         .map(step => step.detail);
     assert.deepEqual(details(a).slice(1), [
       'KE NONCE CERTREQ NAT-D*2',
-      'ID CERT*2 SIG NOTIFY(INITIAL-CONTACT)',
+      'ID CERT*2 SIG NOTIFY(INITIAL-CONTACT) in 2 fragments',
     ]);
     assert.deepEqual(details(b).slice(1), ['KE NONCE CERTREQ NAT-D*2', 'ID CERT SIG']);
     const [info] = b.engine.mainModes();

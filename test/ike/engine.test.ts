@@ -46,8 +46,8 @@ test('messages, effects and events of a negotiation, in order', () => {
       .filter(({ direction }) => direction !== 'note')
       .map(step => `${step.direction} ${step.message}: ${step.detail}`);
   assert.deepEqual(shown(a), [
-    'sent main mode 1: SA VID*5',
-    'received main mode 2: SA VID*5',
+    'sent main mode 1: SA VID*7',
+    'received main mode 2: SA VID*7',
     'sent main mode 3: KE NONCE NAT-D*2',
     'received main mode 4: KE NONCE NAT-D*2',
     'sent main mode 5: ID HASH NOTIFY(INITIAL-CONTACT)',
@@ -57,8 +57,8 @@ test('messages, effects and events of a negotiation, in order', () => {
     'sent quick mode 3: HASH',
   ]);
   assert.deepEqual(shown(b), [
-    'received main mode 1: SA VID*5',
-    'sent main mode 2: SA VID*5',
+    'received main mode 1: SA VID*7',
+    'sent main mode 2: SA VID*7',
     'received main mode 3: KE NONCE NAT-D*2',
     'sent main mode 4: KE NONCE NAT-D*2',
     'received main mode 5: ID HASH NOTIFY(INITIAL-CONTACT)',

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FragmentQueues } from '../../src/ike/fragments.js';
+import type { SecurityMethod } from '../../src/policy/model.js';
 import { assembleMessage, decodeHeader, encodePayloads } from '../../src/wire/isakmp/message.js';
 import { payloadTypes } from '../../src/wire/isakmp/numbers.js';
 import type { FragmentPayload } from '../../src/wire/isakmp/payloads.js';
-import { keysMatch, twoHosts } from './harness.js';
+import { vendorIds } from '../../src/wire/isakmp/vendor-ids.js';
+import { type HostOptions, keysMatch, twoHosts } from './harness.js';
 
 const piece = (number: number, text: string, last = false, fragmentId = 1): FragmentPayload => ({
   kind: 'fragment',
@@ -22,7 +24,12 @@ describe('fragment queues', () => {
     assert.equal(queues.add('x', piece(1, 'a'), 0), undefined);
     assert.equal(queues.add('x', piece(1, 'A'), 0), undefined);
     assert.equal(text(queues.add('x', piece(2, 'b'), 0)), 'abc');
-    assert.equal(text(queues.add('x', piece(1, 'whole', true), 0)), 'whole');
+    assert.equal(
+      text(queues.add('x', piece(3, 'c', true), 0)),
+      'abc',
+      'any piece again is the message again',
+    );
+    assert.equal(text(queues.add('x', piece(1, 'whole', true), 0)), 'whole', 'of another message it is not');
   });
 
   test('messages of different exchanges or ids do not mix', () => {
@@ -87,4 +94,69 @@ test('a negotiation whose messages arrive in shuffled fragments', () => {
   assert.ok(fragmentId >= 4, 'messages were fragmented');
   net.run(100);
   assert.ok(a.current && b.current && keysMatch(a.current, b.current));
+});
+
+/** An offer of several thousand bytes. */
+const manyMethods: SecurityMethod[] = Array.from({ length: 40 }, (_, i) => ({
+  esp: { encryption: '3des', hash: 'sha1' },
+  lifetimeSeconds: 3_600 + i,
+}));
+
+describe('sending fragments', () => {
+  const nextPayloadOffset = 16;
+  const isFragment = ({ bytes }: { bytes: Uint8Array }) => bytes[nextPayloadOffset] === payloadTypes.FRAGMENT;
+
+  function negotiate(options: HostOptions, peer: HostOptions = {}) {
+    const hosts = twoHosts(3, {}, { methods: manyMethods, ...options }, { methods: manyMethods, ...peer });
+    hosts.net.acquire(hosts.a);
+    return hosts;
+  }
+
+  test('what needs more than a packet of 1,280 bytes is cut at once, and joined by the peer', () => {
+    const { net, a, b } = negotiate({});
+    net.run(2_000);
+    assert.ok(a.current && b.current && keysMatch(a.current, b.current));
+    const fragments = a.sent.filter(isFragment);
+    assert.ok(fragments.length > 1);
+    for (const { bytes } of a.sent) assert.ok(bytes.length + 20 + 8 <= 1_280, `${bytes.length} bytes`);
+    assert.match(a.steps.find(({ message }) => message === 'quick mode 1')?.detail ?? '', / in \d fragments/);
+  });
+
+  test('what stays unanswered for 3 s is cut to packets of 576 bytes, and may be joined across repetitions', () => {
+    const { net, a, b } = negotiate({});
+    // A path that loses everything larger, and of the small ones each second.
+    let small = 0;
+    net.translate = datagram => {
+      if (datagram.bytes.length + 28 > 576) return undefined;
+      return isFragment(datagram) && small++ % 2 === 1 ? undefined : datagram;
+    };
+    net.run(20_000);
+    assert.ok(a.current && b.current && keysMatch(a.current, b.current));
+    const last = a.sent.findLast(isFragment);
+    assert.ok(last && last.bytes.length <= 548);
+  });
+
+  test('like Windows 2003: only messages with an ID, only after 3 s, packets of 576 bytes', () => {
+    const { net, a, b } = negotiate({ options: { vendorProfile: 'windows-2003' } });
+    net.translate = datagram => (datagram.bytes.length + 28 > 576 ? undefined : datagram);
+    net.run(2_000);
+    assert.equal(a.sent.some(isFragment), false);
+    assert.ok(a.sent.some(({ bytes }) => bytes.length > 1_280));
+    net.run(5_000);
+    assert.ok(a.current && b.current && keysMatch(a.current, b.current));
+    assert.ok(a.sent.filter(isFragment).every(({ bytes }) => bytes.length <= 548));
+  });
+
+  test('a peer that did not announce it gets whole messages', () => {
+    const { net, a } = negotiate({});
+    const { fragmentation } = vendorIds;
+    net.translate = datagram => {
+      const bytes = Buffer.from(datagram.bytes);
+      const at = bytes.indexOf(fragmentation.bytes);
+      if (at >= 0) bytes[at] = 0;
+      return { ...datagram, bytes };
+    };
+    net.run(2_000);
+    assert.equal(a.sent.some(isFragment), false);
+  });
 });

@@ -177,10 +177,10 @@ describe('without a NAT', () => {
     }
   });
 
-  test('off: no vendor IDs, no detection', () => {
+  test('off: no vendor IDs of it, no detection', () => {
     const { a } = plain({ mainMode: mainModePolicy({ natTraversal: 'off' }) }, {});
     assert.ok(a.current);
-    assert.deepEqual(a.steps[0]?.detail, 'SA VID');
+    assert.deepEqual(a.steps[0]?.detail, 'SA VID*3');
     assert.ok(a.steps.some(({ message, detail }) => message === 'main mode 3' && detail === 'KE NONCE'));
   });
 });

@@ -1,6 +1,8 @@
 /** ike-scan probes our responder: it answers those a policy covers, and says why it refuses. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { toHex } from '../../src/wire/bytes.js';
+import { vendorIds } from '../../src/wire/isakmp/vendor-ids.js';
 import { needs } from '../lab/needs.js';
 import { AgentOnHost } from '../support/agent-host.js';
 import { createPair, type HostPair } from '../support/namespaces.js';
@@ -55,14 +57,18 @@ describe('ike-scan', { skip: needs('ike-scan', 'nft') }, () => {
     assert.match(await scan(), /SA=\(Enc=3DES Hash=SHA1 Auth=PSK Group=2:modp1024 /);
   });
 
-  test('our vendor IDs are known ones, none of them of Windows', async () => {
-    const vendors = [...(await scan()).matchAll(/VID=[0-9a-f]+ \((.*)\)/g)].map(([, name]) => name);
+  test('our vendor IDs: our own, and known ones, none of them of Windows alone', async () => {
+    const vendors = [...(await scan()).matchAll(/VID=([0-9a-f]+)(?: \((.*)\))?/g)].map(
+      ([, hex, name]) => name ?? hex,
+    );
     assert.deepEqual(vendors, [
+      toHex(vendorIds.ipseckit.bytes),
       'RFC 3947 NAT-T',
       'draft-ietf-ipsec-nat-t-ike-03',
       'draft-ietf-ipsec-nat-t-ike-02\\n',
       'draft-ietf-ipsec-nat-t-ike-02',
       'Dead Peer Detection v1.0',
+      'IKE Fragmentation',
     ]);
   });
 

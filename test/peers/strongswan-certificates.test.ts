@@ -86,14 +86,20 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
     {
       localId,
       remoteId,
+      fragmentation,
       ...certificates
-    }: Partial<PeerCertificates> & { localId?: string; remoteId?: string } = {},
+    }: Partial<PeerCertificates> & {
+      localId?: string;
+      remoteId?: string;
+      fragmentation?: 'no' | 'force';
+    } = {},
     proposals = ['aes256-sha256-ecp256', 'aes128-sha1-ecp384', 'aes128-sha512-modp2048'],
   ) =>
     charon.load({
       ...{ name: 'peer', local: theirs, remote: ours, mode: 'tunnel', encapsulate: true },
       ike: proposals,
       esp: ['aes128-sha256'],
+      ...(fragmentation === undefined ? {} : { extra: { fragmentation } }),
       ...(localId === undefined ? {} : { localId }),
       ...(remoteId === undefined ? {} : { remoteId }),
       certificates: {
@@ -142,6 +148,32 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
   }
 
   const chain = chainOf('rsa');
+
+  test('fragments in both directions, in both roles: each side cuts its chain and joins the other one', () =>
+    withLogs(async () => {
+      const before = charon.log().length;
+      await load(chain, { fragmentation: 'force' });
+      await agent.tunnelUp(tunnel(chain));
+      assert.match(agent.log, /main mode 5.* in 2 fragments/);
+      const asResponder = charon.log().slice(before);
+      assert.match(asResponder, /received fragment #2 of 2|received fragment #1(, waiting)?/);
+      assert.match(asResponder, /splitting IKE message/);
+      await charon.terminate({ ike: 'peer' });
+      await charon.initiate('peer');
+      assert.match(agent.log, /main mode 6.* in 2 fragments/);
+      assert.deepEqual(await ping(hosts.a, theirs, { count: 2 }), { sent: 2, received: 2 });
+      await agent.call('tunnelDown', { name: 'peer' });
+    }));
+
+  test('strongSwan that joins no fragments gets whole messages', () =>
+    withLogs(async () => {
+      await load(chain, { fragmentation: 'no' });
+      const before = agent.log.length;
+      await agent.tunnelUp(tunnel(chain));
+      assert.match(agent.log.slice(before), /main mode 5/);
+      assert.doesNotMatch(agent.log.slice(before), / fragments/);
+      await agent.call('tunnelDown', { name: 'peer' });
+    }));
 
   test('strongSwan under strict CRL checking takes us when its CRLs clear us, and refuses us when revoked', () =>
     withLogs(async () => {

@@ -116,6 +116,8 @@ export const vendorIds = {
   ),
   dpd: vendorId('DPD 1.0', 'exact', 'afcad71368a1f1c96b8696fc77570100', 'dead peer detection (RFC 3706)'),
   xauth: vendorId('XAUTH', 'exact', '09002689dfd6b712', 'extended authentication'),
+  /** MD5 of our name. */
+  ipseckit: vendorId('ipseckit', 'exact', '48f1d62b80d070a94269c6ceafbe47ca', 'ipseckit'),
   strongSwan: vendorId('strongSwan', 'exact', '882fe56d6fd20dbc2251613b2ebe5beb', 'strongSwan'),
   racoon: vendorId('KAME/racoon', 'exact', '7003cbc1097dbe9c2600ba6983bc8b35', 'KAME racoon'),
   ipsecTools: vendorId('IPSec-Tools', 'exact', '20a3622c1cea7ce37bee3ca484425276', 'racoon of ipsec-tools'),
