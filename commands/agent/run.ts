@@ -5,6 +5,7 @@ import { IpseckitCommand } from '../../src/cli/base.js';
 import { chooseDriver } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { describeEvent } from '../../src/cli/steps.js';
+import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
 import type { ExemptionLevel } from '../../src/policy/exemptions.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
 
@@ -24,6 +25,7 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
       helpValue: 'N',
       parse: async text => exemptionLevels[text],
     })(),
+    'vendor-profile': vendorProfileFlag,
     'export-keys': Flags.directory({
       summary: 'append key material for Wireshark to tables in this folder (mode 0600)',
       description: 'Whoever reads these files can decrypt the traffic. Off unless asked for.',
@@ -39,6 +41,7 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
       ...readSettings(home),
       ...(exempt === undefined ? {} : { noDefaultExempt: exempt }),
     };
+    const vendorProfile = flags['vendor-profile'] ?? settings.vendorProfile;
     const { driver, reason } = await chooseDriver(settings);
     const host = new AgentHost({
       home,
@@ -46,7 +49,10 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
       driver,
       driverReason: reason,
       version: this.config.version,
-      ike: { exportKeys: keyFiles !== undefined },
+      ike: {
+        exportKeys: keyFiles !== undefined,
+        ...(vendorProfile === undefined ? {} : { vendorProfile }),
+      },
       onEvent: event => {
         if (event.kind === 'keys') keyFiles?.write(event.keys);
         else if (event.kind !== 'step' || flags.verbose) this.logToStderr(describeEvent(event));

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { NegotiationError } from '../../src/agent/failure.js';
+import { readSettings } from '../../src/agent/settings.js';
 import { parseTunnel, type TunnelInfo } from '../../src/agent/tunnel.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
@@ -8,7 +9,9 @@ import { KeyFiles } from '../../src/cli/key-files.js';
 import { aborted, interruption, openOneShot, runCommand } from '../../src/cli/one-shot.js';
 import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
 import { tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
+import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
 import type { QuickModeInfo } from '../../src/ike/api.js';
+import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { IpseckitError } from '../../src/report/errors.js';
 
 type Result =
@@ -43,6 +46,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       summary: 'append key material for Wireshark to tables in this folder (mode 0600)',
       exclusive: ['persist'],
     }),
+    'vendor-profile': vendorProfileFlag,
   };
 
   async run(): Promise<Result> {
@@ -52,6 +56,10 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     const { args, flags } = await this.parse(TunnelUpCommand, own);
     if (flags.persist !== undefined && command.length > 0)
       throw new IpseckitError('CONFLICT', '--persist keeps the connection; it cannot run a command as well');
+    if (flags.persist !== undefined && flags['vendor-profile'] !== undefined)
+      throw new IpseckitError('CONFLICT', '--persist: the vendor profile is that of the running agent', {
+        next: 'leave --vendor-profile out, and set it for "agent run" or in settings.json',
+      });
     const document = await tunnelDocument(flags.persist ?? args.peer, args.peer, flags);
     const spec = parseTunnel(document);
     const show = (text: string) => {
@@ -72,11 +80,15 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       }
       const keyFiles = flags['export-keys'] === undefined ? undefined : new KeyFiles(flags['export-keys']);
       const interrupted = interruption();
+      const vendorProfile = flags['vendor-profile'] ?? readSettings(ipseckitHome()).vendorProfile;
       const { driver } = await chooseDriver();
       const tunnel = await openOneShot(spec, {
         driver,
         patience: { timeoutMs: flags.timeout * 1000, interrupted },
-        exportKeys: keyFiles !== undefined,
+        ike: {
+          exportKeys: keyFiles !== undefined,
+          ...(vendorProfile === undefined ? {} : { vendorProfile }),
+        },
         onEvent: event => {
           if (event.kind === 'step') show(describeStep(event.step));
           if (event.kind === 'error') show(`error: ${event.error.message}`);

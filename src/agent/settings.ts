@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type VendorProfile, vendorProfiles } from '../ike/vendor-profile.js';
 import { type ExemptionLevel, exemptions } from '../policy/exemptions.js';
 import { type Decoder, object, oneOf, optional, SchemaError } from '../policy/schema.js';
 import { errnoOf, fileError } from '../policy/stores/file-error.js';
@@ -16,11 +17,14 @@ export interface AgentSettings {
   readonly noDefaultExempt?: ExemptionLevel;
   /** 0 looks at no CRL, 1 refuses what is known to be revoked, 2 also what no CRL clears. */
   readonly strongCrlCheck?: 0 | 1 | 2;
+  /** As whom we negotiate: ourselves, or Windows Server 2003 with its vendor IDs, offers and timers. */
+  readonly vendorProfile?: VendorProfile;
 }
 
 const settings: Decoder<AgentSettings> = object({
   noDefaultExempt: optional(oneOf(0, 1, 2, 3)),
   strongCrlCheck: optional(oneOf(0, 1, 2)),
+  vendorProfile: optional(oneOf(...vendorProfiles)),
 });
 
 export function settingsFile(home: Home): string {

@@ -6,7 +6,7 @@ import { localAddresses } from '../agent/local-addresses.js';
 import { bringUp, type Patience } from '../agent/one-shot.js';
 import type { TunnelSpec } from '../agent/tunnel.js';
 import type { Driver } from '../driver/api.js';
-import type { QuickModeInfo } from '../ike/api.js';
+import type { IkeOptions, QuickModeInfo } from '../ike/api.js';
 import { IpseckitError } from '../report/errors.js';
 
 /** A connection of this process's own: up until `close`. */
@@ -25,7 +25,7 @@ export async function openOneShot(
   options: {
     readonly driver: Driver;
     readonly patience: Patience;
-    readonly exportKeys: boolean;
+    readonly ike: IkeOptions;
     onEvent(event: AgentEvent): void;
   },
 ): Promise<OneShotTunnel> {
@@ -34,7 +34,7 @@ export async function openOneShot(
     clock: systemClock,
     random: randomBytes,
     localAddresses,
-    ike: { exportKeys: options.exportKeys },
+    ike: options.ike,
     onEvent: options.onEvent,
   });
   try {

@@ -9,6 +9,7 @@ import type { FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.j
 import type { AuthenticationMethod, MainModeMethod, SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import type { Selector } from '../wire/ip/selector.js';
+import type { VendorProfile } from './vendor-profile.js';
 
 /** Phase-1 settings towards one peer. */
 export interface MainModePolicy {
@@ -82,8 +83,8 @@ export interface IkeEnvironment {
 export interface IkeOptions {
   /** Emit `keys` effects (for decrypting captures). Off unless the user asked. */
   readonly exportKeys?: boolean;
-  /** Vendor IDs sent. `ipseckit` sends none of Microsoft's. */
-  readonly vendorProfile?: 'ipseckit' | 'windows-2003';
+  /** `ipseckit` when absent. */
+  readonly vendorProfile?: VendorProfile;
   /** Half-open responder exchanges kept at most (oldest goes first). */
   readonly maxHalfOpen?: number;
 }

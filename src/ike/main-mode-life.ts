@@ -63,7 +63,7 @@ export function sendMainModeRequest(
   );
 }
 
-/** Answers a request, now and whenever it is repeated. */
+/** Answers a request, now and whenever it is repeated; as Windows 2003, also by itself until the next one comes. */
 export function answerMainMode(
   context: Context,
   mainMode: MainMode,
@@ -75,7 +75,10 @@ export function answerMainMode(
   let retransmission = 0;
   const reply = () => context.send(mainMode, bytes, { name, payloads, retransmission: retransmission++ });
   mainMode.duplicates.remember(request, context.nowMs, reply);
-  reply();
+  mainMode.request?.stop();
+  if (context.options.vendorProfile === 'windows-2003')
+    mainMode.request = new Retransmission(context.timers, context.nowMs, reply, () => {});
+  else reply();
 }
 
 /**

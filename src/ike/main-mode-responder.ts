@@ -1,4 +1,4 @@
-/** Main mode as responder; `main-mode-initiator.ts` shows the messages. It answers and never repeats by itself. */
+/** Main mode as responder; `main-mode-initiator.ts` shows the messages. It only answers, unless it plays Windows. */
 import { generateKeyPair } from '../crypto/dh.js';
 import { findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { notifyTypes } from '../wire/isakmp/numbers.js';
@@ -28,8 +28,8 @@ import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
 import { phase1Iv, seal, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
 
-/** An exchange the initiator does not finish is forgotten after this time. */
-const halfOpenMs = 60_000;
+/** An exchange the initiator does not finish is forgotten after this time; Windows repeats its answer longer. */
+const halfOpenMs = { ipseckit: 60_000, 'windows-2003': 70_000 } as const;
 
 /** Half-open exchanges kept when the options say nothing. */
 const defaultMaxHalfOpen = 1_000;
@@ -67,10 +67,11 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
   noteCertificateRequests(mainMode, chain);
   mainMode.vendors = readVendors(findPayloads(chain, 'vid').map(({ payload }) => payload));
   mainMode.initialContact = mainMode.vendors.keys.has('initialContact');
-  context.schedule(mainMode, context.nowMs + halfOpenMs, () => giveUp(context, mainMode));
+  const { vendorProfile = 'ipseckit' } = context.options;
+  context.schedule(mainMode, context.nowMs + halfOpenMs[vendorProfile], () => giveUp(context, mainMode));
   const payloads: Payload[] = [
     answerSa(verdict.proposal, verdict.transform),
-    ...ownVendors(context.options.vendorProfile, policy, false),
+    ...ownVendors(vendorProfile, policy, false),
   ];
   answer(context, mainMode, datagram.bytes, 'main mode 2', clearMessage(mainMode, payloads), payloads);
   return mainMode;

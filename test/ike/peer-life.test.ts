@@ -160,6 +160,23 @@ describe('the Windows profile between two of us', () => {
     );
   });
 
+  test('main mode 2 is repeated with Windows pauses until message 3 comes, and given up in the end', () => {
+    const { net, a, b } = twoHosts(1, {}, {}, windows);
+    net.translate = datagram => (datagram.local.address === b.address ? undefined : datagram);
+    net.acquire(a);
+    net.run(10, () => b.sent.length > 0);
+    const firstMs = net.nowMs;
+    // Only what it sends by itself: the initiator is silent from here on.
+    net.translate = () => undefined;
+    net.run(200_000);
+    const sentAtSeconds = b.steps
+      .filter(({ direction, message }) => direction === 'sent' && message === 'main mode 2')
+      .map(({ atMs }) => Math.round((atMs - firstMs) / 1_000));
+    assert.deepEqual(sentAtSeconds, [0, 1, 3, 7, 15, 31, 63]);
+    assert.equal(b.engine.mainModes().length, 0);
+    assert.equal(b.engine.nextWakeMs(), undefined);
+  });
+
   test('towards others it behaves like everybody', () => {
     const { net, a, b } = twoHosts(1, {}, windows);
     net.acquire(a);

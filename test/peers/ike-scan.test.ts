@@ -1,5 +1,8 @@
-/** ike-scan probes our responder: it answers those a policy covers, and says why it refuses. */
+/** ike-scan probes our responder: it answers those a policy covers, says why it refuses, and is taken for what it plays. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { toHex } from '../../src/wire/bytes.js';
 import { vendorIds } from '../../src/wire/isakmp/vendor-ids.js';
@@ -11,6 +14,40 @@ import { secure } from './secure.js';
 
 /** An address of the scanner that no rule of ours covers. */
 const strangerAddress = '10.66.0.3';
+
+describe('ike-scan of the Windows 2003 profile', { skip: needs('ike-scan', 'nft') }, () => {
+  let hosts: HostPair;
+  let agent: AgentOnHost;
+
+  before(async () => {
+    hosts = await createPair({ prefix: 'scw', a: [`${ourAddress}/24`], b: [`${theirAddress}/24`] });
+    agent = await AgentOnHost.start(hosts.a, { args: ['--vendor-profile', 'windows-2003'] });
+    const ike = '3des-sha1-modp1024';
+    await secure(agent, { local: ourAddress, peer: theirAddress, presharedKey: psk, ike, esp: '3des-sha1' });
+  });
+
+  after(async () => {
+    await agent?.remove();
+    await hosts?.destroy();
+  });
+
+  test('it is named Windows-2003-or-XP-SP2, by vendor IDs and by its back-off', async () => {
+    // The first pauses of ike-scan's own table: all of them take two minutes.
+    const folder = mkdtempSync(join(tmpdir(), 'ipseckit-scan-'));
+    try {
+      const table = readFileSync('/usr/share/ike-scan/ike-backoff-patterns', 'utf8');
+      const windows = /^(Windows 2000, 2003 or XP)\t0, 1, 2, 4, 8, 16, 32$/m.exec(table)?.[1];
+      assert.ok(windows, 'ike-scan knows the pattern');
+      writeFileSync(join(folder, 'patterns'), `${windows}\t0, 1, 2, 4\n`);
+      const args = ['--multiline', '--showbackoff=6', `--patterns=${folder}/patterns`, ourAddress];
+      const { stdout } = await hosts.b.execute('ike-scan', args, { timeoutMs: 40_000 });
+      assert.match(stdout, /VID=1e2b516905991c7d7c96fcbfb587e46100000004 \(Windows-2003-or-XP-SP2\)/);
+      assert.match(stdout, /Implementation guess: Windows 2000, 2003 or XP/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
 
 describe('ike-scan', { skip: needs('ike-scan', 'nft') }, () => {
   let hosts: HostPair;
