@@ -75,6 +75,8 @@ export class Host {
   readonly keys: ExportedKeys[] = [];
   readonly sent: IkeDatagram[] = [];
   readonly lastInboundAtMs = new Map<PairId, number>();
+  /** The random bytes the engine has drawn: its exponents are among them. */
+  readonly drawn: Uint8Array[] = [];
   readonly used = new Set<PairId>();
   packets = 0;
   /** When a packet of its traffic did not arrive. */
@@ -96,7 +98,11 @@ export class Host {
         mainMode: () => this.mainMode,
         quickMode: request => this.#quickModePolicy(request),
       },
-      random: length => Uint8Array.from({ length }, () => random() & 0xff),
+      random: length => {
+        const bytes = Uint8Array.from({ length }, () => random() & 0xff);
+        this.drawn.push(bytes);
+        return bytes.slice();
+      },
       lastInboundAtMs: pairId => this.lastInboundAtMs.get(pairId),
       ...(settings.options === undefined ? {} : { options: settings.options }),
     });
