@@ -8,7 +8,7 @@ import { chooseDriver } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { aborted, interruption, openOneShot, runCommand } from '../../src/cli/one-shot.js';
 import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
-import { tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
+import { aggressiveWarning, tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
 import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
 import type { QuickModeInfo } from '../../src/ike/api.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
@@ -65,6 +65,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     const show = (text: string) => {
       if (!flags.quiet) process.stderr.write(`${text}\n`);
     };
+    if (spec.aggressive) process.stderr.write(`${aggressiveWarning(spec)}\n`);
     try {
       if (flags.persist !== undefined) {
         const onStep = (step: Parameters<typeof describeStep>[0]) => show(describeStep(step));

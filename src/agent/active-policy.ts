@@ -199,7 +199,7 @@ function tunnelMismatch(filter: DriverFilter, request: QuickModeRequest): string
 }
 
 function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
-  const { methods, lifetimeSeconds, masterKeyPfs, quickModeLimit } = source.policy.keyExchange;
+  const { methods, lifetimeSeconds, masterKeyPfs, quickModeLimit, aggressive } = source.policy.keyExchange;
   return {
     methods,
     authentication: rule.authentication,
@@ -207,6 +207,7 @@ function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
     quickModeLimit: masterKeyPfs ? 1 : quickModeLimit,
     natTraversal: source.ike?.natTraversal ?? 'auto',
     deadPeerDetection,
+    ...(aggressive ? { aggressive } : {}),
     ...(source.ike?.identity === undefined ? {} : { identity: source.ike.identity }),
     ...(source.ike?.credentials === undefined ? {} : { credentials: source.ike.credentials }),
     ...(source.ike?.peerIdentity === undefined ? {} : { peerIdentity: source.ike.peerIdentity }),

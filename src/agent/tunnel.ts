@@ -51,6 +51,8 @@ export interface TunnelSpec {
   readonly methods: readonly SecurityMethod[];
   readonly mainModeLifetimeSeconds: number;
   readonly forceEncapsulation: boolean;
+  /** Aggressive mode instead of main mode. */
+  readonly aggressive: boolean;
   readonly identity?: Identity;
   readonly peerIdentity?: Identity;
 }
@@ -99,6 +101,7 @@ export interface TunnelDocument {
   readonly lifetimeKilobytes?: number;
   readonly mainModeLifetimeSeconds?: number;
   readonly forceEncapsulation?: boolean;
+  readonly aggressive?: boolean;
   readonly localId?: string;
   readonly remoteId?: string;
 }
@@ -136,6 +139,7 @@ export function parseTunnel(value: unknown): TunnelSpec {
     mainModeLifetimeSeconds:
       count(value, 'mainModeLifetimeSeconds', 60, 86_400 * 30) ?? policyDefaults.mainModeLifetimeSeconds,
     forceEncapsulation: value.forceEncapsulation === true,
+    aggressive: value.aggressive === true,
     ...optional('identity', ownIdentity(text(value, 'localId'))),
     ...optional('peerIdentity', remoteId === undefined ? undefined : parseIdentity(remoteId)),
   };
@@ -152,6 +156,7 @@ export function tunnelSource(tunnel: TunnelSpec): PolicySource {
       lifetimeSeconds: tunnel.mainModeLifetimeSeconds,
       quickModeLimit: 0,
       methods: tunnel.ike,
+      ...(tunnel.aggressive ? { aggressive: true } : {}),
     },
     rules: rulesOf(tunnel),
   };

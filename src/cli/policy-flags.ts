@@ -19,6 +19,10 @@ export const policyFlags = {
     min: 1,
     max: 0xffff_ffff,
   }),
+  aggressive: Flags.boolean({
+    summary: 'begin and answer aggressive mode, which shows a hash of the preshared key to anyone who asks',
+    allowNo: true,
+  }),
   'master-pfs': Flags.boolean({ summary: 'main mode PFS: a main mode for each quick mode', allowNo: true }),
   sessions: Flags.integer({
     summary: 'quick modes for one main mode; 0 is any number',
@@ -38,6 +42,7 @@ export function policyChangesOf(flags: PolicyFlagValues): PolicyChanges {
     ...(flags.ike === undefined ? {} : { methods: parseIkeProposals(flags.ike) }),
     ...(flags['ike-lifetime'] === undefined ? {} : { lifetimeSeconds: flags['ike-lifetime'] }),
     ...(flags['master-pfs'] === undefined ? {} : { masterKeyPfs: flags['master-pfs'] }),
+    ...(flags.aggressive === undefined ? {} : { aggressive: flags.aggressive }),
     ...(flags.sessions === undefined ? {} : { quickModeLimit: flags.sessions }),
   };
 }

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { localAddressTowards } from '../agent/local-addresses.js';
-import { defaultTunnelProposals, type TunnelDocument } from '../agent/tunnel.js';
+import { defaultTunnelProposals, type TunnelDocument, type TunnelSpec } from '../agent/tunnel.js';
 import { IpseckitError } from '../report/errors.js';
 import { parseIpAddress } from '../wire/ip/address.js';
 import { tunnelCredentials } from './tunnel-credentials.js';
@@ -77,6 +77,10 @@ export const tunnelFlags = {
   }),
   lifetime: Flags.integer({ summary: 'seconds until a key is replaced', min: 60 }),
   'ike-lifetime': Flags.integer({ summary: 'seconds until main mode is negotiated anew', min: 60 }),
+  aggressive: Flags.boolean({
+    summary:
+      'negotiate in aggressive mode, and answer in it: for peers that know no other; shows identities and a hash of the preshared key to anyone who asks',
+  }),
   encap: Flags.boolean({ summary: 'UDP encapsulation (port 4500) even without a NAT' }),
 } as const;
 
@@ -103,6 +107,7 @@ export interface TunnelFlagValues {
   readonly 'remote-id'?: string | undefined;
   readonly lifetime?: number | undefined;
   readonly 'ike-lifetime'?: number | undefined;
+  readonly aggressive?: boolean | undefined;
   readonly encap?: boolean | undefined;
 }
 
@@ -127,6 +132,7 @@ export async function tunnelDocument(
     lifetimeSeconds: flags.lifetime,
     mainModeLifetimeSeconds: flags['ike-lifetime'],
     forceEncapsulation: flags.encap,
+    aggressive: flags.aggressive,
   };
   return {
     format: 'ipseckit-tunnel',
@@ -137,6 +143,15 @@ export async function tunnelDocument(
     ...(await tunnelCredentials(flags)),
     ...withoutUndefined(given),
   };
+}
+
+/** What whoever asks for aggressive mode has to know. */
+export function aggressiveWarning({ authentication }: Pick<TunnelSpec, 'authentication'>): string {
+  const exposed =
+    authentication.kind === 'preshared'
+      ? 'sends its identity and a hash of the preshared key in clear to anyone who asks: a weak key can be guessed from it offline'
+      : 'sends identities and certificates in clear to anyone who asks';
+  return `warning: aggressive mode ${exposed}`;
 }
 
 async function resolveName(name: string) {

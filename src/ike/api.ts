@@ -28,6 +28,11 @@ export interface MainModePolicy {
   /** Identity the peer must prove; anything when absent (behind NAT its address differs from the packet's). */
   readonly peerIdentity?: Identity;
   readonly natTraversal: 'auto' | 'forced' | 'off';
+  /**
+   * Aggressive mode: begun instead of main mode, and answered. Without it none is begun or answered, for it shows
+   * identities in clear and, to anyone who asks, a hash from which a weak preshared key can be guessed.
+   */
+  readonly aggressive?: boolean;
   /** RFC 3706, used only with peers that announce it. */
   readonly deadPeerDetection?: {
     readonly idleSeconds: number;

@@ -63,6 +63,8 @@ export class Context {
   readonly counters: Counters = newCounters();
   /** Limits answers to messages that leave no state behind. */
   readonly refusals = new RateLimit();
+  /** Limits answers in aggressive mode, which cost much. */
+  readonly aggressiveAnswers = new RateLimit();
   nowMs = 0;
   #listener: ExchangeListener | undefined;
   readonly #reservedSpis = new Set<Spi>();

@@ -188,6 +188,7 @@ export class IkeEngine {
     }
     switch (header.exchangeType) {
       case exchangeTypes['Main mode']:
+      case exchangeTypes['Aggressive mode']:
         receiveMainMode(context, incoming);
         return;
       case exchangeTypes['Quick mode']: {
@@ -202,7 +203,6 @@ export class IkeEngine {
       }
       case exchangeTypes.Base:
       case exchangeTypes['Authentication only']:
-      case exchangeTypes['Aggressive mode']:
       case exchangeTypes['New group mode']:
         refuseWithoutState(context, incoming, notifyTypes['UNSUPPORTED-EXCHANGE-TYPE'], () => {});
         return;

@@ -219,6 +219,7 @@ const answeredNumber: Partial<Record<MainMode['state']['stage'], number>> = {
   'awaiting 2': 1,
   'awaiting 4': 3,
   'awaiting 6': 5,
+  'awaiting aggressive 2': 1,
 };
 
 /**
@@ -231,9 +232,9 @@ function refusedByPeer(
   sent: 'clear' | 'protected',
 ): NegotiationFailure {
   const { stage } = mainMode.state;
-  const message = `main mode ${answeredNumber[stage] ?? ''}`.trim();
+  const message = `${mainMode.exchange} mode ${answeredNumber[stage] ?? ''}`.trim();
   const offer =
-    stage === 'awaiting 2'
+    answeredNumber[stage] === 1
       ? `, which offered ${mainMode.policy.methods.map(printMainModeMethod).join(', ')}`
       : '';
   const said = `${mainMode.peer} answered ${nameOf(notifyTypes, notifyType)} to ${message}${offer}`;

@@ -46,6 +46,7 @@ export function protectionOf({ state }: MainMode) {
       return { keys: state.keys, lastBlock: state.lastBlock };
     case 'awaiting 5':
     case 'awaiting 6':
+    case 'awaiting aggressive 3':
       return { keys: state.keys, lastBlock: state.iv };
     default:
       return undefined;

@@ -13,6 +13,7 @@ import type { IpAddress } from '../wire/ip/address.js';
 import { encodePayloadBody, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { dois, notifyTypes, protocols } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
+import { startAggressiveMode } from './aggressive-mode-initiator.js';
 import type { MainModePolicy } from './api.js';
 import { certificateRequests, noteCertificateRequests } from './auth/certificates.js';
 import { checkPeerProof, ownProof } from './auth/proof.js';
@@ -45,6 +46,7 @@ export function startMainMode(
   policy: MainModePolicy,
   firstContact: boolean,
 ): MainMode {
+  if (policy.aggressive) return startAggressiveMode(context, local, peer, policy);
   const { vendorProfile } = context.options;
   const sa = mainModeSa(policy, vendorProfile === 'windows-2003');
   const payloads = [sa, ...ownVendors(vendorProfile, policy, firstContact)];
@@ -197,7 +199,7 @@ export function isFirstContact(context: Context, mainMode: Pick<MainMode, 'local
   return !established && context.pairs.ofPeer(mainMode.peer).length === 0;
 }
 
-function initialContact({ initiatorCookie, responderCookie }: MainMode): Payload {
+export function initialContact({ initiatorCookie, responderCookie }: MainMode): Payload {
   return {
     kind: 'notify',
     doi: dois.IPSEC,

@@ -29,18 +29,23 @@ const complaintGraceMs = 3_000;
 export const nonceBytes = 32;
 
 /** The header of a phase-1 message. */
-export function mainModeHeader(mainMode: MainMode): MessageHeader {
+export function mainModeHeader(
+  mainMode: Pick<MainMode, 'initiatorCookie' | 'responderCookie' | 'exchange'>,
+): MessageHeader {
   return {
     initiatorCookie: mainMode.initiatorCookie,
     responderCookie: mainMode.responderCookie,
-    exchangeType: exchangeTypes['Main mode'],
+    exchangeType: exchangeTypes[mainMode.exchange === 'main' ? 'Main mode' : 'Aggressive mode'],
     flags: 0,
     messageId: 0,
   };
 }
 
 /** A clear phase-1 message. */
-export function clearMessage(mainMode: MainMode, payloads: readonly Payload[]): Uint8Array {
+export function clearMessage(
+  mainMode: Parameters<typeof mainModeHeader>[0],
+  payloads: readonly Payload[],
+): Uint8Array {
   return encodeMessage(mainModeHeader(mainMode), payloads);
 }
 
@@ -96,6 +101,8 @@ export function acceptMessage(
   context.progress(mainMode.peer, 'received', name, summarisePayloads(payloads), datagram.bytes.length);
   mainMode.lastInboundAtMs = context.nowMs;
   if (header.messageId !== 0) rememberMessageId(mainMode, header.messageId);
+  // The last message of aggressive mode has no answer of its own.
+  if (isEstablished(mainMode)) mainMode.request?.stop();
   if (mainMode.nat.peer) moveTo(mainMode, datagram);
 }
 

@@ -20,7 +20,7 @@ import type { Proposal, SaPayload, Transform } from '../wire/isakmp/payloads.js'
 import type { AttributeMismatch, MainModePolicy } from './api.js';
 import { type AuthenticationOffer, authenticationOffers } from './auth/offers.js';
 import { mainModeSeconds, shorter } from './lifetimes.js';
-import type { MainModeChoice } from './main-mode.js';
+import type { CandidateFilter, MainModeChoice } from './main-mode.js';
 import {
   closest,
   type Difference,
@@ -35,9 +35,13 @@ export type MainModeVerdict =
   | { readonly refused: readonly AttributeMismatch[] };
 
 /** Our SA payload: one proposal, one transform for each way to authenticate and method, in order of preference. */
-export function mainModeSa(policy: MainModePolicy, windowsForm: boolean): SaPayload {
+export function mainModeSa(
+  policy: MainModePolicy,
+  windowsForm: boolean,
+  only: CandidateFilter = () => true,
+): SaPayload {
   const lifetime = mainModeSeconds(policy.lifetimeSeconds);
-  const transforms = candidates(policy).map(({ method, authentication }, index) => ({
+  const transforms = candidates(policy, only).map(({ method, authentication }, index) => ({
     number: index + 1,
     transformId: keyIke,
     attributes: [
@@ -54,16 +58,21 @@ interface Candidate {
 }
 
 /** What we offer and accept, preferred first: the way to authenticate weighs more than the algorithms. */
-function candidates(policy: MainModePolicy): Candidate[] {
+function candidates(policy: MainModePolicy, only: CandidateFilter): Candidate[] {
   return authenticationOffers(policy)
     .flatMap(authentication => policy.methods.map(method => ({ method, authentication })))
+    .filter(only)
     .slice(0, decodeLimits.transformsPerSa);
 }
 
 /** Chooses as responder: the first of our methods that the peer offers. */
-export function chooseMainMode(sa: SaPayload, policy: MainModePolicy): MainModeVerdict {
+export function chooseMainMode(
+  sa: SaPayload,
+  policy: MainModePolicy,
+  only: CandidateFilter = () => true,
+): MainModeVerdict {
   const offers = offersOf(sa);
-  for (const candidate of candidates(policy))
+  for (const candidate of candidates(policy, only))
     for (const { proposal, transform, read } of offers)
       if (differences(candidate, transform, read).length === 0)
         return {
@@ -74,7 +83,7 @@ export function chooseMainMode(sa: SaPayload, policy: MainModePolicy): MainModeV
           proposal,
           transform,
         };
-  return { refused: refusals(offers, policy) };
+  return { refused: refusals(offers, candidates(policy, only)) };
 }
 
 /** Our answer: the chosen transform, as it came but for attributes we do not know. */
@@ -85,22 +94,26 @@ export function answerMainMode(proposal: Proposal, transform: Transform): SaPayl
 }
 
 /** Checks as initiator that the peer chose exactly one transform, and one of ours. */
-export function acceptMainMode(sa: SaPayload, policy: MainModePolicy): MainModeVerdict {
+export function acceptMainMode(
+  sa: SaPayload,
+  policy: MainModePolicy,
+  only?: CandidateFilter,
+): MainModeVerdict {
   const offers = offersOf(sa);
-  const [only] = offers;
-  if (only === undefined || offers.length > 1)
+  const [first] = offers;
+  if (first === undefined || offers.length > 1)
     return {
       refused: [
         {
-          proposal: only?.proposal.number ?? 0,
-          transform: only?.transform.number ?? 0,
+          proposal: first?.proposal.number ?? 0,
+          transform: first?.transform.number ?? 0,
           attribute: 'number of transforms',
           wanted: '1',
           offered: String(offers.length),
         },
       ],
     };
-  return chooseMainMode(sa, policy);
+  return chooseMainMode(sa, policy, only);
 }
 
 interface Offer {
@@ -120,9 +133,9 @@ function offersOf(sa: SaPayload): Offer[] {
 }
 
 /** For each transform of the peer, how it differs from the method of ours that it comes closest to. */
-function refusals(offers: readonly Offer[], policy: MainModePolicy): AttributeMismatch[] {
+function refusals(offers: readonly Offer[], wanted: readonly Candidate[]): AttributeMismatch[] {
   return offers.flatMap(({ proposal, transform, read }) =>
-    closest(candidates(policy).map(candidate => differences(candidate, transform, read))).map(difference => ({
+    closest(wanted.map(candidate => differences(candidate, transform, read))).map(difference => ({
       proposal: proposal.number,
       transform: transform.number,
       ...difference,

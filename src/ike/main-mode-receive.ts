@@ -2,36 +2,41 @@
 import { WireError } from '../wire/bytes.js';
 import { summarisePayloads } from '../wire/isakmp/describe.js';
 import { decodeMessage, type IsakmpMessage } from '../wire/isakmp/message.js';
-import { headerFlags } from '../wire/isakmp/numbers.js';
+import { exchangeTypes, headerFlags, notifyTypes } from '../wire/isakmp/numbers.js';
+import * as aggressiveInitiator from './aggressive-mode-initiator.js';
+import * as aggressiveResponder from './aggressive-mode-responder.js';
 import type { FailureReason } from './api.js';
 import type { Context } from './context.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { notifyOfReason } from './failures.js';
 import type { Incoming } from './incoming.js';
 import { clearNotify, refuseWithoutState, sendProtectedNotify } from './informational-send.js';
-import { isZeroCookie, type MainMode, type MainModeState } from './main-mode.js';
+import { isZeroCookie, type MainMode, type MainModeState, type Phase1Exchange } from './main-mode.js';
 import * as initiator from './main-mode-initiator.js';
 import { auditFailure, complain, failMainMode, failureOfError } from './main-mode-life.js';
 import * as responder from './main-mode-responder.js';
 
-/** A message of exchange type 2. Throws `WireError` when it cannot be decoded and belongs to nothing we know. */
+/** A message of exchange type 2 or 4. Throws `WireError` when it cannot be decoded and belongs to nothing we know. */
 export function receiveMainMode(context: Context, incoming: Incoming): void {
   const { header, datagram } = incoming;
   const { mainModes } = context;
+  const exchange = header.exchangeType === exchangeTypes['Main mode'] ? 'main' : 'aggressive';
   const mainMode = isZeroCookie(header.responderCookie)
     ? mainModes.byFirstMessage(datagram.peer.address, header.initiatorCookie)
     : (mainModes.byCookies(header.initiatorCookie, header.responderCookie) ??
       mainModes.awaitingPeer(header.initiatorCookie));
   if (mainMode?.duplicates.handle(datagram.bytes, context.nowMs)) return;
-  if (mainMode === undefined) {
-    if (isZeroCookie(header.responderCookie)) begin(context, incoming);
+  if (mainMode === undefined || mainMode.exchange !== exchange) {
+    if (mainMode === undefined && isZeroCookie(header.responderCookie)) begin(context, exchange, incoming);
     else context.counters.invalidCookies++;
     return;
   }
   const encrypted = (header.flags & headerFlags.ENCRYPTED) !== 0;
   const { stage } = mainMode.state;
   const expectsEncrypted = stage === 'awaiting 5' || stage === 'awaiting 6';
-  if (stage === 'established' || stage === 'closed' || encrypted !== expectsEncrypted) return;
+  if (stage === 'established' || stage === 'closed') return;
+  // The last message of aggressive mode may be either.
+  if (stage !== 'awaiting aggressive 3' && encrypted !== expectsEncrypted) return;
   try {
     step(context, mainMode, mainMode.state, incoming);
   } catch (error) {
@@ -52,6 +57,12 @@ function step(context: Context, mainMode: MainMode, state: MainModeState, incomi
       return responder.receive5(context, mainMode, state, incoming);
     case 'awaiting 6':
       return initiator.receive6(context, mainMode, state, incoming);
+    case 'awaiting aggressive 2': {
+      const message = clear(context, incoming, 'aggressive mode 2');
+      return aggressiveInitiator.receive2(context, mainMode, state, incoming, message);
+    }
+    case 'awaiting aggressive 3':
+      return aggressiveResponder.receive3(context, mainMode, state, incoming);
     case 'established':
     case 'closed':
       return;
@@ -66,16 +77,22 @@ function clear(context: Context, { datagram }: Incoming, name: string): IsakmpMe
 }
 
 /** A new first message. Nothing is remembered of one that is refused. */
-function begin(context: Context, incoming: Incoming): void {
+function begin(context: Context, exchange: Phase1Exchange, incoming: Incoming): void {
   const { datagram } = incoming;
-  const message = clear(context, incoming, 'main mode 1');
+  const name = `${exchange} mode 1`;
+  if (exchange === 'aggressive' && !aggressiveResponder.mayAnswer(context, datagram)) {
+    refuseWithoutState(context, incoming, notifyTypes['UNSUPPORTED-EXCHANGE-TYPE'], () => {});
+    return;
+  }
+  const message = clear(context, incoming, name);
   try {
-    responder.receive1(context, incoming, message);
+    if (exchange === 'main') responder.receive1(context, incoming, message);
+    else aggressiveResponder.receive1(context, incoming, message);
   } catch (error) {
     if (!(error instanceof ExchangeError)) throw error;
     const hosts = { local: datagram.local.address, peer: datagram.peer.address };
     refuseWithoutState(context, incoming, notifyOfReason(error.reason), () =>
-      auditFailure(context, hosts, failureOfError(hosts, error, 'main mode 1')),
+      auditFailure(context, hosts, failureOfError(hosts, error, name)),
     );
   }
 }
@@ -84,7 +101,9 @@ function begin(context: Context, incoming: Incoming): void {
 function toExchangeError(caught: unknown, { state }: MainMode): ExchangeError {
   const error = asExchangeError(caught);
   const underPresharedKey =
-    (state.stage === 'awaiting 5' || state.stage === 'awaiting 6') &&
+    (state.stage === 'awaiting 5' ||
+      state.stage === 'awaiting 6' ||
+      state.stage === 'awaiting aggressive 3') &&
     state.choice.authentication.kind === 'preshared';
   return underPresharedKey && error.reason === 'malformed'
     ? new ExchangeError('preshared-keys-differ', wrongKeyText)
@@ -112,8 +131,11 @@ function refuse(
   incoming: Incoming,
   error: ExchangeError,
 ): void {
-  const reason = failureOfError(mainMode, error, `main mode ${stage.slice(-1)}`, mainMode.peerVerdict);
-  if (finalReasons.has(error.reason)) {
+  const message = `${mainMode.exchange} mode ${stage.slice(-1)}`;
+  const reason = failureOfError(mainMode, error, message, mainMode.peerVerdict);
+  // Aggressive mode proves things in clear, too, and anybody can have sent that.
+  const encrypted = (incoming.header.flags & headerFlags.ENCRYPTED) !== 0;
+  if (finalReasons.has(error.reason) && (encrypted || mainMode.exchange === 'main')) {
     sendProtectedNotify(context, mainMode, notifyOfReason(error.reason));
     failMainMode(context, mainMode, reason);
     return;

@@ -29,7 +29,7 @@ import { phase1Iv, seal, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
 
 /** An exchange the initiator does not finish is forgotten after this time; Windows repeats its answer longer. */
-const halfOpenMs = { ipseckit: 60_000, 'windows-2003': 70_000 } as const;
+export const halfOpenMs = { ipseckit: 60_000, 'windows-2003': 70_000 } as const;
 
 /** Half-open exchanges kept when the options say nothing. */
 const defaultMaxHalfOpen = 1_000;
@@ -135,8 +135,9 @@ export function receive5(
 }
 
 /** The initiator did not finish. An attempt that never showed more than a first message is not worth an event. */
-function giveUp(context: Context, mainMode: MainMode): void {
-  if (mainMode.state.stage === 'awaiting 5' && mainMode.complaint === undefined)
+export function giveUp(context: Context, mainMode: MainMode): void {
+  const { stage } = mainMode.state;
+  if (stage === 'awaiting 5' && mainMode.complaint === undefined)
     auditFailure(
       context,
       mainMode,
@@ -151,7 +152,7 @@ function giveUp(context: Context, mainMode: MainMode): void {
 }
 
 /** Keeps the number of half-open exchanges within its limit: the oldest goes. */
-function makeRoom(context: Context): void {
+export function makeRoom(context: Context): void {
   const limit = context.options.maxHalfOpen ?? defaultMaxHalfOpen;
   while (context.mainModes.halfOpenCount >= limit) {
     const oldest = context.mainModes.oldestHalfOpen();

@@ -4,7 +4,8 @@ import type { DhKeyPair } from '../crypto/dh.js';
 import type { MainModeMethod } from '../policy/model.js';
 import { toHex } from '../wire/bytes.js';
 import type { IpAddress } from '../wire/ip/address.js';
-import type { Payload } from '../wire/isakmp/payloads.js';
+import type { LocatedPayload } from '../wire/isakmp/message.js';
+import type { IdPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { MainModePolicy, NegotiationFailure } from './api.js';
 import type { AuthenticationOffer } from './auth/offers.js';
 import { FragmentQueues } from './fragments.js';
@@ -21,6 +22,9 @@ export interface MainModeChoice {
   readonly lifetimeSeconds: number;
 }
 
+/** Which ways of a policy count: all, unless the exchange is narrower. */
+export type CandidateFilter = (candidate: Pick<MainModeChoice, 'method' | 'authentication'>) => boolean;
+
 /** Everything main mode derives. */
 export interface MainModeKeys extends MessageKeys {
   /** Authenticates the peers. */
@@ -28,6 +32,9 @@ export interface MainModeKeys extends MessageKeys {
   /** Derives the keys of quick mode. */
   readonly derivationKey: Uint8Array;
 }
+
+/** The exchange that makes an ISAKMP SA. Aggressive mode (RFC 2409 5.4) has three messages instead of six. */
+export type Phase1Exchange = 'main' | 'aggressive';
 
 /** Where a main mode stands, named by the message it waits for. The even ones are an initiator's. */
 export type MainModeState =
@@ -55,6 +62,25 @@ export type MainModeState =
       readonly values: ExchangedValues;
       readonly keys: MainModeKeys;
       readonly iv: Uint8Array;
+    }
+  | {
+      readonly stage: 'awaiting aggressive 2';
+      readonly saBody: Uint8Array;
+      /** What message 1 offered: all of one group, and of ways to authenticate that go with its identity. */
+      readonly offer: CandidateFilter;
+      readonly own: DhKeyPair;
+      readonly nonce: Uint8Array;
+      readonly identity: IdPayload;
+    }
+  | {
+      readonly stage: 'awaiting aggressive 3';
+      readonly saBody: Uint8Array;
+      readonly choice: MainModeChoice;
+      readonly values: ExchangedValues;
+      readonly keys: MainModeKeys;
+      readonly iv: Uint8Array;
+      /** From message 1, as it was on the wire. */
+      readonly peerId: LocatedPayload<IdPayload>;
     }
   | {
       readonly stage: 'established';
@@ -85,6 +111,7 @@ export interface Complaint {
 }
 
 export interface MainMode {
+  readonly exchange: Phase1Exchange;
   readonly role: 'initiator' | 'responder';
   readonly local: IpAddress;
   readonly peer: IpAddress;
@@ -141,9 +168,11 @@ export function newMainMode(
     | 'policy'
     | 'startedAtMs'
     | 'state'
-  >,
+  > &
+    Partial<Pick<MainMode, 'exchange'>>,
 ): MainMode {
   return {
+    exchange: 'main',
     ...fields,
     peerAddress: fields.peer,
     vendors: noVendors,

@@ -113,7 +113,7 @@ function compareFields(where: string, before: Fields, after: Fields): PolicyDiff
 }
 
 function policyFields({ name, description, pollIntervalMinutes, keyExchange }: Policy): Fields {
-  const { masterKeyPfs, lifetimeSeconds, quickModeLimit, methods } = keyExchange;
+  const { masterKeyPfs, lifetimeSeconds, quickModeLimit, methods, aggressive } = keyExchange;
   return fields({
     name,
     description,
@@ -122,6 +122,7 @@ function policyFields({ name, description, pollIntervalMinutes, keyExchange }: P
     'main mode lifetime': `${lifetimeSeconds} s`,
     'quick modes a main mode': quickModeLimit === 0 ? 'unlimited' : String(quickModeLimit),
     'main mode PFS': masterKeyPfs ? 'on' : 'off',
+    'aggressive mode': aggressive ? 'on' : 'off',
   });
 }
 

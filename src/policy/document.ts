@@ -136,6 +136,7 @@ const keyExchange: Decoder<KeyExchangeSettings> = object({
   lifetimeSeconds: u32,
   quickModeLimit: u32,
   methods: array(mainModeMethod),
+  aggressive: optional(flag),
   softSaSeconds: optional(u32),
   certificateToAccount: optional(flag),
   excludeCaNames: optional(flag),

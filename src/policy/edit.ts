@@ -37,6 +37,7 @@ export interface PolicyChanges {
   readonly methods?: readonly MainModeMethod[];
   readonly lifetimeSeconds?: number;
   readonly masterKeyPfs?: boolean;
+  readonly aggressive?: boolean;
   /** 0 is unlimited. */
   readonly quickModeLimit?: number;
 }
@@ -83,7 +84,8 @@ export function namesInChanges({ filters = [], tunnel }: RuleChanges): string[] 
 
 /** The policy with changed settings. Throws `IpseckitError` (CONFLICT) for settings that exclude each other. */
 export function changePolicy(policy: Policy, changes: PolicyChanges): Policy {
-  const { keyExchange: before, description: oldDescription, ...rest } = policy;
+  const { keyExchange, description: oldDescription, ...rest } = policy;
+  const { aggressive: wasAggressive = false, ...before } = keyExchange;
   const { description = oldDescription } = changes;
   const masterKeyPfs = changes.masterKeyPfs ?? before.masterKeyPfs;
   if (masterKeyPfs && (changes.quickModeLimit ?? 1) !== 1)
@@ -104,6 +106,7 @@ export function changePolicy(policy: Policy, changes: PolicyChanges): Policy {
       quickModeLimit,
       lifetimeSeconds: changes.lifetimeSeconds ?? before.lifetimeSeconds,
       methods: changes.methods ?? before.methods,
+      ...((changes.aggressive ?? wasAggressive) ? { aggressive: true } : {}),
     },
   };
 }

@@ -120,7 +120,7 @@ export function meaningOf(policy: Policy): string {
 }
 
 function meaningOfSettings({ name, pollIntervalMinutes, keyExchange }: Policy): string {
-  const { methods, lifetimeSeconds, quickModeLimit, masterKeyPfs } = keyExchange;
+  const { methods, lifetimeSeconds, quickModeLimit, masterKeyPfs, aggressive = false } = keyExchange;
   return JSON.stringify([
     name,
     pollIntervalMinutes,
@@ -128,6 +128,7 @@ function meaningOfSettings({ name, pollIntervalMinutes, keyExchange }: Policy): 
     lifetimeSeconds,
     quickModeLimit,
     masterKeyPfs,
+    aggressive,
   ]);
 }
 

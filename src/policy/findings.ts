@@ -47,6 +47,10 @@ export const findingKinds = {
   'no-main-mode-methods': { severity: 'error', meaning: 'rules negotiate, and main mode has no methods' },
   'main-mode-cipher': { severity: 'error', meaning: 'a cipher that main mode cannot use' },
   'main-mode-lifetime': { severity: 'warning', meaning: 'a main mode lifetime under 5 minutes' },
+  'aggressive-mode': {
+    severity: 'warning',
+    meaning: 'aggressive mode shows a hash of the preshared key to anyone who asks',
+  },
   'master-key-pfs': { severity: 'warning', meaning: 'main mode PFS with room for several quick modes' },
   'no-methods': { severity: 'error', meaning: 'a negotiating rule without security methods' },
   'empty-method': { severity: 'error', meaning: 'a security method that is neither ESP nor AH' },

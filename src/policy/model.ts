@@ -28,6 +28,8 @@ export interface KeyExchangeSettings {
   readonly quickModeLimit: number;
   /** In order of preference. */
   readonly methods: readonly MainModeMethod[];
+  /** Aggressive mode is begun instead of main mode, and answered; otherwise neither. Not known to Windows. */
+  readonly aggressive?: boolean;
   /** A soft SA ends after so many seconds without traffic (ipseccmd -1e); `policyDefaults` when absent. */
   readonly softSaSeconds?: number;
   /** A peer's certificate must belong to an account of the domain. Kept for Windows; not enforced here. */

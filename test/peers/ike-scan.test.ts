@@ -119,8 +119,20 @@ describe('ike-scan', { skip: needs('ike-scan', 'nft') }, () => {
     assert.match(answer, /Notify message 14 \(NO-PROPOSAL-CHOSEN\)/);
   });
 
-  test('aggressive mode is not spoken', async () => {
+  test('aggressive mode is not spoken unless the policy allows it, and leaves nothing behind', async () => {
     const answer = await scan('--aggressive', '--id=somebody');
     assert.match(answer, /Notify message 29 \(UNSUPPORTED-EXCHANGE-TYPE\)/);
+    assert.doesNotMatch(answer, /Handshake/);
+  });
+
+  test('where the policy allows it, aggressive mode gets a handshake with our hash', async () => {
+    const connection = { local: ourAddress, peer: theirAddress, presharedKey: psk, esp: '3des-sha1' };
+    await secure(agent, { ...connection, ike: '3des-sha1-modp1024', aggressive: true });
+    const answer = await scan('--aggressive', '--id=somebody', '--trans=5,2,1,2', '--dhgroup=2');
+    assert.match(answer, /Aggressive Mode Handshake returned/);
+    assert.match(answer, /SA=\(Enc=3DES Hash=SHA1 Auth=PSK Group=2:modp1024 /);
+    assert.match(answer, /Hash\(20 bytes\)/);
+    assert.match(answer, /ID\(Type=ID_IPV4_ADDR, Value=10\.66\.0\.1\)/);
+    assert.equal((await agent.call('associations', {})).mainModes.length, 1);
   });
 });

@@ -8,6 +8,7 @@ import {
 } from '../../crypto/certificates/credentials.js';
 import type { Secret } from '../../crypto/secret.js';
 import type { CertificateMethod } from '../../policy/model.js';
+import { bytesEqual } from '../../wire/bytes.js';
 import { authenticationMethods } from '../../wire/isakmp/numbers.js';
 import type { FailureReason, MainModePolicy } from '../api.js';
 import { type SignatureMethod, signatureMethods } from './signatures.js';
@@ -64,16 +65,18 @@ function ownCertificates({ credentials = noCredentials }: MainModePolicy, method
 
 /**
  * Our certificate for an agreed kind of signature: one under a CA the peer has asked for (`requested`, DER Names),
- * else the preferred one.
+ * else the preferred one; of a given `subject` (DER) where that has been promised.
  */
 export function ownCertificateFor(
   policy: MainModePolicy,
   signature: SignatureMethod,
   requested: readonly Uint8Array[],
+  subject?: Uint8Array,
 ): OwnCertificate | undefined {
   const candidates = certificateMethods(policy)
     .flatMap(method => ownCertificates(policy, method))
-    .filter(({ certificate }) => signatureMethodOf(certificate.key)?.id === signature.id);
+    .filter(({ certificate }) => signatureMethodOf(certificate.key)?.id === signature.id)
+    .filter(({ certificate }) => subject === undefined || bytesEqual(certificate.subject.der, subject));
   const asked = new Set(requested.map(name => Buffer.from(name).toString('hex')));
   const isAsked = ({ certificate, chain }: OwnCertificate) =>
     [certificate, ...chain].some(({ issuer }) => asked.has(Buffer.from(issuer.der).toString('hex')));

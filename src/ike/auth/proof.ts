@@ -4,6 +4,8 @@
  *   preshared key   ID, HASH
  *   signatures      ID, CERT+, SIG
  */
+
+import type { OwnCertificate } from '../../crypto/certificates/credentials.js';
 import { printId } from '../../wire/isakmp/identification.js';
 import { encodePayloadBody, type PayloadChain } from '../../wire/isakmp/message.js';
 import { idTypes } from '../../wire/isakmp/numbers.js';
@@ -16,8 +18,8 @@ import type { MainMode, MainModeState } from '../main-mode.js';
 import { identityHash } from '../main-mode-keys.js';
 import { macsEqual } from '../protection.js';
 import { certificatePayloads, judgePeerCertificate } from './certificates.js';
-import { ownCertificateFor } from './offers.js';
-import { hashVerifies, signHash } from './signatures.js';
+import { type AuthenticationOffer, ownCertificateFor } from './offers.js';
+import { hashVerifies, type SignatureMethod, signHash } from './signatures.js';
 
 /** What both sides' proofs are made of. */
 type ProofBasis = Pick<
@@ -29,25 +31,50 @@ type Side = MainMode['role'];
 
 /** Our identity and its proof. Throws `ExchangeError` (`no-certificate`) when the certificate for it is gone. */
 export function ownProof(context: Context, mainMode: MainMode, basis: ProofBasis): Payload[] {
-  const { authentication } = basis.choice;
+  const id = ownIdentity(mainMode, basis.choice.authentication);
+  return [id, ...proofOf(context, mainMode, basis, id)];
+}
+
+/** Who we say we are. Throws `ExchangeError` (`no-certificate`). */
+export function ownIdentity(
+  mainMode: Pick<MainMode, 'local' | 'policy' | 'requestedAuthorities'>,
+  authentication: AuthenticationOffer,
+): IdPayload {
   const { identity } = mainMode.policy;
-  const hashOf = (id: IdPayload) => proofHash(mainMode, mainMode.role, basis, encodePayloadBody(id));
-  if (authentication.kind === 'preshared') {
-    const id = identityPayload(identity ?? { kind: 'address', address: mainMode.local });
-    return [id, { kind: 'hash', data: hashOf(id) }];
-  }
+  if (identity !== undefined) return identityPayload(identity);
+  if (authentication.kind === 'preshared')
+    return identityPayload({ kind: 'address', address: mainMode.local });
+  return subjectId(certificateFor(mainMode, authentication.signature).certificate.subject.der);
+}
+
+/** The proof that we are `id`: HASH, or CERT+ and SIG. Throws `ExchangeError` (`no-certificate`). */
+export function proofOf(context: Context, mainMode: MainMode, basis: ProofBasis, id: IdPayload): Payload[] {
+  const { authentication } = basis.choice;
+  const hash = proofHash(mainMode, mainMode.role, basis, encodePayloadBody(id));
+  if (authentication.kind === 'preshared') return [{ kind: 'hash', data: hash }];
   const { signature } = authentication;
-  const own = ownCertificateFor(mainMode.policy, signature, mainMode.requestedAuthorities);
+  const own = certificateFor(mainMode, signature, id);
+  const data = signHash(signature, own.privateKey.reveal(), hash, length => context.random(length));
+  return [...certificatePayloads(own), { kind: 'sig', data }];
+}
+
+/** Our certificate for a kind of signature; where its subject has been sent as our identity, that one. */
+function certificateFor(
+  { policy, requestedAuthorities }: Pick<MainMode, 'policy' | 'requestedAuthorities'>,
+  signature: SignatureMethod,
+  id?: IdPayload,
+): OwnCertificate {
+  const subject = id?.idType === idTypes.DER_ASN1_DN ? id.data : undefined;
+  const own = ownCertificateFor(policy, signature, requestedAuthorities, subject);
   if (own === undefined)
     throw new ExchangeError('no-certificate', `there is no certificate for ${signature.name} any more`);
-  const id = identity === undefined ? subjectId(own.certificate.subject.der) : identityPayload(identity);
-  const data = signHash(signature, own.privateKey.reveal(), hashOf(id), length => context.random(length));
-  return [id, ...certificatePayloads(own), { kind: 'sig', data }];
+  return own;
 }
 
 /**
  * Checks who the peer is and its proof; returns its identity for people. `onAuthentic` is called when the message is
- * certainly of the side we exchanged keys with, before what it says of itself is judged. Throws `ExchangeError`.
+ * certainly of the side we exchanged keys with, before what it says of itself is judged. `id` comes from elsewhere in
+ * aggressive mode. Throws `ExchangeError`.
  */
 export function checkPeerProof(
   context: Context,
@@ -55,8 +82,8 @@ export function checkPeerProof(
   basis: ProofBasis,
   chain: PayloadChain,
   onAuthentic: () => void,
+  id = requirePayload(chain, 'id'),
 ): string {
-  const id = requirePayload(chain, 'id');
   const peerSide = mainMode.role === 'initiator' ? 'responder' : 'initiator';
   const expected = proofHash(mainMode, peerSide, basis, id.body);
   const { authentication } = basis.choice;

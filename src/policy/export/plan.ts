@@ -77,6 +77,7 @@ export function planPolicy(
   const { keyExchange } = policy;
   if (keyExchange.masterKeyPfs || keyExchange.quickModeLimit !== 0)
     book.add('dropped', 'a limit of quick modes for one main mode: other daemons have none');
+  if (keyExchange.aggressive) book.add('dropped', 'aggressive mode: the other side is asked for main mode');
   return { name: policy.name, keyExchange, ...planner.plan };
 }
 

@@ -235,5 +235,6 @@ function noteKeyExchange(
     notes.add('changed', 'it has no main mode methods; ipsecpol gives it the default ones');
   if (methods.some(method => method.lifetimeSeconds !== undefined || method.quickModeLimit !== undefined))
     notes.add('dropped', 'limits of single main mode methods');
+  if (rest.aggressive) notes.add('dropped', 'aggressive mode');
   if (rest.certificateToAccount || rest.excludeCaNames) notes.add('dropped', 'its certificate options');
 }

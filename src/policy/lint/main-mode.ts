@@ -8,7 +8,7 @@ import { shortestLifetime } from './lifetimes.js';
 export const mainModeCheck: Check = {
   name: 'main-mode',
   run({ policy: { keyExchange, rules } }) {
-    const { methods, lifetimeSeconds, masterKeyPfs, quickModeLimit } = keyExchange;
+    const { methods, lifetimeSeconds, masterKeyPfs, quickModeLimit, aggressive } = keyExchange;
     const findings: PolicyFinding[] = [];
     if (methods.length === 0 && rules.some(({ action }) => action.kind === 'negotiate'))
       findings.push(
@@ -36,6 +36,15 @@ export const mainModeCheck: Check = {
           {},
           `the main mode lifetime of ${lifetimeSeconds} s is very short`,
           `use ${shortestLifetime.seconds} s or more`,
+        ),
+      );
+    if (aggressive)
+      findings.push(
+        finding(
+          'aggressive-mode',
+          {},
+          'aggressive mode is on: identities, and a hash from which a weak preshared key can be guessed, are sent to anyone who asks',
+          'switch it off with "ipseckit policy edit NAME --no-aggressive" unless a peer needs it',
         ),
       );
     if (masterKeyPfs && quickModeLimit !== 1)

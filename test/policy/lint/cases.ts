@@ -71,6 +71,10 @@ const structure = {
     policyOf('-w REG -p P -r R -f 0+* -a P:k -1k 60S'),
     /lifetime of 60 s is very short/,
   ],
+  'aggressive-mode': [
+    { ...good, keyExchange: { ...good.keyExchange, aggressive: true } },
+    /aggressive mode is on: identities, and a hash/,
+  ],
   'master-key-pfs': [
     { ...good, keyExchange: { ...good.keyExchange, masterKeyPfs: true } },
     /main mode PFS allows one quick mode, not any number/,
