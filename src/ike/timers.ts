@@ -5,13 +5,17 @@ export interface Timer {
   cancelled: boolean;
 }
 
+/** Cancelled entries that are kept in any case: to drop a few is not worth the work. */
+const fewCancelled = 64;
+
 /**
  * Wake-ups in order of time. It has no clock: whoever owns it says what time it is (`runDue`), so hours pass in
  * milliseconds in a test.
  */
 export class TimerQueue {
-  /** A binary heap by `atMs`; cancelled entries stay until they surface. */
-  readonly #heap: Timer[] = [];
+  /** A binary heap by `atMs`; cancelled entries stay until they surface or are too many. */
+  #heap: Timer[] = [];
+  #cancelled = 0;
 
   schedule(atMs: number, run: () => void): Timer {
     const entry: Timer = { atMs, run, cancelled: false };
@@ -22,7 +26,15 @@ export class TimerQueue {
 
   /** Safe to call for a timer that has run, was cancelled, or was never set. */
   cancel(timer: Timer | undefined): void {
-    if (timer !== undefined) timer.cancelled = true;
+    if (timer === undefined || timer.cancelled) return;
+    timer.cancelled = true;
+    this.#cancelled++;
+    if (this.#cancelled > fewCancelled && this.#cancelled > this.#heap.length / 2) this.#compact();
+  }
+
+  /** Entries kept, cancelled ones among them. */
+  get size(): number {
+    return this.#heap.length;
   }
 
   /** When the next wake-up is due; `undefined` when there is none. */
@@ -42,7 +54,18 @@ export class TimerQueue {
   }
 
   #dropCancelled(): void {
-    while (this.#heap[0]?.cancelled) this.#removeFirst();
+    while (this.#heap[0]?.cancelled) {
+      this.#cancelled--;
+      this.#removeFirst();
+    }
+  }
+
+  /** A timer of hours that was cancelled must not hold for hours what it would have woken. */
+  #compact(): void {
+    const live = this.#heap.filter(({ cancelled }) => !cancelled);
+    this.#cancelled = 0;
+    // A sorted list is a heap.
+    this.#heap = live.sort((a, b) => a.atMs - b.atMs);
   }
 
   #removeFirst(): void {

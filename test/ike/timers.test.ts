@@ -29,6 +29,21 @@ describe('timer queue', () => {
     assert.equal(timers.nextMs(), undefined);
   });
 
+  test('what was cancelled is not kept until it would have been due', () => {
+    const timers = new TimerQueue();
+    const order: number[] = [];
+    for (let n = 0; n < 10_000; n++) {
+      const timer = timers.schedule(28_800_000 - n, () => order.push(n));
+      if (n % 100 !== 0) timers.cancel(timer);
+    }
+    assert.ok(timers.size < 300, `${timers.size}`);
+    runAll(timers, 28_800_000);
+    assert.deepEqual(
+      order,
+      Array.from({ length: 100 }, (_, n) => 9_900 - 100 * n),
+    );
+  });
+
   test('nothing runs early or twice', () => {
     const timers = new TimerQueue();
     let runs = 0;

@@ -17,6 +17,11 @@ export class VirtualClock implements Clock {
     };
   }
 
+  /** Timers that are set. */
+  get pending(): number {
+    return this.#timers.length;
+  }
+
   /** Moves on by `byMs`, running timers in order; `between` runs after each, and promises settle. */
   async advance(byMs: number, between: () => void = () => {}): Promise<void> {
     const endMs = this.#nowMs + byMs;
