@@ -25,6 +25,7 @@ import { type ExpansionNote, expandPolicies } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
+import { onCalendar } from './calendar.js';
 import type { Clock } from './clock.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
 import { LastSent } from './last-sent.js';
@@ -89,6 +90,7 @@ export class Agent {
       },
       random: length => deps.random(length),
       lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
+      calendarMs: atMs => deps.clock.calendarMs(atMs),
       ...(deps.ike === undefined ? {} : { options: deps.ike }),
     });
     this.#surroundings = new Surroundings({
@@ -100,7 +102,7 @@ export class Agent {
     this.#fallback = new ClearFallback({
       driver: deps.driver,
       clock: deps.clock,
-      audit: event => deps.onEvent({ kind: 'audit', event }),
+      audit: event => this.#audit(event),
       reportError: error => this.#reportError(error),
     });
   }
@@ -198,20 +200,20 @@ export class Agent {
   }
 
   mainModes(): readonly MainModeInfo[] {
-    return this.#ike.mainModes();
+    return this.#told(this.#ike.mainModes());
   }
 
   quickModes(): readonly QuickModeInfo[] {
-    return this.#ike.quickModes();
+    return this.#told(this.#ike.quickModes());
   }
 
   /** Traffic that passes in clear because its peer does not answer IKE. */
   softAssociations(): readonly SoftAssociationInfo[] {
-    return this.#fallback.list();
+    return this.#told(this.#fallback.list());
   }
 
   pairStatistics(): readonly PairStatistics[] {
-    return this.#deps.driver.pairStatistics();
+    return this.#told(this.#deps.driver.pairStatistics());
   }
 
   statistics(): { readonly ike: IkeStatistics; readonly driver: DriverStatistics } {
@@ -324,11 +326,11 @@ export class Agent {
         return;
       }
       case 'audit':
-        return onEvent({ kind: 'audit', event: effect.event });
+        return this.#audit(effect.event);
       case 'progress':
         this.#lastSent.step(effect.step);
         this.#fallback.step(effect.step);
-        return onEvent({ kind: 'step', step: effect.step });
+        return onEvent({ kind: 'step', step: onCalendar(effect.step, this.#deps.clock) });
       case 'keys':
         return onEvent({ kind: 'keys', keys: effect.keys });
     }
@@ -377,6 +379,15 @@ export class Agent {
   #expandAgain(): void {
     if (!this.#running) return;
     this.setSources(this.#policy.sources).catch((error: unknown) => this.#reportError(error));
+  }
+
+  #audit(event: AuditEvent): void {
+    this.#deps.onEvent({ kind: 'audit', event: onCalendar(event, this.#deps.clock) });
+  }
+
+  /** As told to people: by the calendar. */
+  #told<T extends object>(list: readonly T[]): readonly T[] {
+    return list.map(each => onCalendar(each, this.#deps.clock));
   }
 
   #reportError(error: unknown): void {

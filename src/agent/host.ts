@@ -128,7 +128,7 @@ export class AgentHost {
   /** Successes are ours to cause, failures anyone's. */
   #onAudit(event: AgentEvent & { readonly kind: 'audit' }): void {
     const isFailure = event.event.id >= firstFailureEventId;
-    const heldBack = isFailure ? this.#failures.admit(Date.now()) : 0;
+    const heldBack = isFailure ? this.#failures.admit(systemClock.nowMs()) : 0;
     if (heldBack === undefined) return;
     this.#writeAudit(event.event, heldBack);
     this.#options.onEvent(event);

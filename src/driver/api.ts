@@ -166,6 +166,7 @@ export interface PairStatistics {
   readonly bytesReceived: number;
   readonly packetsSent: number;
   readonly packetsReceived: number;
+  /** These two on the clock of `steady-clock.ts`; the agent's answers translate them. */
   readonly lastInboundAtMs?: number;
   readonly lastOutboundAtMs?: number;
   readonly outboundActive: boolean;

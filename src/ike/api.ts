@@ -82,6 +82,11 @@ export interface IkeEnvironment {
   random(length: number): Uint8Array;
   /** When the driver last received an authenticated packet on this pair; for dead peer detection. */
   lastInboundAtMs(pairId: PairId): number | undefined;
+  /**
+   * What the calendar says of a time the engine was given, for whether a certificate is valid; the same when absent. The
+   * times in effects and answers are the engine's own.
+   */
+  calendarMs?(atMs: number): number;
   readonly options?: IkeOptions;
 }
 

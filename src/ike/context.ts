@@ -87,6 +87,11 @@ export class Context {
     this.#listener = listener;
   }
 
+  /** The time of the call being served, as the calendar tells it. */
+  get calendarMs(): number {
+    return this.environment.calendarMs?.(this.nowMs) ?? this.nowMs;
+  }
+
   emit(effect: IkeEffect): void {
     this.#effects.push(effect);
   }

@@ -59,6 +59,8 @@ export interface HostOptions {
   readonly options?: IkeOptions;
   /** Mirrors of the driver: acquire when there is traffic and no pair, report the first packet. */
   readonly traffic?: boolean;
+  /** How far its calendar is ahead of its clock. */
+  readonly calendarAheadMs?: number;
 }
 
 export class Host {
@@ -104,6 +106,7 @@ export class Host {
         return bytes.slice();
       },
       lastInboundAtMs: pairId => this.lastInboundAtMs.get(pairId),
+      calendarMs: atMs => atMs + (settings.calendarAheadMs ?? 0),
       ...(settings.options === undefined ? {} : { options: settings.options }),
     });
   }

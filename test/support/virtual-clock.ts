@@ -3,10 +3,16 @@ import type { Clock } from '../../src/agent/clock.js';
 /** A clock that stands still until a test moves it. */
 export class VirtualClock implements Clock {
   #nowMs = 1_000_000;
+  /** How far the calendar is ahead: setting it moves nothing else. */
+  calendarAheadMs = 0;
   #timers: { readonly atMs: number; readonly run: () => void }[] = [];
 
   nowMs(): number {
     return this.#nowMs;
+  }
+
+  calendarMs(atMs: number): number {
+    return atMs + this.calendarAheadMs;
   }
 
   at(atMs: number, run: () => void): () => void {

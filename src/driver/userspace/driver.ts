@@ -189,10 +189,7 @@ export class UserspaceDriver implements Driver {
   }
 
   pairStatistics(): readonly PairStatistics[] {
-    const offsetMs = Date.now() - nowMs();
-    return this.#started()
-      .engine.pairStatistics()
-      .map(pair => onWallClock(pair, offsetMs));
+    return this.#started().engine.pairStatistics();
   }
 
   async filterPackets(): Promise<ReadonlyMap<FilterId, number>> {
@@ -283,14 +280,4 @@ function tableRemoved(processId: number): IpseckitError {
       next: 'nothing: the filters are in force again; a firewall that is reloaded should not flush the whole ruleset',
     },
   );
-}
-
-/** The engine's times as the wall clock tells them. */
-function onWallClock(pair: PairStatistics, offsetMs: number): PairStatistics {
-  const { lastInboundAtMs: inbound, lastOutboundAtMs: outbound } = pair;
-  return {
-    ...pair,
-    ...(inbound === undefined ? {} : { lastInboundAtMs: Math.round(inbound + offsetMs) }),
-    ...(outbound === undefined ? {} : { lastOutboundAtMs: Math.round(outbound + offsetMs) }),
-  };
 }

@@ -1,9 +1,11 @@
+import { steadyClock } from '../steady-clock.js';
+
 /** The longest delay `setTimeout` takes. */
 const longestDelayMs = 0x7fff_ffff;
 
-/** The engine's clock: monotonic, so that setting the wall clock expires no SA. */
+/** The engine's clock. */
 export function nowMs(): number {
-  return performance.now();
+  return steadyClock.nowMs();
 }
 
 /** Calls the engine when it asked to be woken. */

@@ -72,7 +72,7 @@ export function judgePeerCertificate(
     intermediates: [...others, ...intermediates],
     crls,
     crlStrength,
-    nowMs: context.nowMs,
+    nowMs: context.calendarMs,
     authorities: certificateMethods(mainMode.policy).map(({ authority }) => authority),
     id,
   });
