@@ -1,15 +1,14 @@
 import { existsSync } from 'node:fs';
 import { Flags } from '@oclif/core';
-import { printAuditEvent } from '../src/agent/audit-text.js';
+import { type LoggedEvent, printEvent } from '../src/agent/audit-text.js';
 import { auditFilePath } from '../src/agent/paths.js';
 import { IpseckitCommand } from '../src/cli/base.js';
-import type { AuditEvent } from '../src/ike/api.js';
 import { readEvents } from '../src/monitor/events.js';
 import { ipseckitHome } from '../src/policy/stores/home.js';
 
-export default class EventsCommand extends IpseckitCommand<readonly AuditEvent[]> {
+export default class EventsCommand extends IpseckitCommand<readonly LoggedEvent[]> {
   static override summary =
-    'show audit events 541 to 547: SAs established and ended, and why negotiations failed';
+    'show events: SAs established and ended, why negotiations failed (541 to 547), which policy is in force (5456 to 5468)';
   static override examples = [
     '<%= config.bin %> events --id 547',
     '<%= config.bin %> events --peer 192.0.2.2 --last 5',
@@ -21,12 +20,12 @@ export default class EventsCommand extends IpseckitCommand<readonly AuditEvent[]
       multiple: true,
       multipleNonGreedy: true,
       min: 541,
-      max: 547,
+      max: 5468,
     }),
     peer: Flags.string({ summary: 'only events about this peer', helpValue: 'ADDRESS' }),
   };
 
-  async run(): Promise<readonly AuditEvent[]> {
+  async run(): Promise<readonly LoggedEvent[]> {
     const { flags } = await this.parse(EventsCommand);
     const path = auditFilePath(ipseckitHome());
     const { events, unreadable } = readEvents(path, {
@@ -34,7 +33,7 @@ export default class EventsCommand extends IpseckitCommand<readonly AuditEvent[]
       ...(flags.id === undefined ? {} : { ids: flags.id }),
       ...(flags.peer === undefined ? {} : { peer: flags.peer }),
     });
-    for (const event of events) this.print(`${new Date(event.atMs).toISOString()} ${printAuditEvent(event)}`);
+    for (const event of events) this.print(`${new Date(event.atMs).toISOString()} ${printEvent(event)}`);
     if (events.length === 0) this.print(existsSync(path) ? 'No events match.' : `No events yet (${path}).`);
     if (unreadable > 0) this.logToStderr(`${unreadable} lines of ${path} are no events and were left out`);
     return events;

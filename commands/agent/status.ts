@@ -1,6 +1,7 @@
 import type { AgentStatus } from '../../src/agent/control/protocol.js';
 import { describeExemptions } from '../../src/agent/settings.js';
 import { agentCall } from '../../src/cli/agent.js';
+import { describePolicies } from '../../src/cli/agent-text.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
 
 export default class AgentStatusCommand extends IpseckitCommand<AgentStatus> {
@@ -14,7 +15,7 @@ export default class AgentStatusCommand extends IpseckitCommand<AgentStatus> {
     this.print(
       `The policy agent runs as process ${status.processId} since ${new Date(status.startedAtMs).toISOString()}`,
       `Packet engine   ${status.driver} (${status.driverReason})`,
-      `Local policy    ${status.assigned === undefined ? 'none assigned' : `'${status.assigned.name}' (${status.assigned.path})`}`,
+      ...describePolicies(status),
       ...(status.policyError === undefined ? [] : [`Policy error    ${status.policyError}`]),
       `Dynamic rules   ${status.dynamicRules}`,
       `Tunnels         ${status.tunnels}`,

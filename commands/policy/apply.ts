@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { printPlan } from '../../src/cli/plan-text.js';
+import { printOverridden, printPlan } from '../../src/cli/plan-text.js';
 import { applyPolicy, type PolicyApplication } from '../../src/cli/policy-apply.js';
 import { checkedPolicy } from '../../src/cli/policy-check.js';
 import { policyFileFlag, readPolicy } from '../../src/cli/policy-source.js';
@@ -25,6 +25,7 @@ export default class PolicyApplyCommand extends IpseckitCommand<PolicyApplicatio
     this.print(
       changed ? `Policy '${policy.name}' is applied.` : `Policy '${policy.name}' was in force already.`,
     );
+    if (plan !== undefined) this.print(...printOverridden(plan));
     if (plan === undefined)
       this.logToStderr(
         'note: the policy agent is not running; the policy takes effect with "ipseckit agent start"',

@@ -2,7 +2,7 @@ import { Args } from '@oclif/core';
 import { isEmptyPlan, type PolicyPlan } from '../../src/agent/plan.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { printPlan } from '../../src/cli/plan-text.js';
+import { printOverridden, printPlan } from '../../src/cli/plan-text.js';
 import { policyFileFlag, readPolicy } from '../../src/cli/policy-source.js';
 import { policyToDocument } from '../../src/policy/document.js';
 
@@ -22,7 +22,10 @@ export default class PolicyPlanCommand extends IpseckitCommand<PolicyPlan> {
     const { args, flags } = await this.parse(PolicyPlanCommand);
     const policy = await readPolicy(args.name, flags.file);
     const plan = await agentCall('plan', { policy: policyToDocument(policy) }, { timeoutMs });
-    this.print(...(isEmptyPlan(plan) ? ['Nothing would change.'] : printPlan(plan)));
+    this.print(
+      ...printOverridden(plan),
+      ...(isEmptyPlan(plan) ? ['Nothing would change.'] : printPlan(plan)),
+    );
     if (!isEmptyPlan(plan)) process.exitCode = 2;
     return plan;
   }

@@ -31,6 +31,7 @@ import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
 import { LastSent } from './last-sent.js';
 import { type PolicyPlan, planOf } from './plan.js';
 import { changedFilters } from './policy-change.js';
+import type { PolicyEvent } from './policy-events.js';
 import { ResponseFilters } from './response-filters.js';
 import { Surroundings, type SurroundingsSources } from './surroundings.js';
 
@@ -48,6 +49,7 @@ export interface AgentDependencies extends SurroundingsSources {
 /** What an agent tells whoever runs it. */
 export type AgentEvent =
   | { readonly kind: 'audit'; readonly event: AuditEvent }
+  | { readonly kind: 'policy'; readonly event: PolicyEvent }
   | { readonly kind: 'step'; readonly step: NegotiationStep }
   | { readonly kind: 'failure'; readonly failure: NegotiationFailure }
   | { readonly kind: 'keys'; readonly keys: ExportedKeys }

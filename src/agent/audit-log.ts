@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { AuditEvent } from '../ike/api.js';
-import { printAuditEvent } from './audit-text.js';
+import { type LoggedEvent, printEvent } from './audit-text.js';
 
 /** At this size the file becomes `audit.jsonl.1` and a new one begins. */
 const rotateAtBytes = 16 * 1024 * 1024;
@@ -19,13 +18,13 @@ export class AuditLog {
   }
 
   /** `heldBack` failures before this one were not written, because there were too many. */
-  write(event: AuditEvent, heldBack = 0): void {
+  write(event: LoggedEvent, heldBack = 0): void {
     const more = heldBack > 0 ? { heldBack } : {};
     const line = `${JSON.stringify({ at: new Date(event.atMs).toISOString(), ...event, ...more })}\n`;
     if (existsSync(this.path) && statSync(this.path).size + line.length > rotateAtBytes)
       renameSync(this.path, `${this.path}.1`);
     appendFileSync(this.path, line, { mode: 0o600 });
-    this.#syslog?.write(printAuditEvent(event).replace(/\n\s*/g, ' '));
+    this.#syslog?.write(printEvent(event).replace(/\n\s*/g, ' '));
   }
 
   close(): void {

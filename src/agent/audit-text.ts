@@ -1,5 +1,9 @@
 import type { AuditEvent } from '../ike/api.js';
 import { prefixLengthOf, prefixToMask, type Selector } from '../wire/ip/selector.js';
+import { isPolicyEvent, type PolicyEvent, printPolicyEvent } from './policy-events.js';
+
+/** What the agent's event file holds: of negotiations, and of the policies in force. */
+export type LoggedEvent = AuditEvent | PolicyEvent;
 
 const modeNames = {
   main: 'Key Exchange Mode (Main Mode)',
@@ -15,6 +19,11 @@ const subjects: Readonly<Record<AuditEvent['id'], string>> = {
   546: 'Failure IKE security association establishment failed because peer sent invalid proposal.',
   547: 'Failure IKE security association negotiation failed.',
 };
+
+/** Any logged event as text. */
+export function printEvent(event: LoggedEvent): string {
+  return isPolicyEvent(event) ? printPolicyEvent(event) : printAuditEvent(event);
+}
 
 /** One audit event in the words and field order of the Windows security log (`monitoring.md` 3). */
 export function printAuditEvent(event: AuditEvent): string {

@@ -2,25 +2,30 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Credentials, noCredentials } from '../crypto/certificates/credentials.js';
 import type { Driver } from '../driver/api.js';
-import type { AuditEvent, IkeOptions } from '../ike/api.js';
+import type { IkeOptions } from '../ike/api.js';
 import { policyNotFound } from '../policy/build.js';
 import { describeFilter } from '../policy/describe.js';
 import { policyFromDocument } from '../policy/document.js';
 import { defaultExemptionLevel } from '../policy/exemptions.js';
 import type { Policy } from '../policy/model.js';
+import { DirectoryStore } from '../policy/stores/directory/directory-store.js';
+import { defaultRefreshMinutes } from '../policy/stores/directory/settings.js';
 import { type Home, localStoreFolder } from '../policy/stores/home.js';
 import { LocalStore } from '../policy/stores/local.js';
 import { IpseckitError } from '../report/errors.js';
 import { type ActiveFilter, sourcesOf } from './active-policy.js';
 import { Agent, type AgentEvent } from './agent.js';
 import { AuditLog } from './audit-log.js';
+import type { LoggedEvent } from './audit-text.js';
 import { CertificateStore, certificateFolders } from './certificate-store.js';
 import { systemClock } from './clock.js';
 import type { AgentStatus, FilterInfo } from './control/protocol.js';
 import { type ControlHandlers, ControlServer } from './control/server.js';
+import { DirectoryCache } from './directory-cache.js';
 import { EventThrottle } from './event-throttle.js';
 import { localAddresses } from './local-addresses.js';
 import { auditFilePath, controlSocketPath } from './paths.js';
+import { PolicyKeeper } from './policy-keeper.js';
 import { PolicyWatch } from './policy-watch.js';
 import { resolveName } from './resolve-name.js';
 import { readServers } from './servers.js';
@@ -54,15 +59,13 @@ export class AgentHost {
   #credentials: Credentials = noCredentials;
   #certificateWatches: readonly PolicyWatch[] = [];
   readonly #agent: Agent;
+  readonly #policies: PolicyKeeper;
   readonly #audit: AuditLog;
   readonly #control: ControlServer;
   readonly #tunnels: TunnelBook;
   readonly #failures = new EventThrottle(20, 200);
   readonly #startedAtMs = Date.now();
   #watch: PolicyWatch | undefined;
-  #assigned: Policy | undefined;
-  #policyError: string | undefined;
-  #reloading: Promise<void> = Promise.resolve();
   #stopped: (() => void) | undefined;
 
   constructor(options: AgentHostOptions) {
@@ -81,6 +84,23 @@ export class AgentHost {
       onEvent: event => this.#onEvent(event),
       ...(options.ike === undefined ? {} : { ike: options.ike }),
     });
+    const { directory } = options.settings ?? {};
+    this.#policies = new PolicyKeeper({
+      local: this.#store,
+      agent: this.#agent,
+      clock: systemClock,
+      ...(directory === undefined
+        ? {}
+        : {
+            directory: {
+              store: new DirectoryStore(directory),
+              cache: new DirectoryCache(options.home, directory.url),
+              refreshMinutes: directory.refreshMinutes ?? defaultRefreshMinutes,
+            },
+          }),
+      onEvent: event => this.#onEvent(event),
+      onLocalPolicy: policy => this.#watch?.pollEvery(policy.pollIntervalMinutes),
+    });
     this.#tunnels = new TunnelBook(this.#agent, new TunnelFiles(join(options.home.state, 'tunnels')));
     this.#control = new ControlServer(controlSocketPath(options.home), this.#handlers());
   }
@@ -96,17 +116,18 @@ export class AgentHost {
     await this.#control.listen();
     try {
       await this.#agent.start();
-      this.#watch = new PolicyWatch(this.#store.folder, () => void this.#reload());
+      this.#watch = new PolicyWatch(this.#store.folder, () => void this.#policies.reload());
       this.#certificateWatches = certificateFolders.map(
         folder => new PolicyWatch(this.#certificates.path(folder), () => this.#loadCertificates()),
       );
       this.#loadCertificates();
-      await this.#reload();
+      await this.#policies.start();
       for (const error of await this.#tunnels.restore()) this.#options.onEvent({ kind: 'error', error });
       onReady();
       await stopped;
     } finally {
       this.#watch?.close();
+      this.#policies.stop();
       for (const watch of this.#certificateWatches) watch.close();
       await this.#agent.stop();
       this.#control.close();
@@ -121,6 +142,7 @@ export class AgentHost {
 
   #onEvent(event: AgentEvent): void {
     if (event.kind === 'audit') return this.#onAudit(event);
+    if (event.kind === 'policy') this.#writeAudit(event.event, 0);
     if (event.kind === 'step') this.#tunnels.onStep(event.step);
     this.#options.onEvent(event);
   }
@@ -134,7 +156,7 @@ export class AgentHost {
     this.#options.onEvent(event);
   }
 
-  #writeAudit(event: AuditEvent, heldBack: number): void {
+  #writeAudit(event: LoggedEvent, heldBack: number): void {
     try {
       this.#audit.write(event, heldBack);
     } catch (error) {
@@ -155,29 +177,6 @@ export class AgentHost {
     for (const error of problems) this.#options.onEvent({ kind: 'error', error });
   }
 
-  /** Reads the store again; a policy that cannot be read leaves in force what was. One at a time. */
-  #reload(): Promise<void> {
-    this.#reloading = this.#reloading.then(async () => {
-      try {
-        const assigned = await this.#store.assigned();
-        this.#policyError = undefined;
-        this.#assigned = assigned;
-        if (assigned) this.#watch?.pollEvery(assigned.pollIntervalMinutes);
-        const others = this.#agent.sources.filter(({ origin }) => origin !== 'assigned');
-        await this.#agent.setSources(
-          assigned ? [{ origin: 'assigned', policy: assigned }, ...others] : others,
-        );
-      } catch (error) {
-        this.#policyError = error instanceof Error ? error.message : String(error);
-        this.#options.onEvent({
-          kind: 'error',
-          error: error instanceof Error ? error : new Error(String(error)),
-        });
-      }
-    });
-    return this.#reloading;
-  }
-
   #handlers(): ControlHandlers {
     return {
       status: () => this.#status(),
@@ -189,16 +188,21 @@ export class AgentHost {
         softAssociations: this.#agent.softAssociations(),
       }),
       statistics: () => this.#agent.statistics(),
-      reload: async () => {
+      reload: async params => {
         this.#loadCertificates();
-        await this.#reload();
-        if (this.#policyError !== undefined) throw new IpseckitError('STORE', this.#policyError);
-        return this.#assigned === undefined ? {} : { assigned: this.#assigned.name };
+        if (field(params, 'directory') === true) await this.#policies.look();
+        await this.#policies.reload();
+        const { error, inForce } = this.#policies;
+        if (error !== undefined) throw new IpseckitError('STORE', error);
+        return inForce === undefined ? {} : { assigned: inForce.policy.name };
       },
       plan: async params => {
         const policy = await this.#policyToPlan(params);
-        const others = this.#agent.sources.filter(({ origin }) => origin !== 'assigned');
-        return this.#agent.plan(policy ? [{ origin: 'assigned', policy }, ...others] : others);
+        const { inForce } = this.#policies;
+        return {
+          ...this.#agent.plan(this.#policies.sourcesWith(policy)),
+          ...(inForce?.kind === 'directory' ? { overriddenBy: inForce.policy.name } : {}),
+        };
       },
       addDynamic: async params => {
         const policy = policyIn(field(params, 'policy'));
@@ -248,23 +252,27 @@ export class AgentHost {
 
   #status(): AgentStatus {
     const { sources } = this.#agent;
+    const { inForce, overridden, error, directory } = this.#policies;
     return {
       processId: process.pid,
       version: this.#options.version,
       startedAtMs: this.#startedAtMs,
       driver: this.#agent.driverName,
       driverReason: this.#options.driverReason,
-      ...(this.#assigned === undefined
+      ...(inForce === undefined
         ? {}
         : {
             assigned: {
-              id: this.#assigned.id,
-              name: this.#assigned.name,
-              path: this.#store.path(this.#assigned),
+              id: inForce.policy.id,
+              name: inForce.policy.name,
+              kind: inForce.kind,
+              path: inForce.path,
             },
-            keyExchange: this.#assigned.keyExchange,
+            keyExchange: inForce.policy.keyExchange,
           }),
-      ...(this.#policyError === undefined ? {} : { policyError: this.#policyError }),
+      ...(overridden === undefined ? {} : { overridden: { id: overridden.id, name: overridden.name } }),
+      ...(directory === undefined ? {} : { directory }),
+      ...(error === undefined ? {} : { policyError: error }),
       dynamicRules: sourcesOf(sources, 'dynamic').flatMap(({ policy }) => policy.rules).length,
       tunnels: sourcesOf(sources, 'tunnel').length,
       filters: this.#agent.filters().length,

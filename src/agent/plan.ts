@@ -14,6 +14,8 @@ export interface PolicyPlan {
     readonly unchanged: number;
   };
   readonly changes: readonly FilterChange[];
+  /** The directory's policy, in force before any local one: then nothing changes. */
+  readonly overriddenBy?: string;
   /** SAs that would be deleted at the peers. */
   readonly mainModes: readonly { readonly local: IpAddress; readonly peer: IpAddress }[];
   readonly quickModes: readonly {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type VendorProfile, vendorProfiles } from '../ike/vendor-profile.js';
 import { type ExemptionLevel, exemptions } from '../policy/exemptions.js';
 import { type Decoder, object, oneOf, optional, SchemaError } from '../policy/schema.js';
+import { type DirectorySettings, directorySettings } from '../policy/stores/directory/settings.js';
 import { errnoOf, fileError } from '../policy/stores/file-error.js';
 import type { Home } from '../policy/stores/home.js';
 import { IpseckitError } from '../report/errors.js';
@@ -19,12 +20,15 @@ export interface AgentSettings {
   readonly strongCrlCheck?: 0 | 1 | 2;
   /** As whom we negotiate: ourselves, or Windows Server 2003 with its vendor IDs, offers and timers. */
   readonly vendorProfile?: VendorProfile;
+  /** The directory whose policy goes before the local one; none when absent. */
+  readonly directory?: DirectorySettings;
 }
 
 const settings: Decoder<AgentSettings> = object({
   noDefaultExempt: optional(oneOf(0, 1, 2, 3)),
   strongCrlCheck: optional(oneOf(0, 1, 2)),
   vendorProfile: optional(oneOf(...vendorProfiles)),
+  directory: optional(directorySettings),
 });
 
 export function settingsFile(home: Home): string {

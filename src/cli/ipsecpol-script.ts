@@ -18,7 +18,7 @@ import { agentCall, agentCallIfRunning } from './agent.js';
 import { LookUps } from './build-context.js';
 import { localStore } from './local-store.js';
 import { readTextFile } from './text-file.js';
-import { requireThisComputer } from './this-computer.js';
+import { requireLocalStore, requireThisComputer } from './this-computer.js';
 
 /** How many warnings are printed. */
 const mostWarnings = 20;
@@ -152,14 +152,6 @@ function checkReach(commands: readonly ScriptCommand[]): void {
       throw located(line, error, command.host);
     }
   }
-}
-
-/** Throws `IpseckitError` (UNSUPPORTED) for any store but that of this computer. */
-export function requireLocalStore(kind: 'local' | 'directory' | 'persistent'): void {
-  if (kind !== 'local')
-    throw new IpseckitError('UNSUPPORTED', 'only the store of this computer is supported so far', {
-      next: 'use -w REG',
-    });
 }
 
 async function lookUp(commands: readonly ScriptCommand[]): Promise<LookUps> {

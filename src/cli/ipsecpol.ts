@@ -15,7 +15,7 @@ import { asIpseckitError, describeError } from './errors.js';
 import { localStore } from './local-store.js';
 import { guardOutput } from './output.js';
 import { checkedPolicy } from './policy-check.js';
-import { requireThisComputer } from './this-computer.js';
+import { requireLocalStore, requireThisComputer } from './this-computer.js';
 
 /** What was done. */
 export interface IpsecpolResult {
@@ -90,10 +90,7 @@ async function runDynamic(command: DynamicCommand): Promise<IpsecpolResult> {
 }
 
 async function runStatic(command: StaticCommand): Promise<IpsecpolResult> {
-  if (command.store.kind !== 'local')
-    throw new IpseckitError('UNSUPPORTED', 'only the store of this computer is supported so far', {
-      next: 'use -w REG',
-    });
+  requireLocalStore(command.store.kind);
   const context = await buildContextFor(command);
   const removed = command.deleteDynamic ? (await agentCall('clearDynamic', {})).removed : undefined;
   const result = await localStore().exclusively(async store => {

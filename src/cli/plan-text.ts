@@ -1,5 +1,12 @@
 import type { FilterChange, PlannedFilter, PolicyPlan } from '../agent/plan.js';
 
+/** Why a policy changes nothing although it may differ; nothing where it is simply in force. */
+export function printOverridden({ overriddenBy }: PolicyPlan): string[] {
+  return overriddenBy === undefined
+    ? []
+    : [`The directory's policy '${overriddenBy}' is in force, before any local policy.`];
+}
+
 /** A plan line by line: filters that come (+), go (-) and change (~), and the SAs that end. */
 export function printPlan(plan: PolicyPlan): string[] {
   const { filters, changes, mainModes, quickModes } = plan;

@@ -1,5 +1,6 @@
 import type { AgentEvent } from '../agent/agent.js';
 import { printAuditEvent } from '../agent/audit-text.js';
+import { printPolicyEvent } from '../agent/policy-events.js';
 import type { NegotiationFailure, NegotiationStep, QuickModeInfo } from '../ike/api.js';
 import { printSecurityMethod } from '../policy/proposals.js';
 import { printSelector } from '../wire/ip/selector.js';
@@ -35,6 +36,8 @@ export function describeEvent(event: AgentEvent): string {
   switch (event.kind) {
     case 'audit':
       return printAuditEvent(event.event);
+    case 'policy':
+      return printPolicyEvent(event.event);
     case 'step':
       return describeStep(event.step);
     case 'failure':

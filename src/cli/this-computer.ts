@@ -13,6 +13,18 @@ export function requireThisComputer(host: string | undefined): void {
   );
 }
 
+/** Throws `IpseckitError` (UNSUPPORTED) for any store but that of this computer. */
+export function requireLocalStore(kind: 'local' | 'directory' | 'persistent'): void {
+  if (kind === 'local') return;
+  throw new IpseckitError(
+    'UNSUPPORTED',
+    kind === 'directory'
+      ? 'a directory is only read (see "directory" in man ipseckit), never written'
+      : 'there is no persistent store beside that of this computer',
+    { next: 'use -w REG' },
+  );
+}
+
 function isThisComputer(host: string): boolean {
   const name = host.toLowerCase();
   const own = hostname().toLowerCase();

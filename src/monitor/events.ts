@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
-import type { AuditEvent } from '../ike/api.js';
+import type { LoggedEvent } from '../agent/audit-text.js';
+import { isPolicyEvent } from '../agent/policy-events.js';
 
 /** At most this much of the file's end is read: enough for some fifty thousand events. */
 const tailBytes = 16 * 1024 * 1024;
@@ -15,16 +16,21 @@ export interface EventQuery {
 export function readEvents(
   path: string,
   query: EventQuery,
-): { readonly events: readonly AuditEvent[]; readonly unreadable: number } {
+): { readonly events: readonly LoggedEvent[]; readonly unreadable: number } {
   let unreadable = 0;
-  const events: AuditEvent[] = [];
+  const events: LoggedEvent[] = [];
   for (const line of tail(path)) {
     const event = parseEvent(line);
     if (event === undefined) unreadable++;
-    else if ((query.ids ?? [event.id]).includes(event.id) && (query.peer ?? event.peer) === event.peer)
-      events.push(event);
+    else if (matches(event, query)) events.push(event);
   }
   return { events: query.last === 0 ? [] : events.slice(-query.last), unreadable };
+}
+
+/** Events about policies are about no peer. */
+function matches(event: LoggedEvent, { ids = [event.id], peer }: EventQuery): boolean {
+  if (!ids.includes(event.id)) return false;
+  return peer === undefined || (!isPolicyEvent(event) && event.peer === peer);
 }
 
 function tail(path: string): string[] {
@@ -42,12 +48,11 @@ function tail(path: string): string[] {
   return (start > 0 ? lines.slice(1) : lines).filter(line => line !== '');
 }
 
-function parseEvent(line: string): AuditEvent | undefined {
+function parseEvent(line: string): LoggedEvent | undefined {
   try {
-    const value: AuditEvent = JSON.parse(line);
-    return typeof value === 'object' && value !== null && value.id >= 541 && value.id <= 547
-      ? value
-      : undefined;
+    const value: LoggedEvent = JSON.parse(line);
+    if (typeof value !== 'object' || value === null) return undefined;
+    return (value.id >= 541 && value.id <= 547) || isPolicyEvent(value) ? value : undefined;
   } catch {
     return undefined;
   }

@@ -9,6 +9,8 @@ const programs = {
   tcpdump: '/usr/bin/tcpdump',
   'ike-scan': '/usr/bin/ike-scan',
   iperf3: '/usr/bin/iperf3',
+  slapd: '/usr/sbin/slapd',
+  ldapmodify: '/usr/bin/ldapmodify',
   nft: '/usr/sbin/nft',
   ping: '/usr/bin/ping',
   python3: '/usr/bin/python3',

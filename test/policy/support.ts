@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Secret } from '../../src/crypto/secret.js';
 import { applyToPolicy, type BuildContext, buildDynamicPolicy } from '../../src/policy/build.js';
+import { policyFromDocument, policyToDocument } from '../../src/policy/document.js';
 import { derivedGuid } from '../../src/policy/guid.js';
 import type { IpsecpolCommand } from '../../src/policy/ipsecpol/command.js';
 import { parseIpsecpol } from '../../src/policy/ipsecpol/parse.js';
@@ -44,6 +45,14 @@ export function policyOf(...lines: readonly string[]): Policy {
   }
   assert.ok(policy);
   return policy;
+}
+
+/** The same policy with ids of its own throughout. */
+export function withOtherIds(policy: Policy, salt: string): Policy {
+  const text = JSON.stringify(policyToDocument(policy));
+  return policyFromDocument(
+    JSON.parse(text.replaceAll(/\{[\dA-F]{8}-[\dA-F-]{27}\}/g, id => derivedGuid(salt, id))),
+  );
 }
 
 /** The policy of one dynamic execution. */

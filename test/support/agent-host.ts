@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { callAgent } from '../../src/agent/control/client.js';
@@ -14,32 +14,58 @@ import type { CommandResult, Host } from './namespaces.js';
 export class AgentOnHost {
   readonly home: string;
   readonly #host: Host;
-  readonly #child: ChildProcess;
+  readonly #args: readonly string[];
+  #child: ChildProcess;
   #log = '';
 
   private constructor(host: Host, home: string, args: readonly string[]) {
     this.home = home;
     this.#host = host;
-    this.#child = host.spawn(process.execPath, [resolve('bin/ipseckit.js'), 'agent', 'run', ...args], {
-      env: { ...process.env, IPSECKIT_HOME: home },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#log += text;
-    });
+    this.#args = args;
+    this.#child = this.#spawn();
   }
 
   /** Starts an agent and waits until it answers. Throws with its own words when it does not. */
-  static async start(host: Host, options: { readonly args?: readonly string[] } = {}): Promise<AgentOnHost> {
+  static async start(
+    host: Host,
+    options: { readonly args?: readonly string[]; readonly settings?: object } = {},
+  ): Promise<AgentOnHost> {
     const home = mkdtempSync(join(tmpdir(), 'ipseckit-agent-'));
     mkdirSync(join(home, 'run'), { mode: 0o700 });
+    if (options.settings !== undefined)
+      writeFileSync(join(home, 'settings.json'), JSON.stringify(options.settings));
     const agent = new AgentOnHost(host, home, options.args ?? []);
-    while (!agent.#log.includes('The policy agent runs')) {
-      const ended = agent.#child.exitCode !== null || agent.#child.signalCode !== null;
-      if (ended) throw new Error(`the agent on ${host.name} ended: ${agent.#log}`);
-      await Promise.race([once(agent.#child.stderr ?? agent.#child, 'data'), once(agent.#child, 'exit')]);
-    }
+    await agent.#ready();
     return agent;
+  }
+
+  /** Ends it and starts another with the same home. */
+  async restart(): Promise<void> {
+    await this.stop();
+    this.#log = '';
+    this.#child = this.#spawn();
+    await this.#ready();
+  }
+
+  #spawn(): ChildProcess {
+    const args = [resolve('bin/ipseckit.js'), 'agent', 'run', ...this.#args];
+    const child = this.#host.spawn(process.execPath, args, {
+      env: { ...process.env, IPSECKIT_HOME: this.home },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#log += text;
+    });
+    return child;
+  }
+
+  async #ready(): Promise<void> {
+    while (!this.#log.includes('The policy agent runs')) {
+      const child = this.#child;
+      const ended = child.exitCode !== null || child.signalCode !== null;
+      if (ended) throw new Error(`the agent on ${this.#host.name} ended: ${this.#log}`);
+      await Promise.race([once(child.stderr ?? child, 'data'), once(child, 'exit')]);
+    }
   }
 
   /** What it printed so far. */

@@ -13,6 +13,7 @@ import type {
 } from '../../ike/api.js';
 import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
+import type { DirectoryStatus } from '../directory-follower.js';
 import type { SoftAssociationInfo } from '../fallback.js';
 import type { PolicyPlan } from '../plan.js';
 import type { TunnelInfo } from '../tunnel.js';
@@ -25,8 +26,11 @@ export interface ControlMethods {
     readonly params: NoParams;
     readonly result: { readonly ike: IkeStatistics; readonly driver: DriverStatistics };
   };
-  /** Reads the stores again now. */
-  readonly reload: { readonly params: NoParams; readonly result: { readonly assigned?: string } };
+  /** Reads the local store again now; with `directory`, the directory too. */
+  readonly reload: {
+    readonly params: { readonly directory?: boolean };
+    readonly result: { readonly assigned?: string };
+  };
   /**
    * What assigning a policy would change, without doing it: the stored one of this `name`, or the one in `policy` (a
    * document, as for `addDynamic`); with neither, the one that is assigned in the store.
@@ -66,7 +70,17 @@ export interface AgentStatus {
   readonly driver: 'userspace' | 'xfrm' | 'memory';
   /** Why this engine was chosen. */
   readonly driverReason: string;
-  readonly assigned?: { readonly id: string; readonly name: string; readonly path: string };
+  /** The policy in force. */
+  readonly assigned?: {
+    readonly id: string;
+    readonly name: string;
+    readonly kind: 'local' | 'directory';
+    readonly path: string;
+  };
+  /** The local policy that is assigned and gives way to the directory's. */
+  readonly overridden?: { readonly id: string; readonly name: string };
+  /** How it is with the directory, where there is one. */
+  readonly directory?: DirectoryStatus;
   /** Set when the assigned policy cannot be loaded; what was in force before stays. */
   readonly policyError?: string;
   readonly keyExchange?: KeyExchangeSettings;

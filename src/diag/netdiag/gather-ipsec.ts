@@ -1,6 +1,7 @@
 /** Asks the agent and the store what the IP Security test needs to know. */
 import { existsSync } from 'node:fs';
 import { callAgent } from '../../agent/control/client.js';
+import type { AgentStatus } from '../../agent/control/protocol.js';
 import { controlSocketPath } from '../../agent/paths.js';
 import { type Home, localStoreFolder } from '../../policy/stores/home.js';
 import { LocalStore } from '../../policy/stores/local.js';
@@ -23,9 +24,11 @@ export async function gatherIpsec(home: Home): Promise<IpsecTestInput> {
     return {
       nowMs: Date.now(),
       agent: { state: 'running' },
-      ...(status.assigned === undefined ? {} : { policy: { kind: 'local', ...status.assigned } }),
+      ...(status.assigned === undefined ? {} : { policy: status.assigned }),
+      ...(status.overridden === undefined ? {} : { overridden: status.overridden }),
+      ...(status.directory === undefined ? {} : { directory: status.directory }),
       ...(problem === undefined ? {} : { policyProblem: problem }),
-      disagreements: problem === undefined ? disagreements(status.assigned?.id, stored) : [],
+      disagreements: problem === undefined ? disagreements(status, stored) : [],
       ...(status.keyExchange === undefined ? {} : { keyExchange: status.keyExchange }),
       noDefaultExempt: status.noDefaultExempt,
       filters,
@@ -63,8 +66,10 @@ async function assignedInStore(home: Home): Promise<PolicyInStore> {
   }
 }
 
-function disagreements(enforcedId: string | undefined, { policy }: PolicyInStore): string[] {
-  if (enforcedId === policy?.id) return [];
+/** The local store has no say while a directory's policy is in force. */
+function disagreements({ assigned: enforced }: AgentStatus, { policy }: PolicyInStore): string[] {
+  const enforcedId = enforced?.id;
+  if (enforcedId === policy?.id || enforced?.kind === 'directory') return [];
   const inForce = enforcedId === undefined ? 'no policy' : `the policy ${enforcedId}`;
   const assigned = policy === undefined ? 'none is assigned' : `'${policy.name}' is assigned`;
   return [`The IPSec Policy Agent enforces ${inForce}, but ${assigned}.`];

@@ -1,4 +1,5 @@
 import type { FilterInfo } from '../../agent/control/protocol.js';
+import type { DirectoryStatus } from '../../agent/directory-follower.js';
 import type { SoftAssociationInfo } from '../../agent/fallback.js';
 import type { DriverStatistics, PairStatistics } from '../../driver/api.js';
 import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../ike/api.js';
@@ -22,6 +23,8 @@ export interface IpsecTestInput {
   };
   /** A local policy that is assigned but not in force, because a directory policy is. */
   readonly overridden?: { readonly name: string };
+  /** How it is with the directory, where there is one. */
+  readonly directory?: DirectoryStatus;
   /** Why the assigned policy cannot be loaded. */
   readonly policyProblem?: string;
   /** What the engine enforces although the stores say otherwise. */

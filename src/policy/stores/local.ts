@@ -43,6 +43,10 @@ export class LocalStore implements PolicyStore {
     this.#locked = locked;
   }
 
+  get where(): string {
+    return this.folder;
+  }
+
   path({ id }: { readonly id: Guid }): string {
     return join(this.folder, `ipsecPolicy${id}.json`);
   }

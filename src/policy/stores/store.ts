@@ -46,6 +46,8 @@ export interface StoreChange {
 export interface PolicyStore {
   /** What `netdiag` prints as `Local` or `Directory`. */
   readonly kind: 'local' | 'directory';
+  /** The folder, file or server, for messages. */
+  readonly where: string;
   list(): Promise<PolicyListing>;
   /** `undefined` when there is no policy of that name. */
   read(name: string): Promise<Policy | undefined>;

@@ -1,3 +1,4 @@
+import type { DirectoryStatus } from '../../../agent/directory-follower.js';
 import { describeExemptions } from '../../../agent/settings.js';
 import type { IpsecTestInput } from '../ipsec-input.js';
 import {
@@ -40,7 +41,7 @@ function waiting({ policy }: IpsecTestInput): Detail[] {
   return policy === undefined ? [] : [line(`The policy '${policy.name}' is assigned and not enforced.`)];
 }
 
-function warnings({ statistics, overridden }: IpsecTestInput): Detail[] {
+function warnings({ statistics, overridden, directory }: IpsecTestInput): Detail[] {
   const counted = (number: number, what: string) => (number > 0 ? [warning(`${number} ${what}`)] : []);
   return [
     ...(overridden === undefined
@@ -50,6 +51,9 @@ function warnings({ statistics, overridden }: IpsecTestInput): Detail[] {
             `The local policy '${overridden.name}' is assigned but overridden by the directory policy.`,
           ),
         ]),
+    ...(directory?.error === undefined
+      ? []
+      : [warning(`${directoryProblem(directory)}: ${directory.error}`)]),
     ...(statistics === undefined
       ? []
       : [
@@ -64,6 +68,13 @@ function warnings({ statistics, overridden }: IpsecTestInput): Detail[] {
           ...counted(statistics.driver.badSpiPackets, 'packets came for SAs that are not there (bad SPI).'),
         ]),
   ];
+}
+
+function directoryProblem({ state }: DirectoryStatus): string {
+  if (state === 'cached') return 'The directory does not answer, and the cached copy of its policy is used';
+  return state === 'unreachable'
+    ? 'The directory does not answer, and no copy of its policy is here'
+    : "The directory's policy cannot be applied";
 }
 
 function statusLines({ policy }: IpsecTestInput): Detail[] {
