@@ -3,7 +3,7 @@ import { Args, Flags } from '@oclif/core';
 import { CertificateStore } from '../../src/agent/certificate-store.js';
 import { parseIdentity } from '../../src/agent/identity-text.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { passphraseFileFlag } from '../../src/cli/certificate-flags.js';
+import { crlCheckFlag, passphraseFileFlag } from '../../src/cli/certificate-flags.js';
 import { type CertificateInfo, certificateInfo } from '../../src/cli/certificate-text.js';
 import { readCredentials, requireOne } from '../../src/cli/credential-files.js';
 import { type CertificateTest, checkCertificate } from '../../src/crypto/certificates/chain.js';
@@ -43,11 +43,7 @@ export default class CertCheckCommand extends IpseckitCommand<Check> {
       helpValue: 'DN',
     }),
     crl: Flags.file({ summary: 'further revocation list', multiple: true, multipleNonGreedy: true }),
-    'crl-check': Flags.option({
-      options: ['0', '1', '2'] as const,
-      summary:
-        "Windows' StrongCrlCheck: 0 do not look, 1 refuse what is known to be revoked, 2 refuse what no list clears",
-    })(),
+    'crl-check': crlCheckFlag(),
     at: Flags.string({ summary: 'judge at this time instead of now', helpValue: '2026-01-31' }),
     'passphrase-file': passphraseFileFlag,
   };
@@ -71,7 +67,7 @@ export default class CertCheckCommand extends IpseckitCommand<Check> {
       trusted: flags.ca === undefined ? stored.trusted : authorities,
       intermediates: [...certificates.slice(1), ...stored.intermediates],
       crls: [...stored.crls, ...files.flatMap(({ crls }) => crls)],
-      crlStrength: ({ '0': 0, '1': 1, '2': 2 } as const)[flags['crl-check'] ?? '1'],
+      crlStrength: flags['crl-check'] ?? 1,
       nowMs: flags.at === undefined ? Date.now() : timeOf(flags.at),
       ...(flags.authority === undefined ? {} : { authorities: [flags.authority] }),
       ...(flags.as === undefined ? {} : { id: checkedId(parseIdentity(flags.as), leaf.subject) }),

@@ -11,6 +11,7 @@ import type {
 import type {
   AuditEvent,
   ExportedKeys,
+  FetchedCrl,
   IkeEffect,
   IkeOptions,
   IkeStatistics,
@@ -42,6 +43,8 @@ export interface AgentDependencies extends SurroundingsSources {
   random(length: number): Uint8Array;
   /** This machine's certificates as they are now; none when absent. */
   credentials?(): Credentials;
+  /** Fetches revocation lists, with a result for each URL; without it only those of the credentials count. */
+  fetchCrls?(urls: readonly string[]): Promise<readonly FetchedCrl[]>;
   readonly ike?: IkeOptions;
   onEvent(event: AgentEvent): void;
 }
@@ -93,7 +96,7 @@ export class Agent {
       random: length => deps.random(length),
       lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
       calendarMs: atMs => deps.clock.calendarMs(atMs),
-      ...(deps.ike === undefined ? {} : { options: deps.ike }),
+      options: { ...deps.ike, fetchCrls: deps.fetchCrls !== undefined },
     });
     this.#surroundings = new Surroundings({
       clock: deps.clock,
@@ -327,6 +330,9 @@ export class Agent {
         for (const waiter of this.#finish(effect.requestId)) waiter.reject(effect.failure);
         return;
       }
+      case 'fetchCrls':
+        void this.#fetchCrls(effect.requestId, effect.urls);
+        return;
       case 'audit':
         return this.#audit(effect.event);
       case 'progress':
@@ -336,6 +342,11 @@ export class Agent {
       case 'keys':
         return onEvent({ kind: 'keys', keys: effect.keys });
     }
+  }
+
+  async #fetchCrls(requestId: string, urls: readonly string[]): Promise<void> {
+    const results = (await this.#deps.fetchCrls?.(urls)) ?? [];
+    if (this.#running) this.#run(this.#ike.crlsFetched(requestId, results, this.#now()));
   }
 
   #peerOf(pairId: PairId): IpAddress | undefined {

@@ -21,6 +21,7 @@ import { CertificateStore, certificateFolders } from './certificate-store.js';
 import { systemClock } from './clock.js';
 import type { AgentStatus, FilterInfo } from './control/protocol.js';
 import { type ControlHandlers, ControlServer } from './control/server.js';
+import { CrlFetcher } from './crl-fetcher.js';
 import { DirectoryCache } from './directory-cache.js';
 import { EventThrottle } from './event-throttle.js';
 import { localAddresses } from './local-addresses.js';
@@ -73,6 +74,7 @@ export class AgentHost {
     this.#store = new LocalStore(localStoreFolder(options.home));
     this.#certificates = CertificateStore.ofHome(options.home);
     this.#audit = new AuditLog(auditFilePath(options.home));
+    const crls = new CrlFetcher({ nowMs: Date.now });
     this.#agent = new Agent({
       driver: options.driver,
       clock: systemClock,
@@ -81,6 +83,7 @@ export class AgentHost {
       servers: readServers,
       resolve: resolveName,
       credentials: () => this.#credentials,
+      fetchCrls: urls => crls.fetch(urls),
       onEvent: event => this.#onEvent(event),
       ...(options.ike === undefined ? {} : { ike: options.ike }),
     });

@@ -1,6 +1,6 @@
 /** How the ends of an ad-hoc tunnel authenticate: by preshared key, or by certificates that come with the tunnel. */
 import { CertificateError } from '../crypto/certificates/certificate.js';
-import { noCredentials } from '../crypto/certificates/credentials.js';
+import { type CrlStrength, crlStrengths, noCredentials } from '../crypto/certificates/credentials.js';
 import {
   type CredentialFile,
   ownCertificateOf,
@@ -39,6 +39,7 @@ export function parseTunnelAuthentication(document: Record<string, unknown>): Tu
       own: [inField('certificate', () => ownCertificateOf(own.certificates, privateKey))],
       trusted,
       crls: readPem(document, 'crls').crls,
+      crlStrength: crlStrength(document.crlCheck),
     },
   };
 }
@@ -48,6 +49,13 @@ export function authenticationMethods({ authentication }: TunnelSpec): Authentic
   if (authentication.kind === 'preshared') return [authentication];
   const names = authentication.credentials.trusted.map(({ subject }) => subject.text);
   return [...new Set(names)].map(authority => ({ kind: 'certificate', authority }));
+}
+
+function crlStrength(value: unknown): CrlStrength {
+  if (value === undefined) return noCredentials.crlStrength;
+  const found = crlStrengths.find(strength => strength === value);
+  if (found === undefined) throw bad('crlCheck', `must be one of ${crlStrengths.join(', ')}`);
+  return found;
 }
 
 function readPem(document: Record<string, unknown>, field: string): CredentialFile {

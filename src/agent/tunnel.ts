@@ -89,6 +89,8 @@ export interface TunnelDocument {
   readonly privateKey?: string;
   readonly authorities?: string;
   readonly crls?: string;
+  /** Windows' StrongCrlCheck for this tunnel: 0, 1 (when absent) or 2. */
+  readonly crlCheck?: number;
   readonly localNetworks?: readonly string[];
   readonly remoteNetworks?: readonly string[];
   readonly protocol?: number;

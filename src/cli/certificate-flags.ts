@@ -1,6 +1,7 @@
 import { generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import { Flags } from '@oclif/core';
+import { type CrlStrength, crlStrengths } from '../crypto/certificates/credentials.js';
 import type { AlternativeName } from '../crypto/certificates/extensions.js';
 import { Secret } from '../crypto/secret.js';
 import { IpseckitError } from '../report/errors.js';
@@ -40,6 +41,15 @@ export const hashFlag = Flags.option({
 
 export const passphraseFileFlag = Flags.file({
   summary: 'file whose first line is the passphrase; asked for on the terminal when left out',
+});
+
+/** How strictly revocation lists are looked at. */
+export const crlCheckFlag = Flags.custom<CrlStrength>({
+  summary:
+    "Windows' StrongCrlCheck: 0 do not look, 1 refuse what is known to be revoked (default), 2 refuse what no list clears",
+  options: crlStrengths.map(String),
+  helpValue: '0|1|2',
+  parse: async text => crlStrengths.find(strength => String(strength) === text),
 });
 
 /** Names a certificate speaks for besides its subject. */

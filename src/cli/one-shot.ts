@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { Agent, type AgentEvent } from '../agent/agent.js';
 import { systemClock } from '../agent/clock.js';
+import { CrlFetcher } from '../agent/crl-fetcher.js';
 import { localAddresses } from '../agent/local-addresses.js';
 import { bringUp, type Patience } from '../agent/one-shot.js';
 import type { TunnelSpec } from '../agent/tunnel.js';
@@ -29,11 +30,13 @@ export async function openOneShot(
     onEvent(event: AgentEvent): void;
   },
 ): Promise<OneShotTunnel> {
+  const crls = new CrlFetcher({ nowMs: Date.now });
   const agent = new Agent({
     driver: options.driver,
     clock: systemClock,
     random: randomBytes,
     localAddresses,
+    fetchCrls: urls => crls.fetch(urls),
     ike: options.ike,
     onEvent: options.onEvent,
   });

@@ -13,7 +13,7 @@ import type { TunnelFlagValues } from './tunnel-flags.js';
 
 type TunnelCredentials = Pick<
   TunnelDocument,
-  'presharedKey' | 'certificate' | 'privateKey' | 'authorities' | 'crls'
+  'presharedKey' | 'certificate' | 'privateKey' | 'authorities' | 'crls' | 'crlCheck'
 >;
 
 /** The fields of a tunnel document that authenticate it: all files are read here. Throws `IpseckitError`. */
@@ -42,6 +42,7 @@ export async function tunnelCredentials(flags: TunnelFlagValues): Promise<Tunnel
     certificate: pem([own.certificate, ...own.chain]),
     privateKey: privateKeyPem(own.privateKey),
     authorities: pem(trusted),
+    crlCheck: flags['crl-check'] ?? stored.crlStrength,
     ...(crls.length === 0 ? {} : { crls: crls.map(({ der }) => printPem('X509 CRL', der)).join('') }),
   };
 }

@@ -1,8 +1,10 @@
 import { Flags } from '@oclif/core';
 import { localAddressTowards } from '../agent/local-addresses.js';
 import { defaultTunnelProposals, type TunnelDocument, type TunnelSpec } from '../agent/tunnel.js';
+import type { CrlStrength } from '../crypto/certificates/credentials.js';
 import { IpseckitError } from '../report/errors.js';
 import { parseIpAddress } from '../wire/ip/address.js';
+import { crlCheckFlag } from './certificate-flags.js';
 import { tunnelCredentials } from './tunnel-credentials.js';
 
 /** Flags that describe an ad-hoc connection. */
@@ -35,6 +37,7 @@ export const tunnelFlags = {
     multipleNonGreedy: true,
     dependsOn: ['cert'],
   }),
+  'crl-check': crlCheckFlag({ dependsOn: ['cert'] }),
   local: Flags.string({
     summary: "this host's address; the one the route to the peer uses when left out",
     helpValue: 'ADDRESS',
@@ -94,6 +97,7 @@ export interface TunnelFlagValues {
   readonly 'passphrase-file'?: string | undefined;
   readonly ca?: readonly string[] | undefined;
   readonly crl?: readonly string[] | undefined;
+  readonly 'crl-check'?: CrlStrength | undefined;
   readonly local?: string | undefined;
   readonly 'local-net'?: readonly string[] | undefined;
   readonly 'remote-net'?: readonly string[] | undefined;

@@ -5,6 +5,7 @@
  */
 import type { CertificateTest } from '../crypto/certificates/chain.js';
 import type { Credentials } from '../crypto/certificates/credentials.js';
+import type { Crl } from '../crypto/certificates/crl.js';
 import type { FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.js';
 import type { AuthenticationMethod, MainModeMethod, SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
@@ -95,6 +96,8 @@ export interface IkeOptions {
   readonly exportKeys?: boolean;
   /** `ipseckit` when absent. */
   readonly vendorProfile?: VendorProfile;
+  /** Revocation lists missing are asked for by a `fetchCrls` effect. */
+  readonly fetchCrls?: boolean;
   /** Half-open responder exchanges kept at most (oldest goes first). */
   readonly maxHalfOpen?: number;
 }
@@ -114,9 +117,16 @@ export type IkeEffect =
   | { readonly kind: 'removePair'; readonly pairId: PairId; readonly reason: string }
   | { readonly kind: 'acquired'; readonly requestId: string; readonly pairId: PairId }
   | { readonly kind: 'acquireFailed'; readonly requestId: string; readonly failure: NegotiationFailure }
+  /** Answer with `crlsFetched`; asked only with `IkeOptions.fetchCrls`. */
+  | { readonly kind: 'fetchCrls'; readonly requestId: string; readonly urls: readonly string[] }
   | { readonly kind: 'audit'; readonly event: AuditEvent }
   | { readonly kind: 'progress'; readonly step: NegotiationStep }
   | { readonly kind: 'keys'; readonly keys: ExportedKeys };
+
+/** What became of one distribution point: its list, or why there is none. */
+export type FetchedCrl =
+  | { readonly url: string; readonly crl: Crl }
+  | { readonly url: string; readonly problem: string };
 
 /** One thing that happened on the wire, in order, for people who watch. */
 export interface NegotiationStep {

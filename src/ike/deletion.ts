@@ -87,7 +87,8 @@ function pairDeletes(records: readonly PairRecord[]): DeletePayload[] {
   });
 }
 
-function mainModeDelete(mainMode: MainMode): DeletePayload {
+/** Says that an ISAKMP SA is over. */
+export function mainModeDelete(mainMode: MainMode): DeletePayload {
   return { kind: 'delete', doi: dois.IPSEC, protocol: protocols.ISAKMP, spis: [cookiesOf(mainMode)] };
 }
 

@@ -9,12 +9,14 @@ import { decodeHeader, decodeMessage, findPayload, type IsakmpHeader } from '../
 import { exchangeTypes, notifyTypes, payloadTypes } from '../wire/isakmp/numbers.js';
 import type {
   AcquireRequest,
+  FetchedCrl,
   IkeEffect,
   IkeEnvironment,
   IkeStatistics,
   MainModeInfo,
   QuickModeInfo,
 } from './api.js';
+import { CrlsWanted, WaitingForCrls } from './auth/revocation.js';
 import { Context } from './context.js';
 import { endPair, endTogether } from './deletion.js';
 import type { Incoming } from './incoming.js';
@@ -30,24 +32,23 @@ import { receiveQuickMode } from './quick-mode-receive.js';
 export class IkeEngine {
   readonly #context: Context;
   readonly #negotiations: Negotiations;
+  readonly #waitingForCrls: WaitingForCrls;
 
   constructor(environment: IkeEnvironment) {
     this.#context = new Context(environment);
     this.#negotiations = new Negotiations(this.#context);
     this.#context.listener = this.#negotiations;
+    this.#waitingForCrls = new WaitingForCrls(this.#context, datagram => this.#take(datagram));
   }
 
   /** A message from UDP 500 or 4500, without the non-ESP marker. Whatever it holds, it only ever returns. */
   receive(datagram: IkeDatagram, nowMs: number): IkeEffect[] {
-    return this.#at(nowMs, () => {
-      try {
-        this.#route(datagram);
-      } catch (error) {
-        if (!(error instanceof WireError)) throw error;
-        this.#context.counters.invalidPackets++;
-        this.#context.progress(datagram.peer.address, 'note', 'message', `ignored: ${error.message}`);
-      }
-    });
+    return this.#at(nowMs, () => this.#take(datagram));
+  }
+
+  /** The answer to a `fetchCrls` effect, with a result for each URL. */
+  crlsFetched(requestId: string, results: readonly FetchedCrl[], nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => this.#waitingForCrls.fetched(requestId, results));
   }
 
   /** Negotiates a pair for some traffic; the same request again joins the first. */
@@ -177,6 +178,17 @@ export class IkeEngine {
     for (const unfinished of context.mainModes.ofPeer(peer)) closeMainMode(context, unfinished);
   }
 
+  #take(datagram: IkeDatagram): void {
+    try {
+      this.#route(datagram);
+    } catch (error) {
+      if (error instanceof CrlsWanted) return this.#waitingForCrls.wait(error, datagram);
+      if (!(error instanceof WireError)) throw error;
+      this.#context.counters.invalidPackets++;
+      this.#context.progress(datagram.peer.address, 'note', 'message', `ignored: ${error.message}`);
+    }
+  }
+
   #route(datagram: IkeDatagram): void {
     const header = decodeHeader(datagram.bytes);
     const bytes = new Uint8Array(datagram.bytes.subarray(0, header.length));
@@ -221,7 +233,7 @@ export class IkeEngine {
     const bytes = piece && mainMode.fragments.add(exchange, piece, this.#context.nowMs);
     // A message in fragments of fragments would be an attempt to make us recurse.
     if (bytes && decodeHeader(bytes).nextPayload !== payloadTypes.FRAGMENT)
-      this.#route({ ...datagram, bytes });
+      this.#take({ ...datagram, bytes });
   }
 
   /** The main mode a message belongs to; the peer's first word may come with a cookie we do not know yet. */

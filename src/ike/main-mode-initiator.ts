@@ -177,9 +177,11 @@ export function receive6(
   const { header, datagram } = incoming;
   const { choice, keys } = state;
   const { value: chain, nextIv } = unseal(keys, state.iv, header, datagram.bytes);
-  const peerIdentity = checkPeerProof(context, mainMode, state, chain, () =>
-    acceptMessage(context, mainMode, incoming, 'main mode 6', chain),
-  );
+  const peerIdentity = checkPeerProof(context, mainMode, state, chain, () => {
+    acceptMessage(context, mainMode, incoming, 'main mode 6', chain);
+    // For the peer, main mode is complete: what refuses it starts from this block.
+    mainMode.state = { ...state, iv: nextIv };
+  });
   mainMode.duplicates.remember(datagram.bytes, context.nowMs);
   establishMainMode(context, mainMode, choice, keys, nextIv, peerIdentity);
 }

@@ -7,10 +7,11 @@ import * as aggressiveInitiator from './aggressive-mode-initiator.js';
 import * as aggressiveResponder from './aggressive-mode-responder.js';
 import type { FailureReason } from './api.js';
 import type { Context } from './context.js';
+import { mainModeDelete } from './deletion.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { notifyOfReason } from './failures.js';
 import type { Incoming } from './incoming.js';
-import { clearNotify, refuseWithoutState, sendProtectedNotify } from './informational-send.js';
+import { clearNotify, refuseWithoutState, sendProtected, sendProtectedNotify } from './informational-send.js';
 import { isZeroCookie, type MainMode, type MainModeState, type Phase1Exchange } from './main-mode.js';
 import * as initiator from './main-mode-initiator.js';
 import { auditFailure, complain, failMainMode, failureOfError } from './main-mode-life.js';
@@ -137,6 +138,8 @@ function refuse(
   const encrypted = (incoming.header.flags & headerFlags.ENCRYPTED) !== 0;
   if (finalReasons.has(error.reason) && (encrypted || mainMode.exchange === 'main')) {
     sendProtectedNotify(context, mainMode, notifyOfReason(error.reason));
+    // With message 6 the responder is done, and would keep its half.
+    if (mainMode.role === 'initiator') sendProtected(context, mainMode, [mainModeDelete(mainMode)]);
     failMainMode(context, mainMode, reason);
     return;
   }

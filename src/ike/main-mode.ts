@@ -8,6 +8,7 @@ import type { LocatedPayload } from '../wire/isakmp/message.js';
 import type { IdPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { MainModePolicy, NegotiationFailure } from './api.js';
 import type { AuthenticationOffer } from './auth/offers.js';
+import { type FetchedRevocation, nothingFetched } from './auth/revocation.js';
 import { FragmentQueues } from './fragments.js';
 import type { MessageKeys } from './protection.js';
 import type { QuickMode } from './quick-mode.js';
@@ -132,8 +133,12 @@ export interface MainMode {
   complaint?: Complaint;
   /** DER Names of the CAs under which the peer wants our certificate. */
   readonly requestedAuthorities: Uint8Array[];
+  /** It asked for certificates in PKCS#7. */
+  wantsPkcs7: boolean;
   /** What was found of the peer's certificate. */
   peerVerdict?: CertificateVerdict;
+  /** Revocation lists fetched to judge it. */
+  readonly revocation: FetchedRevocation;
   /** The peer said it has no other SA with us; believed once authenticated. */
   initialContact: boolean;
   /** Replaced by a newer one, or at its quick mode limit: makes no new quick modes. */
@@ -180,6 +185,8 @@ export function newMainMode(
     duplicates: new DuplicateFilter(),
     initialContact: false,
     requestedAuthorities: [],
+    wantsPkcs7: false,
+    revocation: nothingFetched(),
     retired: false,
     quickModes: new Map(),
     quickModesMade: 0,

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Credentials } from '../../src/crypto/certificates/credentials.js';
+import { pkcs7OfCertificates } from '../../src/crypto/certificates/pkcs7.js';
 import { Secret } from '../../src/crypto/secret.js';
 import type { Identity, MainModePolicy } from '../../src/ike/api.js';
 import { judgePeerCertificate } from '../../src/ike/auth/certificates.js';
 import { Context } from '../../src/ike/context.js';
 import { ExchangeError } from '../../src/ike/exchange-error.js';
 import { newMainMode } from '../../src/ike/main-mode.js';
-import { derExplicit, derInteger, derOid, derSequence, derSetOf } from '../../src/wire/der/der-writer.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { decodePayloads, encodePayloads, firstPayloadType } from '../../src/wire/isakmp/message.js';
 import type { Payload } from '../../src/wire/isakmp/payloads.js';
@@ -161,6 +161,51 @@ describe('certificates in main mode', () => {
       assertUp(result);
       assert.equal(result.b.engine.mainModes()[0]?.authentication, chosen);
     }
+  });
+
+  test('Windows gets the chain as PKCS#7, and so does who asks for it; others get single certificates', () => {
+    const windows = { options: { vendorProfile: 'windows-2003' } } as const;
+    for (const [options, expected] of [
+      [{}, 'ID CERT*2 SIG'],
+      [windows, 'ID CERT SIG'],
+    ] as const) {
+      const hosts = twoHosts(
+        1,
+        { maxDelayMs: 5 },
+        { mainMode: policy(aliceCredentials) },
+        { mainMode: policy(bobCredentials), ...options },
+      );
+      hosts.net.nowMs = testNowMs;
+      hosts.net.acquire(hosts.a);
+      hosts.net.run(10_000);
+      assertUp(hosts);
+      const fifth = hosts.b.steps.find(({ message }) => message === 'main mode 5');
+      assert.ok(fifth?.detail.startsWith(expected), fifth?.detail);
+      // A single certificate goes as it is.
+      assert.match(
+        hosts.a.steps.find(({ message }) => message === 'main mode 6')?.detail ?? '',
+        /^ID CERT SIG/,
+      );
+    }
+    const asking = twoHosts(
+      1,
+      {},
+      { mainMode: policy(aliceCredentials) },
+      { mainMode: policy(bobCredentials) },
+    );
+    asking.net.nowMs = testNowMs;
+    // Bob's request in message 4 becomes one for PKCS#7.
+    asking.net.translate = datagram => {
+      const bytes = Buffer.from(datagram.bytes);
+      const name = bytes.indexOf(root.certificate.subject.der);
+      if (datagram.local.address === asking.b.address && name > 0) bytes[name - 1] = 1;
+      return { ...datagram, bytes };
+    };
+    asking.net.acquire(asking.a);
+    asking.net.run(10_000);
+    assertUp(asking);
+    const fifth = asking.b.steps.find(({ message }) => message === 'main mode 5');
+    assert.ok(fifth?.detail.startsWith('ID CERT SIG'), fifth?.detail);
   });
 
   test('no common way to authenticate is named', () => {
@@ -433,20 +478,7 @@ describe('certificates in main mode', () => {
       const chain = decodePayloads(bytes, firstPayloadType([id]));
       return judgePeerCertificate(context, mainMode, chain, id).subject.text;
     };
-    const pkcs7 = (...certificates: Uint8Array[]) =>
-      derSequence(
-        derOid('1.2.840.113549.1.7.2'),
-        derExplicit(
-          0,
-          derSequence(
-            derInteger(1),
-            derSetOf(),
-            derSequence(derOid('1.2.840.113549.1.7.1')),
-            derExplicit(0, ...certificates),
-            derSetOf(),
-          ),
-        ),
-      );
+    const pkcs7 = (...certificates: Uint8Array[]) => pkcs7OfCertificates(certificates);
     const good = alice.certificate.subject.text;
     const intermediateDer = intermediate.certificate.der;
     assert.equal(judge(cert(4, leafDer), cert(4, intermediateDer)), good);

@@ -9,6 +9,7 @@ import type {
   AcquireRequest,
   AuditEvent,
   ExportedKeys,
+  FetchedCrl,
   IkeEffect,
   IkeOptions,
   MainModePolicy,
@@ -57,6 +58,11 @@ export interface HostOptions {
   /** As responder; by default anything in the host's mode is accepted. */
   readonly quickMode?: (request: QuickModeRequest) => QuickModePolicy | { readonly refused: string };
   readonly options?: IkeOptions;
+  /** What revocation lists it gets, and after which time. */
+  readonly fetchCrls?: (urls: readonly string[]) => {
+    readonly delayMs: number;
+    readonly results: readonly FetchedCrl[];
+  };
   /** Mirrors of the driver: acquire when there is traffic and no pair, report the first packet. */
   readonly traffic?: boolean;
   /** How far its calendar is ahead of its clock. */
@@ -76,6 +82,8 @@ export class Host {
   readonly steps: NegotiationStep[] = [];
   readonly keys: ExportedKeys[] = [];
   readonly sent: IkeDatagram[] = [];
+  /** The URLs of each fetch asked for. */
+  readonly fetches: (readonly string[])[] = [];
   readonly lastInboundAtMs = new Map<PairId, number>();
   /** The random bytes the engine has drawn: its exponents are among them. */
   readonly drawn: Uint8Array[] = [];
@@ -170,6 +178,7 @@ export class Simulation {
   lifetimes = false;
   readonly #expiries: { atMs: number; host: Host; event: DriverEvent }[] = [];
   readonly #inFlight: InFlight[] = [];
+  readonly #later: { atMs: number; run: () => void }[] = [];
   #order = 0;
   #nextTrafficMs = this.nowMs;
   #requests = 0;
@@ -233,6 +242,13 @@ export class Simulation {
         case 'acquireFailed':
           host.failures.push(effect.failure);
           break;
+        case 'fetchCrls': {
+          host.fetches.push(effect.urls);
+          const { delayMs, results } = host.settings.fetchCrls?.(effect.urls) ?? { delayMs: 0, results: [] };
+          const run = () => this.apply(host, host.engine.crlsFetched(effect.requestId, results, this.nowMs));
+          this.#later.push({ atMs: this.nowMs + delayMs, run });
+          break;
+        }
         case 'audit':
           host.audits.push(effect.event);
           break;
@@ -264,6 +280,7 @@ export class Simulation {
   *#wakeUps(): Iterable<number> {
     for (const { atMs } of this.#inFlight) yield atMs;
     for (const { atMs } of this.#expiries) yield atMs;
+    for (const { atMs } of this.#later) yield atMs;
     for (const { engine, traffic } of this.hosts) {
       yield engine.nextWakeMs() ?? Number.POSITIVE_INFINITY;
       if (traffic) yield this.#nextTrafficMs;
@@ -277,6 +294,11 @@ export class Simulation {
     if (first !== undefined && first.atMs <= this.nowMs) {
       this.#inFlight.shift();
       this.deliver(first.datagram);
+      return;
+    }
+    const ready = this.#later.findIndex(({ atMs }) => atMs <= this.nowMs);
+    if (ready >= 0) {
+      for (const { run } of this.#later.splice(ready, 1)) run();
       return;
     }
     const due = this.#expiries.findIndex(({ atMs }) => atMs <= this.nowMs);

@@ -6,15 +6,22 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { NegotiationError } from '../../src/agent/failure.js';
 import type { TunnelDocument } from '../../src/agent/tunnel.js';
-import type { Crl } from '../../src/crypto/certificates/crl.js';
-import { printPem } from '../../src/crypto/certificates/pem.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { needs } from '../lab/needs.js';
 import type { PeerCertificates } from '../lab/peer-connection.js';
 import { Charon } from '../lab/strongswan.js';
 import { ping } from '../lab/traffic.js';
 import { AgentOnHost } from '../support/agent-host.js';
-import { dns, type Identity, type TestKeyKind, testCa, testCrl, testLeaf } from '../support/certificates.js';
+import {
+  certificatePem,
+  crlPem,
+  dns,
+  keyPem,
+  type TestKeyKind,
+  testCa,
+  testCrl,
+  testLeaf,
+} from '../support/certificates.js';
 import { createPair, type HostPair } from '../support/namespaces.js';
 
 const ours = '10.67.0.1';
@@ -38,11 +45,6 @@ function chainOf(key: TestKeyKind) {
 }
 
 type Chain = ReturnType<typeof chainOf>;
-
-const certificatePem = (...identities: Identity[]) =>
-  identities.map(({ certificate }) => printPem('CERTIFICATE', certificate.der)).join('');
-const keyPem = ({ privateKey }: Identity) => privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-const crlPem = ({ der }: Crl) => printPem('X509 CRL', der);
 
 /** Our tunnel: we know the root only and send the intermediate along, as strongSwan does. */
 function tunnel(
@@ -200,6 +202,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
         assert.ok((error.failure.certificateTests ?? []).length > 8);
         return true;
       });
+      assert.deepEqual(await charon.listSas(), [], 'it heard that we are not there');
     }));
 
   test('a policy with CERT:"…", and the certificate imported on this machine', () =>

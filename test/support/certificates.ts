@@ -14,6 +14,7 @@ import {
   makeCrl,
   serialBytes,
 } from '../../src/crypto/certificates/make.js';
+import { printPem } from '../../src/crypto/certificates/pem.js';
 import { Secret } from '../../src/crypto/secret.js';
 import { encodeName, parseNameText } from '../../src/wire/der/distinguished-name.js';
 
@@ -132,4 +133,17 @@ export function credentials(overrides: Partial<Credentials>): Credentials {
 
 export function dns(name: string): AlternativeName {
   return { kind: 'dns', name };
+}
+
+/** PEM of certificates, in their order. */
+export function certificatePem(...identities: readonly Identity[]): string {
+  return identities.map(({ certificate }) => printPem('CERTIFICATE', certificate.der)).join('');
+}
+
+export function keyPem({ privateKey }: Identity): string {
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+export function crlPem({ der }: Crl): string {
+  return printPem('X509 CRL', der);
 }

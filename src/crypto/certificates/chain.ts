@@ -47,6 +47,8 @@ export interface ChainSettings {
   readonly trusted: readonly Certificate[];
   readonly intermediates: readonly Certificate[];
   readonly crls: readonly Crl[];
+  /** Why a distribution point gave no list, by its URL. */
+  readonly crlProblems?: ReadonlyMap<string, string>;
   readonly crlStrength: CrlStrength;
   readonly nowMs: number;
   /** Names of the CAs one of which must stand above it, as `CERT:"…"` writes them; any trusted one when absent. */
@@ -239,11 +241,16 @@ function authorityTests(ca: Certificate, below: readonly Certificate[], isRoot: 
 function revocationTest(
   certificate: Certificate,
   issuer: Certificate,
-  { crls, crlStrength, nowMs }: ChainSettings,
+  { crls, crlProblems, crlStrength, nowMs }: ChainSettings,
   add: Add,
 ): void {
   if (crlStrength === 0) return;
-  const { state, detail } = revocationOf(certificate, issuer, crls, nowMs);
+  const { state, detail: found } = revocationOf(certificate, issuer, crls, nowMs);
+  const problems = certificate.crlDistributionPoints.flatMap(url => {
+    const problem = state === 'unknown' ? crlProblems?.get(url) : undefined;
+    return problem === undefined ? [] : [`${url}: ${problem}`];
+  });
+  const detail = [found, ...problems].join('; ');
   const tolerated = state === 'unknown' && crlStrength === 1;
   add(
     certificate,

@@ -13,11 +13,12 @@ export interface OwnCertificate {
 }
 
 /** Windows' StrongCrlCheck: 0 does not look, 1 refuses what is known to be revoked, 2 also what no CRL clears. */
-export type CrlStrength = 0 | 1 | 2;
+export const crlStrengths = [0, 1, 2] as const;
+
+export type CrlStrength = (typeof crlStrengths)[number];
 
 /**
- * The credentials of a host at one moment. Whoever reads the files builds it anew when they change; CRLs fetched from
- * distribution points (`Certificate.crlDistributionPoints`) join `crls` the same way.
+ * The credentials of a host at one moment. Whoever reads the files builds it anew when they change.
  */
 export interface Credentials {
   /** Preferred first. */

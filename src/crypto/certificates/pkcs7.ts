@@ -1,9 +1,11 @@
 /** PKCS#7 SignedData without content or signatures: certificates in one wrapping (RFC 2315 9; CERT encoding 1). */
 import { WireError } from '../../wire/bytes.js';
 import { contextTag, DerReader, derTags, parseDer, readOid } from '../../wire/der/der.js';
+import { derExplicit, derInteger, derOid, derSequence, derSetOf } from '../../wire/der/der-writer.js';
 import { CertificateError } from './certificate.js';
 
 const signedData = '1.2.840.113549.1.7.2';
+const data = '1.2.840.113549.1.7.1';
 
 /** Certificates of one wrapping at most. */
 const maxCertificates = 16;
@@ -28,4 +30,21 @@ export function certificatesOfPkcs7(bytes: Uint8Array): Uint8Array[] {
     if (error instanceof WireError) throw new CertificateError(`PKCS#7: ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+/** The wrapping of these certificates: no content, no signers (RFC 2315 9, what Windows sends of a chain). */
+export function pkcs7OfCertificates(certificates: readonly Uint8Array[]): Uint8Array {
+  return derSequence(
+    derOid(signedData),
+    derExplicit(
+      0,
+      derSequence(
+        derInteger(1),
+        derSetOf(),
+        derSequence(derOid(data)),
+        derExplicit(0, ...certificates),
+        derSetOf(),
+      ),
+    ),
+  );
 }

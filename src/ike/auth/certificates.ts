@@ -6,12 +6,13 @@ import {
 } from '../../crypto/certificates/certificate.js';
 import {
   type CertificateVerdict,
+  type ChainSettings,
   checkCertificate,
   failedTest,
   printTest,
 } from '../../crypto/certificates/chain.js';
 import { noCredentials, type OwnCertificate } from '../../crypto/certificates/credentials.js';
-import { certificatesOfPkcs7 } from '../../crypto/certificates/pkcs7.js';
+import { certificatesOfPkcs7, pkcs7OfCertificates } from '../../crypto/certificates/pkcs7.js';
 import { nameMatchesText } from '../../wire/der/distinguished-name.js';
 import { findPayloads, type PayloadChain } from '../../wire/isakmp/message.js';
 import { certificateEncodings } from '../../wire/isakmp/numbers.js';
@@ -23,6 +24,7 @@ import type { MainMode } from '../main-mode.js';
 import { certificateMethods } from './offers.js';
 
 const x509 = certificateEncodings['X509-SIGNATURE'];
+const pkcs7 = certificateEncodings.PKCS7;
 
 /** Certificates and requests of one peer looked at; what goes beyond is not a chain but an attack. */
 const limits = { certificates: 16, requests: 64 } as const;
@@ -43,14 +45,26 @@ export function certificateRequests(policy: MainModePolicy): CertReqPayload[] {
 
 /** Remembers whose certificates the peer asks for. They may come in any message. */
 export function noteCertificateRequests(mainMode: MainMode, chain: PayloadChain): void {
-  for (const { payload } of findPayloads(chain, 'certreq'))
+  for (const { payload } of findPayloads(chain, 'certreq')) {
+    if (payload.encoding === pkcs7) mainMode.wantsPkcs7 = true;
     if (payload.authority.length > 0 && mainMode.requestedAuthorities.length < limits.requests)
       mainMode.requestedAuthorities.push(payload.authority.slice());
+  }
 }
 
-/** Ours: the leaf first (racoon reads no other), then the intermediates, each for itself. */
-export function certificatePayloads({ certificate, chain }: OwnCertificate): CertPayload[] {
-  return [certificate, ...chain].map(({ der }) => ({ kind: 'cert', encoding: x509, data: der }));
+/**
+ * Ours: the leaf first (racoon reads no other), then the intermediates, each for itself. In one PKCS#7 wrapping for who
+ * asked for that, and a chain for Windows, which takes chains no other way.
+ */
+export function certificatePayloads(
+  { certificate, chain }: OwnCertificate,
+  { wantsPkcs7, vendors }: MainMode,
+): CertPayload[] {
+  const ders = [certificate, ...chain].map(({ der }) => der);
+  const wrapped = wantsPkcs7 || (chain.length > 0 && vendors.windowsVersion !== undefined);
+  return wrapped
+    ? [{ kind: 'cert', encoding: pkcs7, data: pkcs7OfCertificates(ders) }]
+    : ders.map(data => ({ kind: 'cert', encoding: x509, data }));
 }
 
 /**
@@ -66,16 +80,7 @@ export function judgePeerCertificate(
   const [leaf, ...others] = receivedCertificates(chain);
   if (leaf === undefined)
     throw new ExchangeError('no-peer-certificate', 'the message has no certificate of the peer');
-  const { trusted, intermediates, crls, crlStrength } = mainMode.policy.credentials ?? noCredentials;
-  const verdict = checkCertificate(leaf, {
-    trusted,
-    intermediates: [...others, ...intermediates],
-    crls,
-    crlStrength,
-    nowMs: context.calendarMs,
-    authorities: certificateMethods(mainMode.policy).map(({ authority }) => authority),
-    id,
-  });
+  const verdict = checkCertificate(leaf, chainSettings(mainMode, others, id, context.calendarMs));
   mainMode.peerVerdict = verdict;
   const failed = failedTest(verdict);
   if (failed !== undefined)
@@ -84,13 +89,33 @@ export function judgePeerCertificate(
   return leaf;
 }
 
+/** What the peer's certificate is judged with: its own intermediates, ours, and all lists at hand. */
+export function chainSettings(
+  { policy, revocation }: MainMode,
+  others: readonly Certificate[],
+  id: Pick<IdPayload, 'idType' | 'data'>,
+  nowMs: number,
+): ChainSettings {
+  const { trusted, intermediates, crls, crlStrength } = policy.credentials ?? noCredentials;
+  return {
+    trusted,
+    intermediates: [...others, ...intermediates],
+    crls: [...crls, ...revocation.crls],
+    crlProblems: revocation.problems,
+    crlStrength,
+    nowMs,
+    authorities: certificateMethods(policy).map(({ authority }) => authority),
+    id,
+  };
+}
+
 /** All certificates of a message, leaf first. A CRL or another kind of certificate among them is ignored. */
-function receivedCertificates(chain: PayloadChain): Certificate[] {
+export function receivedCertificates(chain: PayloadChain): Certificate[] {
   const encoded: Uint8Array[] = [];
   for (const { payload } of findPayloads(chain, 'cert')) {
     const { encoding, data } = payload;
     if (encoding === x509 || encoding === certificateEncodings['X509-KEY-EXCHANGE']) encoded.push(data);
-    if (encoding === certificateEncodings.PKCS7) encoded.push(...orRefuse(() => certificatesOfPkcs7(data)));
+    if (encoding === pkcs7) encoded.push(...orRefuse(() => certificatesOfPkcs7(data)));
   }
   const [first, ...rest] = encoded.slice(0, limits.certificates);
   if (first === undefined) return [];

@@ -19,6 +19,7 @@ import { identityHash } from '../main-mode-keys.js';
 import { macsEqual } from '../protection.js';
 import { certificatePayloads, judgePeerCertificate } from './certificates.js';
 import { type AuthenticationOffer, ownCertificateFor } from './offers.js';
+import { requireCrls } from './revocation.js';
 import { hashVerifies, type SignatureMethod, signHash } from './signatures.js';
 
 /** What both sides' proofs are made of. */
@@ -55,7 +56,7 @@ export function proofOf(context: Context, mainMode: MainMode, basis: ProofBasis,
   const { signature } = authentication;
   const own = certificateFor(mainMode, signature, id);
   const data = signHash(signature, own.privateKey.reveal(), hash, length => context.random(length));
-  return [...certificatePayloads(own), { kind: 'sig', data }];
+  return [...certificatePayloads(own, mainMode), { kind: 'sig', data }];
 }
 
 /** Our certificate for a kind of signature; where its subject has been sent as our identity, that one. */
@@ -74,7 +75,7 @@ function certificateFor(
 /**
  * Checks who the peer is and its proof; returns its identity for people. `onAuthentic` is called when the message is
  * certainly of the side we exchanged keys with, before what it says of itself is judged. `id` comes from elsewhere in
- * aggressive mode. Throws `ExchangeError`.
+ * aggressive mode. Throws `ExchangeError`, or `CrlsWanted` before anything has changed.
  */
 export function checkPeerProof(
   context: Context,
@@ -96,6 +97,7 @@ export function checkPeerProof(
     onAuthentic();
   } else {
     const proof = requirePayload(chain, 'sig').payload.data;
+    requireCrls(context, mainMode, chain, id.payload);
     // Nobody but whom we exchanged keys with can have encrypted it, whoever that turns out to be.
     onAuthentic();
     const certificate = judgePeerCertificate(context, mainMode, chain, id.payload);
