@@ -66,13 +66,14 @@ export class DirectoryFollower {
   }
 
   status(): DirectoryStatus {
+    const { clock } = this.#deps;
     return {
       url: this.#deps.directory.where,
       state: this.#state,
       ...(this.#inForce === undefined ? {} : { dn: this.#inForce.dn }),
       ...(this.#error === undefined ? {} : { error: this.#error }),
-      ...(this.#lookedAtMs === undefined ? {} : { lookedAtMs: this.#lookedAtMs }),
-      ...(this.#nextLookAtMs === undefined ? {} : { nextLookAtMs: this.#nextLookAtMs }),
+      ...(this.#lookedAtMs === undefined ? {} : { lookedAtMs: clock.calendarMs(this.#lookedAtMs) }),
+      ...(this.#nextLookAtMs === undefined ? {} : { nextLookAtMs: clock.calendarMs(this.#nextLookAtMs) }),
     };
   }
 
@@ -183,7 +184,7 @@ export class DirectoryFollower {
   #say(id: PolicyEventId, reason?: string): void {
     this.#deps.onEvent({
       id,
-      atMs: this.#deps.clock.nowMs(),
+      atMs: this.#deps.clock.calendarMs(this.#deps.clock.nowMs()),
       ...(this.#inForce === undefined ? {} : { policy: this.#inForce.policy.name, path: this.#inForce.dn }),
       ...(reason === undefined || reason === '' ? {} : { reason }),
     });

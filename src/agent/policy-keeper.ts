@@ -115,6 +115,7 @@ export class PolicyKeeper {
     const local = await this.#readLocal(directory !== undefined);
     const policy = directory?.policy ?? local;
     await this.#deps.agent.setSources(this.#sources(policy));
+    const { clock } = this.#deps;
     const before = this.#inForce;
     this.#local = local;
     if (local !== undefined) this.#deps.onLocalPolicy(local);
@@ -123,7 +124,7 @@ export class PolicyKeeper {
     if (now?.kind === 'local' && (before?.kind !== 'local' || before.policy.id !== now.policy.id))
       this.#deps.onEvent({
         kind: 'policy',
-        event: { id: 5460, atMs: this.#deps.clock.nowMs(), policy: now.policy.name, path: now.path },
+        event: { id: 5460, atMs: clock.calendarMs(clock.nowMs()), policy: now.policy.name, path: now.path },
       });
   }
 

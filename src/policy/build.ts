@@ -234,13 +234,15 @@ export function policyNotFound(name: string): IpseckitError {
 }
 
 function changeKeyExchange(settings: KeyExchangeSettings, command: IpsecpolCommand): KeyExchangeSettings {
-  const { mainModeMethods, mainModeRekey } = command;
+  const { mainModeMethods, mainModeRekey, softSaSeconds } = command;
   const masterKeyPfs = settings.masterKeyPfs || command.masterKeyPfs;
   return {
+    ...settings,
     masterKeyPfs,
     lifetimeSeconds: mainModeRekey?.seconds ?? settings.lifetimeSeconds,
     quickModeLimit: masterKeyPfs ? 1 : (mainModeRekey?.quickModes ?? settings.quickModeLimit),
     methods: mainModeMethods.length > 0 ? mainModeMethods : settings.methods,
+    ...(softSaSeconds === undefined ? {} : { softSaSeconds }),
   };
 }
 

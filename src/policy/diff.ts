@@ -3,7 +3,7 @@
 import { describeFilter, describeHost, describeRule } from './describe.js';
 import { printIpsecpolMethod, printMainModeMethod } from './ipsecpol/security-method.js';
 import { addressKey } from './lint/traffic-key.js';
-import type { AuthenticationMethod, Filter, Policy, Rule } from './model.js';
+import { type AuthenticationMethod, type Filter, type Policy, policyDefaults, type Rule } from './model.js';
 import { printAuthenticationMethod } from './print-policy.js';
 
 /** One difference. `before` is absent for what is new, `after` for what is gone. */
@@ -114,6 +114,7 @@ function compareFields(where: string, before: Fields, after: Fields): PolicyDiff
 
 function policyFields({ name, description, pollIntervalMinutes, keyExchange }: Policy): Fields {
   const { masterKeyPfs, lifetimeSeconds, quickModeLimit, methods, aggressive } = keyExchange;
+  const { softSaSeconds = policyDefaults.softSaSeconds } = keyExchange;
   return fields({
     name,
     description,
@@ -122,6 +123,7 @@ function policyFields({ name, description, pollIntervalMinutes, keyExchange }: P
     'main mode lifetime': `${lifetimeSeconds} s`,
     'quick modes a main mode': quickModeLimit === 0 ? 'unlimited' : String(quickModeLimit),
     'main mode PFS': masterKeyPfs ? 'on' : 'off',
+    'soft SA expiry': `${softSaSeconds} s`,
     'aggressive mode': aggressive ? 'on' : 'off',
   });
 }

@@ -7,7 +7,7 @@ import { printAuthentication } from './ipsecpol/authentication.js';
 import type { AuthenticationSpec, StaticCommand } from './ipsecpol/command.js';
 import { emptyCommand, policyCommands, ruleCommand } from './ipsecpol/lines.js';
 import { printIpsecpolMethod, printMainModeMethod } from './ipsecpol/security-method.js';
-import type { Policy, Rule } from './model.js';
+import { type Policy, policyDefaults, type Rule } from './model.js';
 import { NoteBook, type PolicyNote } from './note.js';
 
 export interface Equivalent {
@@ -75,11 +75,13 @@ function changing(before: Policy | undefined, after: Policy, assign: boolean): E
 /** Settings that are those of a new policy are said as well: the one there is may have others. */
 function allSettings({ keyExchange, pollIntervalMinutes }: Policy) {
   const { methods, lifetimeSeconds, quickModeLimit, masterKeyPfs } = keyExchange;
+  const { softSaSeconds = policyDefaults.softSaSeconds } = keyExchange;
   return {
     pollIntervalMinutes,
     mainModeMethods: methods.map(({ encryption, hash, group }) => ({ encryption, hash, group })),
     mainModeRekey: { ...(masterKeyPfs ? {} : { quickModes: quickModeLimit }), seconds: lifetimeSeconds },
     masterKeyPfs,
+    softSaSeconds,
   };
 }
 
@@ -121,6 +123,7 @@ export function meaningOf(policy: Policy): string {
 
 function meaningOfSettings({ name, pollIntervalMinutes, keyExchange }: Policy): string {
   const { methods, lifetimeSeconds, quickModeLimit, masterKeyPfs, aggressive = false } = keyExchange;
+  const { softSaSeconds = policyDefaults.softSaSeconds } = keyExchange;
   return JSON.stringify([
     name,
     pollIntervalMinutes,
@@ -129,6 +132,7 @@ function meaningOfSettings({ name, pollIntervalMinutes, keyExchange }: Policy): 
     quickModeLimit,
     masterKeyPfs,
     aggressive,
+    softSaSeconds,
   ]);
 }
 

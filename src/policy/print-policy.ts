@@ -17,6 +17,9 @@ export function printPolicy(policy: Policy, assigned: boolean): string[] {
     `    Poll interval    ${policy.pollIntervalMinutes} minutes`,
     `    Main mode        ${policy.keyExchange.methods.map(printMainModeMethod).join(' ')}`,
     `    Main mode rekey  ${printMainModeLimits(policy.keyExchange)}`,
+    ...(policy.keyExchange.softSaSeconds === undefined
+      ? []
+      : [`    Soft SA expiry   ${policy.keyExchange.softSaSeconds} seconds`]),
     ...policy.rules.flatMap((rule, i) => ['', ...printRule(rule, i)]),
   ];
 }

@@ -169,7 +169,7 @@ describe('a mistake in any line, and nothing is changed', () => {
       /^error: FILE:4:1: rule 'New' is new in policy 'Other' and needs -f/,
     ],
     ['-w REG -p Other -r S -f 0+* -n ESP[NONE,NONE]', 7, /^error: FILE:4:36: bad negotiation policy/],
-    ['-w DS -p P -x', 7, /^error: FILE:4:1: only the store of this computer/],
+    ['-w DS -p P -x', 7, /^error: FILE:4:1: a directory is only read/],
     ['\\\\elsewhere.example -w REG -p P -x', 7, /^error: FILE:4:3: .*is another computer/],
     [
       '-w REG -p O -r S -f 0+* -a PRESHARE-FILE:/nowhere',

@@ -119,7 +119,7 @@ describe('failures: exit code, message, next step, and nothing changed', () => {
     await fails('-w REG -p Nope -x', 6, /^error: policy 'Nope' not found/);
     await fails('-w REG -p P -r R -f 0+* -n ESP[NONE,NONE]', 7, /^error: bad negotiation policy/);
     await fails('\\\\another.example.com -u', 7, /^error: \\\\another\.example\.com is another computer/);
-    await fails('-w DS -p P -x', 7, /^error: only the store of this computer/);
+    await fails('-w DS -p P -x', 7, /^error: a directory is only read/);
     await fails('-w REG -p P -r R -f 0+* -a PRESHARE-FILE:/nonexistent', 1, /^error: the preshared key file/);
     await fails('-confirm -f [0+*]', 11, /^error: -confirm asks on the terminal/);
     assert.deepEqual((await store().list()).policies, []);

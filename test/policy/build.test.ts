@@ -105,6 +105,9 @@ describe('static commands', () => {
       quickModeLimit: 10,
       methods: [{ encryption: 'aes128', hash: 'sha256', group: 14 }],
     });
+    const soft = applyStatic(policy, '-w REG -p P -1e 60');
+    assert.deepEqual(soft.keyExchange, { ...policy.keyExchange, softSaSeconds: 60 });
+    assert.equal(applyStatic(soft, '-w REG -p P -1k 5Q').keyExchange.softSaSeconds, 60);
     const withPfs = applyStatic(policy, '-w REG -p P -1p');
     assert.ok(withPfs.keyExchange.masterKeyPfs);
     assert.equal(withPfs.keyExchange.quickModeLimit, 1, 'main mode PFS allows one quick mode');

@@ -81,6 +81,7 @@ export function randomPolicy(random: SeededRandom, options: RandomPolicyOptions 
       lifetimeSeconds: random.pick([300, 3_600, 28_800]),
       quickModeLimit: random.pick([0, 0, 1, 10]),
       methods: Array.from({ length: random.between(1, 4) }, () => randomMainModeMethod(random)),
+      ...(random.chance(0.2) ? { softSaSeconds: random.pick([1, 300, 86_400]) } : {}),
     },
     rules,
   };

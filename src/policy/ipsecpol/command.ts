@@ -34,6 +34,8 @@ interface CommandParts {
   readonly mainModeRekey?: MainModeRekey;
   /** `-1p`. */
   readonly masterKeyPfs: boolean;
+  /** `-1e`, of ipseccmd. */
+  readonly softSaSeconds?: number;
 }
 
 /** Without `-w`: rules handed to the running agent, gone when it stops. */
@@ -122,6 +124,7 @@ export function changesPolicy(command: StaticCommand): boolean {
       command.mainModeMethods.length > 0 ||
       command.mainModeRekey !== undefined ||
       command.masterKeyPfs ||
+      command.softSaSeconds !== undefined ||
       command.pollIntervalMinutes !== undefined)
   );
 }

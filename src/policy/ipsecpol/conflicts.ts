@@ -5,7 +5,7 @@ import type { FlagName } from './flags.js';
 
 /** What -o may not stand with: it deletes the whole policy. */
 const ruleFlags: readonly FlagName[] = ['-f', '-n', '-t', '-a', '-soft', '-dialup', '-lan'];
-const mainModeFlags: readonly FlagName[] = ['-1s', '-1k', '-1p'];
+const mainModeFlags: readonly FlagName[] = ['-1s', '-1k', '-1p', '-1e'];
 
 const exclusive: readonly (readonly [FlagName, FlagName])[] = [
   ['-confirm', '-w'],

@@ -54,6 +54,12 @@ export const flags = {
     help: 'new main mode after so many quick modes (Q) or seconds (S): 10Q/3600S',
   },
   '-1p': { takes: 'nothing', mode: 'both', help: 'main mode perfect forward secrecy' },
+  '-1e': {
+    takes: 'one',
+    value: { name: 'SoftSAExpirationTime', what: 'soft SA expiry' },
+    mode: 'both',
+    help: 'a soft SA (-soft) ends after so many seconds without traffic',
+  },
   '-confirm': { takes: 'nothing', mode: 'dynamic', help: 'ask before doing it' },
   '-w': {
     takes: 'one',

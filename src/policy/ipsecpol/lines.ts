@@ -88,7 +88,7 @@ export function ruleCommand(
 /** The command that gives a policy its poll interval and main mode settings, those of a new policy left out. */
 function settingsCommand(policy: Policy, always: boolean, notes: NoteBook): StaticCommand {
   const { keyExchange, pollIntervalMinutes } = policy;
-  const { masterKeyPfs, lifetimeSeconds, quickModeLimit, methods } = keyExchange;
+  const { masterKeyPfs, lifetimeSeconds, quickModeLimit, methods, softSaSeconds } = keyExchange;
   noteKeyExchange(keyExchange, notes);
   const plain = keyExchange.methods.map(({ encryption, hash, group }) => ({ encryption, hash, group }));
   const sameMethods = JSON.stringify(methods) === JSON.stringify(defaultKeyExchange.methods);
@@ -103,16 +103,26 @@ function settingsCommand(policy: Policy, always: boolean, notes: NoteBook): Stat
     mainModeMethods: sameMethods ? [] : plain,
     ...(Object.keys(rekey).length === 0 ? {} : { mainModeRekey: rekey }),
     masterKeyPfs,
+    ...(softSaSeconds === undefined || softSaSeconds === policyDefaults.softSaSeconds
+      ? {}
+      : { softSaSeconds }),
     ...(always || pollIntervalMinutes !== policyDefaults.pollIntervalMinutes ? { pollIntervalMinutes } : {}),
   };
 }
 
 /** The parts of a command that belong to the policy and not to a rule. */
-function settingsOf({ mainModeMethods, mainModeRekey, masterKeyPfs, pollIntervalMinutes }: StaticCommand) {
+function settingsOf({
+  mainModeMethods,
+  mainModeRekey,
+  masterKeyPfs,
+  softSaSeconds,
+  pollIntervalMinutes,
+}: StaticCommand) {
   return {
     mainModeMethods,
     masterKeyPfs,
     ...(mainModeRekey === undefined ? {} : { mainModeRekey }),
+    ...(softSaSeconds === undefined ? {} : { softSaSeconds }),
     ...(pollIntervalMinutes === undefined ? {} : { pollIntervalMinutes }),
   };
 }

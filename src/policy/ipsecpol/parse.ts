@@ -37,6 +37,7 @@ function parseCommand({ host, values }: SortedArguments): IpsecpolCommand {
   const first = <T>(name: FlagName, parse: (piece: Piece) => T) => all(name).map(parse)[0];
   const tunnel = first('-t', parseTunnel);
   const rekey = first('-1k', parseMainModeRekey);
+  const softSaSeconds = first('-1e', piece => piece.number(1, 0xffff_ffff, 'seconds,'));
   const parts = {
     ...(host === undefined ? {} : { host }),
     filters: all('-f').map(parseFilterSpec),
@@ -50,6 +51,7 @@ function parseCommand({ host, values }: SortedArguments): IpsecpolCommand {
     mainModeMethods: all('-1s').map(parseMainModeMethod),
     ...(rekey === undefined ? {} : { mainModeRekey: rekey }),
     masterKeyPfs: has('-1p'),
+    ...(softSaSeconds === undefined ? {} : { softSaSeconds }),
   };
   const store = first('-w', parseStore);
   const policy = first('-p', parsePolicyName);

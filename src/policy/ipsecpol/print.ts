@@ -41,6 +41,7 @@ export function printIpsecpol(request: IpsecpolRequest, { secrets = 'masked' }: 
     ...list('-1s', request.mainModeMethods.map(printMainModeMethod)),
     ...(request.mainModeRekey === undefined ? [] : ['-1k', printMainModeRekey(request.mainModeRekey)]),
     ...set('-1p', request.masterKeyPfs),
+    ...(request.softSaSeconds === undefined ? [] : ['-1e', String(request.softSaSeconds)]),
     ...(request.kind === 'static'
       ? [...set('-x', request.assign), ...set('-y', request.unassign), ...set('-o', request.delete)]
       : set('-confirm', request.confirm)),

@@ -173,6 +173,7 @@ describe('errors say what, where and what next', () => {
       'USAGE',
       /bad filter spec '0\+\*:80:FOO' \(argument 2, column 8\): expected TCP, UDP, ICMP, RAW/,
     ],
+    ['-f 0+* -1e 0', 'USAGE', /\(argument 4, column 1\): expected seconds, 1 to 4294967295, found '0'/],
     ['-f 0+*:TCP', 'USAGE', /column 5\): a protocol must follow a port or '::'/],
     ['-f 0:80+*', 'USAGE', /column 3\): a port needs a protocol/],
     ['-f 0+*:80', 'USAGE', /column 5\): a port needs a protocol/],

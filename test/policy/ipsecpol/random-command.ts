@@ -43,6 +43,7 @@ export function randomCommand(random: SeededRandom): IpsecpolCommand {
     mainModeMethods: some(4, () => randomMainModeMethod(random)),
     ...(random.chance(0.3) ? { mainModeRekey: randomRekey(random) } : {}),
     masterKeyPfs: random.chance(0.2),
+    ...(random.chance(0.2) ? { softSaSeconds: random.between(1, 0xffff_ffff) } : {}),
   };
   if (!isStatic) return { kind: 'dynamic', ...parts, confirm: random.chance(0.2) };
   const ending = random.int(3);

@@ -61,6 +61,12 @@ export function keyExchangeToData(settings: KeyExchangeSettings, book: NoteBook)
       book.add('dropped', `main mode method ${printMainModeMethod(method)} is unknown to Windows policies`);
     return known;
   });
+  const { softSaSeconds = policyDefaults.softSaSeconds } = settings;
+  if (softSaSeconds !== policyDefaults.softSaSeconds)
+    book.add(
+      'dropped',
+      `soft SAs that end after ${softSaSeconds} s without traffic: no Windows policy says when`,
+    );
   if (settings.aggressive) book.add('dropped', 'aggressive mode: Windows has none');
   if (settings.lifetimeSeconds === 0)
     book.add('changed', 'a main mode lifetime of 0 is the default of 480 minutes in a Windows store');
