@@ -85,6 +85,7 @@ export class Agent {
   #activity = { readAtMs: 0, byPair: new Map<PairId, number | undefined>() };
   #running = false;
   #filterChange: Promise<void> = Promise.resolve();
+  readonly #keyWatchers = new Set<(keys: ExportedKeys) => void>();
 
   constructor(deps: AgentDependencies) {
     this.#deps = deps;
@@ -96,7 +97,10 @@ export class Agent {
       random: length => deps.random(length),
       lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
       calendarMs: atMs => deps.clock.calendarMs(atMs),
-      options: { ...deps.ike, fetchCrls: deps.fetchCrls !== undefined },
+      options: ikeOptions(
+        { ...deps.ike, fetchCrls: deps.fetchCrls !== undefined },
+        () => this.#keyWatchers.size > 0,
+      ),
     });
     this.#surroundings = new Surroundings({
       clock: deps.clock,
@@ -236,6 +240,16 @@ export class Agent {
     return new Promise((resolve, reject) => this.#acquire(filterId, local, peer, { resolve, reject }));
   }
 
+  /**
+   * Hands out key material: at once that of everything alive, from now on that of what is negotiated, until the
+   * returned function is called. Whoever has it can read the traffic.
+   */
+  watchKeys(watcher: (keys: ExportedKeys) => void): () => void {
+    this.#keyWatchers.add(watcher);
+    for (const keys of this.#ike.exportedKeys()) watcher(keys);
+    return () => this.#keyWatchers.delete(watcher);
+  }
+
   /** The last IKE message sent to a peer. */
   lastSent(peer: IpAddress): NegotiationStep | undefined {
     return this.#lastSent.to(peer);
@@ -340,7 +354,9 @@ export class Agent {
         this.#fallback.step(effect.step);
         return onEvent({ kind: 'step', step: onCalendar(effect.step, this.#deps.clock) });
       case 'keys':
-        return onEvent({ kind: 'keys', keys: effect.keys });
+        for (const watcher of this.#keyWatchers) watcher(effect.keys);
+        if (this.#deps.ike?.exportKeys) onEvent({ kind: 'keys', keys: effect.keys });
+        return;
     }
   }
 
@@ -409,4 +425,14 @@ export class Agent {
       error: error instanceof Error ? error : new IpseckitError('INTERNAL', String(error)),
     });
   }
+}
+
+/** The options as given; keys are exported while somebody watches them, too. */
+function ikeOptions(given: IkeOptions, isWatched: () => boolean): IkeOptions {
+  return {
+    ...given,
+    get exportKeys() {
+      return given.exportKeys === true || isWatched();
+    },
+  };
 }

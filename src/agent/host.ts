@@ -221,9 +221,18 @@ export class AgentHost {
         const { removed } = await this.#changeDynamic(true, []);
         return { removed };
       },
-      tunnelUp: (params, onStep) => this.#tunnels.up(field(params, 'tunnel'), onStep),
+      tunnelUp: (params, { onStep }) => this.#tunnels.up(field(params, 'tunnel'), onStep),
       tunnelList: () => this.#tunnels.list(),
       tunnelDown: params => this.#tunnels.down(String(field(params, 'name'))),
+      watchKeys: async (_params, { onKeys, closed }) => {
+        const stopWatching = this.#agent.watchKeys(onKeys);
+        await new Promise<void>(resolve => {
+          if (closed.aborted) resolve();
+          closed.addEventListener('abort', () => resolve(), { once: true });
+        });
+        stopWatching();
+        return {};
+      },
       stop: () => {
         // The answer leaves before the socket closes.
         setImmediate(() => this.stop());

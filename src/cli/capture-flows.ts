@@ -2,9 +2,10 @@
 import { directionOf, type Packet } from '../policy/packet.js';
 import { IpseckitError } from '../report/errors.js';
 import { WireError } from '../wire/bytes.js';
+import { ipPacketOf } from '../wire/captured-packet.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { flowOfPacket } from '../wire/ip/flow-of-packet.js';
-import { ipPacketOf, readCapture } from '../wire/pcap.js';
+import { readCapture } from '../wire/pcap.js';
 
 export interface CaptureFlows {
   readonly flows: readonly { readonly packet: Packet; readonly packets: number }[];

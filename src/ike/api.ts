@@ -92,7 +92,7 @@ export interface IkeEnvironment {
 }
 
 export interface IkeOptions {
-  /** Emit `keys` effects (for decrypting captures). Off unless the user asked. */
+  /** Emit `keys` effects (for decrypting captures). Off unless the user asked; asked again for each SA. */
   readonly exportKeys?: boolean;
   /** `ipseckit` when absent. */
   readonly vendorProfile?: VendorProfile;

@@ -9,6 +9,7 @@ import { decodeHeader, decodeMessage, findPayload, type IsakmpHeader } from '../
 import { exchangeTypes, notifyTypes, payloadTypes } from '../wire/isakmp/numbers.js';
 import type {
   AcquireRequest,
+  ExportedKeys,
   FetchedCrl,
   IkeEffect,
   IkeEnvironment,
@@ -23,7 +24,7 @@ import type { Incoming } from './incoming.js';
 import { receiveInformational } from './informational-receive.js';
 import { refuseWithoutState } from './informational-send.js';
 import { isEstablished, type MainMode } from './main-mode.js';
-import { closeMainMode } from './main-mode-life.js';
+import { closeMainMode, exportedMainModeKeys } from './main-mode-life.js';
 import { receiveMainMode } from './main-mode-receive.js';
 import { Negotiations } from './negotiations.js';
 import type { PairRecord } from './quick-mode.js';
@@ -129,6 +130,19 @@ export class IkeEngine {
       .all()
       .filter(({ active }) => active)
       .map(quickModeInfo);
+  }
+
+  /** The keys of everything alive that has some: for a capture that begins now. */
+  exportedKeys(): ExportedKeys[] {
+    const { mainModes, pairs } = this.#context;
+    return [
+      ...mainModes
+        .all()
+        .flatMap(mainMode =>
+          isEstablished(mainMode) ? [exportedMainModeKeys(mainMode, mainMode.state.keys)] : [],
+        ),
+      ...pairs.all().map(({ pair }): ExportedKeys => ({ kind: 'sa', pair })),
+    ];
   }
 
   /** What IKE knows of its counters; those of the sockets and the driver are 0 here. */

@@ -26,6 +26,7 @@ import {
   acceptMessage,
   clearMessage,
   establishMainMode,
+  exportMainModeKeys,
   mainModeFailure,
   mainModeHeader,
   nonceBytes,
@@ -137,6 +138,7 @@ export function receive4(
   const peerValue = requirePayload(chain, 'ke').payload.data;
   const nonces = { initiator: nonce, responder: requirePayload(chain, 'nonce').payload.data };
   const keys = deriveMainModeKeys(mainMode, choice, nonces, agreeOrRefuse(own, peerValue));
+  exportMainModeKeys(context, mainMode, keys);
   const values = { initiator: own.publicValue, responder: peerValue };
   const natD = findPayloads(chain, 'nat-d').map(({ payload }) => payload);
   mainMode.nat = detectNat(mainMode, method.hash, datagram, natD);

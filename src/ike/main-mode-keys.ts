@@ -48,7 +48,7 @@ function skeyidOf(
 
 /** HASH_I or HASH_R. `saBody` is the initiator's SA payload as it was on the wire. */
 export function identityHash(
-  mainMode: MainMode,
+  mainMode: Pick<MainMode, 'initiatorCookie' | 'responderCookie'>,
   sender: 'initiator' | 'responder',
   { hash, skeyid }: { readonly hash: HashId; readonly skeyid: Uint8Array },
   values: ExchangedValues,

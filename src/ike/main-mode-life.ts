@@ -7,7 +7,7 @@ import { summarisePayloads } from '../wire/isakmp/describe.js';
 import { encodeMessage, type MessageHeader, type PayloadChain } from '../wire/isakmp/message.js';
 import { exchangeTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
-import type { AttributeMismatch, FailureReason, NegotiationFailure } from './api.js';
+import type { AttributeMismatch, ExportedKeys, FailureReason, NegotiationFailure } from './api.js';
 import type { Context } from './context.js';
 import type { ExchangeError } from './exchange-error.js';
 import { failure, printMismatches } from './failures.js';
@@ -262,17 +262,23 @@ export function establishMainMode(
     'main mode',
     `established with ${peerIdentity}: ${printMainModeMethod(method)}, ${lifetimeSeconds} s`,
   );
-  if (context.options.exportKeys)
-    context.emit({
-      kind: 'keys',
-      keys: {
-        kind: 'ike',
-        initiatorCookie: mainMode.initiatorCookie,
-        encryptionKey: keys.cipherKey,
-        encryption: method.encryption,
-      },
-    });
+  exportMainModeKeys(context, mainMode, keys);
   if (isEstablished(mainMode)) context.listener.mainModeEstablished(mainMode);
+}
+
+/** Tells who watches the key of a main mode, once: before it is established, so that a failing proof can be read too. */
+export function exportMainModeKeys(context: Context, mainMode: MainMode, keys: MainModeKeys): void {
+  if (context.options.exportKeys !== true || mainMode.keysExported) return;
+  mainMode.keysExported = true;
+  context.emit({ kind: 'keys', keys: exportedMainModeKeys(mainMode, keys) });
+}
+
+/** The key that decrypts the messages of a main mode. */
+export function exportedMainModeKeys(
+  { initiatorCookie }: MainMode,
+  { method, cipherKey }: MainModeKeys,
+): ExportedKeys {
+  return { kind: 'ike', initiatorCookie, encryptionKey: cipherKey, encryption: method.encryption };
 }
 
 /** Forgets a main mode and everything that ran under it; says nothing to the peer. */

@@ -18,6 +18,7 @@ import {
   clearMessage,
   closeMainMode,
   establishMainMode,
+  exportMainModeKeys,
   mainModeFailure,
   mainModeHeader,
   moveTo,
@@ -92,6 +93,7 @@ export function receive3(
   const own = generateKeyPair(method.group, length => context.random(length));
   const nonces = { initiator: initiatorNonce, responder: Uint8Array.from(context.random(nonceBytes)) };
   const keys = deriveMainModeKeys(mainMode, choice, nonces, agreeOrRefuse(own, peerValue));
+  exportMainModeKeys(context, mainMode, keys);
   const values = { initiator: peerValue, responder: own.publicValue };
   const natD = findPayloads(chain, 'nat-d').map(({ payload }) => payload);
   mainMode.nat = detectNat(mainMode, method.hash, datagram, natD);

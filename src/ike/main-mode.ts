@@ -139,6 +139,8 @@ export interface MainMode {
   peerVerdict?: CertificateVerdict;
   /** Revocation lists fetched to judge it. */
   readonly revocation: FetchedRevocation;
+  /** Whoever watches has its key. */
+  keysExported?: boolean;
   /** The peer said it has no other SA with us; believed once authenticated. */
   initialContact: boolean;
   /** Replaced by a newer one, or at its quick mode limit: makes no new quick modes. */

@@ -12,7 +12,7 @@ import { policyToDocument } from '../../src/policy/document.js';
 import type { Policy } from '../../src/policy/model.js';
 import { ipseckitHome, localStoreFolder } from '../../src/policy/stores/home.js';
 import { LocalStore } from '../../src/policy/stores/local.js';
-import { linkTypes } from '../../src/wire/pcap.js';
+import { linkTypes } from '../../src/wire/captured-packet.js';
 import { policyOf } from '../policy/support.js';
 import { pcapFile } from '../support/captures.js';
 import { MemoryDriver } from '../support/memory-driver.js';

@@ -310,6 +310,8 @@ test('keys are exported only when asked for', () => {
   assert.ok(ike?.kind === 'ike' && ike.encryptionKey.length === 24 && ike.encryption === '3des');
   assert.ok(sa?.kind === 'sa' && sa.pair === ours);
   assert.deepEqual(b.keys, []);
+  // Whoever asks later gets the same.
+  assert.deepEqual(a.engine.exportedKeys(), [ike, sa]);
 });
 
 test('closing tells the peer', () => {

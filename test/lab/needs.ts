@@ -6,6 +6,7 @@ const programs = {
   swanctl: '/usr/sbin/swanctl',
   'linux.uml': '/usr/bin/linux.uml',
   tshark: '/usr/bin/tshark',
+  capinfos: '/usr/bin/capinfos',
   tcpdump: '/usr/bin/tcpdump',
   'ike-scan': '/usr/bin/ike-scan',
   iperf3: '/usr/bin/iperf3',

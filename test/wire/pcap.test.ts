@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { WireError } from '../../src/wire/bytes.js';
+import { type CapturedPacket, ipPacketOf, linkTypes } from '../../src/wire/captured-packet.js';
 import { flowOfPacket } from '../../src/wire/ip/flow-of-packet.js';
-import { type CapturedPacket, ipPacketOf, linkTypes, readCapture } from '../../src/wire/pcap.js';
+import { readCapture } from '../../src/wire/pcap.js';
 import { type CaptureOptions, pcapFile, pcapngFile } from '../support/captures.js';
 import { ipPacket, tcpPacket, udpPacket } from '../support/packets.js';
 import { SeededRandom } from '../support/random.js';

@@ -1,7 +1,8 @@
 import { createConnection } from 'node:net';
-import type { NegotiationStep } from '../../ike/api.js';
+import type { ExportedKeys, NegotiationStep } from '../../ike/api.js';
 import { type ErrorCode, errorClasses, IpseckitError } from '../../report/errors.js';
 import { NegotiationError } from '../failure.js';
+import { keysFromDocument } from './keys-document.js';
 import { LineSplitter } from './lines.js';
 import {
   type ControlError,
@@ -41,6 +42,7 @@ export function callAgent<M extends ControlMethod>(
       line => {
         const reply: ControlReply = JSON.parse(line);
         if ('step' in reply) return options.onStep?.(reply.step);
+        if ('keys' in reply) return;
         if ('error' in reply) return fail(errorOf(reply.error));
         done();
         resolve(reply.result as ControlMethods[M]['result']);
@@ -49,17 +51,17 @@ export function callAgent<M extends ControlMethod>(
     );
     socket.on('connect', () => socket.write(`${JSON.stringify({ id: 1, method, params })}\n`));
     socket.on('data', chunk => lines.push(chunk));
-    socket.on('error', (error: NodeJS.ErrnoException) =>
-      fail(
-        error.code === 'EACCES' || error.code === 'EPERM'
-          ? new IpseckitError('ACCESS_DENIED', `access denied to the policy agent's socket ${path}`, {
-              next: 'run the command as the user the agent runs as (usually root)',
-            })
-          : unreachable(path, error.code ?? error.message),
-      ),
-    );
+    socket.on('error', error => fail(connectionError(path, error)));
     socket.on('close', () => fail(unreachable(path, 'the agent closed the connection')));
   });
+}
+
+function connectionError(path: string, error: NodeJS.ErrnoException): IpseckitError {
+  return error.code === 'EACCES' || error.code === 'EPERM'
+    ? new IpseckitError('ACCESS_DENIED', `access denied to the policy agent's socket ${path}`, {
+        next: 'run the command as the user the agent runs as (usually root)',
+      })
+    : unreachable(path, error.code ?? error.message);
 }
 
 function unreachable(path: string, why: string): IpseckitError {
@@ -72,4 +74,47 @@ function errorOf(error: ControlError): IpseckitError {
   if (error.failure) return new NegotiationError(error.failure);
   const code = (Object.keys(errorClasses) as ErrorCode[]).find(known => known === error.code) ?? 'INTERNAL';
   return new IpseckitError(code, error.message, error.next === undefined ? {} : { next: error.next });
+}
+
+/**
+ * Receives key material from the agent behind the control socket at `path` until `close`. Rejects as `callAgent` does;
+ * resolves once the agent has the request. `onEnd` tells that the agent has gone meanwhile.
+ */
+export function watchAgentKeys(
+  path: string,
+  { onKeys, onEnd }: { onKeys(keys: ExportedKeys): void; onEnd(): void },
+): Promise<{ close(): void }> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(path);
+    let isOpen = false;
+    const fail = (error: IpseckitError) => {
+      socket.destroy();
+      if (!isOpen) reject(error);
+    };
+    const lines = new LineSplitter(
+      longestLineBytes,
+      line => {
+        const reply: ControlReply = JSON.parse(line);
+        if ('keys' in reply) onKeys(keysFromDocument(reply.keys));
+        if ('error' in reply) fail(errorOf(reply.error));
+      },
+      () => fail(new IpseckitError('INTERNAL', 'the agent sent an answer too long to read')),
+    );
+    socket.on('connect', () => {
+      socket.write('{"id":1,"method":"watchKeys","params":{}}\n');
+      isOpen = true;
+      resolve({
+        close: () => {
+          isOpen = false;
+          socket.destroy();
+        },
+      });
+    });
+    socket.on('data', chunk => lines.push(chunk));
+    socket.on('error', error => fail(connectionError(path, error)));
+    socket.on('close', () => {
+      if (isOpen) onEnd();
+      fail(unreachable(path, 'the agent closed the connection'));
+    });
+  });
 }

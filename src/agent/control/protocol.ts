@@ -17,6 +17,7 @@ import type { DirectoryStatus } from '../directory-follower.js';
 import type { SoftAssociationInfo } from '../fallback.js';
 import type { PolicyPlan } from '../plan.js';
 import type { TunnelInfo } from '../tunnel.js';
+import type { KeysDocument } from './keys-document.js';
 
 export interface ControlMethods {
   readonly status: { readonly params: NoParams; readonly result: AgentStatus };
@@ -57,6 +58,11 @@ export interface ControlMethods {
   readonly tunnelUp: { readonly params: { readonly tunnel: unknown }; readonly result: TunnelInfo };
   readonly tunnelList: { readonly params: NoParams; readonly result: readonly TunnelInfo[] };
   readonly tunnelDown: { readonly params: { readonly name: string }; readonly result: TunnelInfo };
+  /**
+   * Sends key material as `keys` lines, at once of what is alive and then of what is negotiated, until the client closes
+   * the connection. Whoever reads it can decrypt the traffic; nothing is kept.
+   */
+  readonly watchKeys: { readonly params: NoParams; readonly result: Record<string, never> };
   readonly stop: { readonly params: NoParams; readonly result: Record<string, never> };
 }
 
@@ -127,6 +133,7 @@ export interface ControlRequest {
 
 export type ControlReply =
   | { readonly id: number; readonly step: NegotiationStep }
+  | { readonly id: number; readonly keys: KeysDocument }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: ControlError };
 

@@ -1,14 +1,23 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import type { NegotiationFailure, NegotiationStep } from '../../ike/api.js';
+import type { ExportedKeys, NegotiationFailure, NegotiationStep } from '../../ike/api.js';
 import { IpseckitError } from '../../report/errors.js';
 import { NegotiationError } from '../failure.js';
+import { keysToDocument } from './keys-document.js';
 import { LineSplitter } from './lines.js';
 import { type ControlError, type ControlMethod, type ControlReply, longestLineBytes } from './protocol.js';
 
+/** What a long call may use besides its parameters. */
+export interface ControlCall {
+  onStep(step: NegotiationStep): void;
+  onKeys(keys: ExportedKeys): void;
+  /** Aborted when the client closes the connection. */
+  readonly closed: AbortSignal;
+}
+
 /** Carries one call out. `params` is whatever came over the socket: check it. */
-export type ControlHandler = (params: unknown, onStep: (step: NegotiationStep) => void) => unknown;
+export type ControlHandler = (params: unknown, call: ControlCall) => unknown;
 export type ControlHandlers = Readonly<Record<ControlMethod, ControlHandler>>;
 
 /** Serves the control socket. Whatever a client sends, the worst outcome is an error reply and a closed connection. */
@@ -63,6 +72,7 @@ export class ControlServer {
 
   #serve(socket: Socket): void {
     this.#connections.add(socket);
+    const closed = new AbortController();
     const reply = (message: ControlReply) => {
       if (!socket.destroyed) socket.write(`${JSON.stringify(message)}\n`);
     };
@@ -72,26 +82,36 @@ export class ControlServer {
     };
     const lines = new LineSplitter(
       longestLineBytes,
-      line => this.#answer(line, reply, refuse),
+      line => this.#answer(line, reply, refuse, closed.signal),
       () => refuse(0, `a request over ${longestLineBytes} bytes`),
     );
     socket.on('data', chunk => lines.push(chunk));
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => this.#connections.delete(socket));
+    socket.on('close', () => {
+      this.#connections.delete(socket);
+      closed.abort();
+    });
   }
 
   #answer(
     line: string,
     reply: (message: ControlReply) => void,
     refuse: (id: number, message: string) => void,
+    closed: AbortSignal,
   ): void {
     const request = parseRequest(line);
     if (request === undefined)
       return refuse(0, 'not a request: {"id":number,"method":string,"params":object} on one line');
     const handler = this.#handlers.get(request.method);
     if (handler === undefined) return refuse(request.id, `no such method: ${request.method.slice(0, 60)}`);
+    const { id } = request;
+    const call: ControlCall = {
+      onStep: step => reply({ id, step }),
+      onKeys: keys => reply({ id, keys: keysToDocument(keys) }),
+      closed,
+    };
     Promise.resolve()
-      .then(() => handler(request.params ?? {}, step => reply({ id: request.id, step })))
+      .then(() => handler(request.params ?? {}, call))
       .then(
         result => reply({ id: request.id, result: result ?? {} }),
         (error: unknown) => reply({ id: request.id, error: controlError(error) }),

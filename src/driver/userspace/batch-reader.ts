@@ -55,6 +55,18 @@ export class BatchReader {
     return [this.#index[at + 2] ?? 0, this.#index[at + 3] ?? 0, this.#index[at + 4] ?? 0];
   }
 
+  /** Time and device of watched packet `i`. */
+  sighting(i: number): readonly [seconds: number, nanoseconds: number, deviceIndex: number, leaves: boolean] {
+    const at = i * indexStride;
+    const device = this.#index[at + 4] ?? 0;
+    return [this.#index[at + 2] ?? 0, this.#index[at + 3] ?? 0, device >>> 1, (device & 1) === 1];
+  }
+
+  /** Packets that a watch has lost since the last call. */
+  drops(): number {
+    return this.#native.watchDrops(this.#reader);
+  }
+
   close(): void {
     this.#native.stopReader(this.#reader);
   }

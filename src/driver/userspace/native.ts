@@ -10,7 +10,7 @@ import { addressBytes, addressFamily, type IpAddress } from '../../wire/ip/addre
 export type NativeReader = { readonly __brand: 'NativeReader' };
 
 /** What a descriptor is, for `startReader`. */
-export const readerKinds = { tun: 0, raw: 1, udp: 2 } as const;
+export const readerKinds = { tun: 0, raw: 1, udp: 2, watch: 3 } as const;
 
 /** Numbers that describe one packet in a reader's index. */
 export const indexStride = 5;
@@ -35,7 +35,8 @@ export interface NativeIo {
   sendUdp(fd: number, payloads: readonly Uint8Array[], addresses: Uint32Array): number;
   /**
    * Reads `fd` whenever it has packets, and owns it from now on. `index` gets, a packet, offset and length in `slab`,
-   * and of UDP the peer's address and port and the local address.
+   * and of UDP the peer's address and port and the local address. Of a watched packet the last three are the seconds and
+   * nanoseconds of its time, and twice the number of its device, one more when it leaves.
    */
   startReader(
     fd: number,
@@ -54,6 +55,15 @@ export interface NativeIo {
   openNftablesWatch(): number;
   /** A descriptor to be read as `raw`: the frames that cross a device, in both directions, from the link layer on. */
   openCapture(device: string): number;
+  /**
+   * A descriptor to be read as `watch`: the IP packets that cross a device, or all devices for an empty name;
+   * `ipsecOnly` 1 lets only IKE, ESP and AH through.
+   */
+  openWatch(device: string, ipsecOnly: 0 | 1): number;
+  /** Packets that a watch has lost since the last call, because it was read too slowly. */
+  watchDrops(reader: NativeReader): number;
+  /** The name of a network device; empty when there is none of this number. */
+  deviceName(index: number): string;
   /** Closes a descriptor that no reader owns. */
   closeFd(fd: number): void;
 }
@@ -95,6 +105,9 @@ const functionNames = [
   'findRoute',
   'openNftablesWatch',
   'openCapture',
+  'openWatch',
+  'watchDrops',
+  'deviceName',
   'closeFd',
 ] as const satisfies readonly (keyof NativeIo)[];
 

@@ -36,7 +36,8 @@ export function dumpMessage(header: IsakmpHeader, payloads?: readonly Payload[])
   ].join('\n');
 }
 
-function payloadLines(payloads: readonly Payload[]): string[] {
+/** Every field of the payloads, one line each, nested by indentation. */
+export function payloadLines(payloads: readonly Payload[]): string[] {
   return payloads.flatMap(payload => {
     const declaration = declarationOf(payloadType(payload));
     return [declaration.name, ...indent(declaration.print(payload, {}))];

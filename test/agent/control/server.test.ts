@@ -4,13 +4,15 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { callAgent } from '../../../src/agent/control/client.js';
+import { callAgent, watchAgentKeys } from '../../../src/agent/control/client.js';
 import { longestLineBytes } from '../../../src/agent/control/protocol.js';
 import { type ControlHandlers, ControlServer } from '../../../src/agent/control/server.js';
 import { NegotiationError } from '../../../src/agent/failure.js';
-import type { NegotiationFailure } from '../../../src/ike/api.js';
+import type { ExportedKeys, NegotiationFailure } from '../../../src/ike/api.js';
 import { IpseckitError } from '../../../src/report/errors.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
+import { waitFor } from '../../lab/command.js';
+import { staticEnds } from '../../support/static-pair.js';
 
 const failure: NegotiationFailure = {
   mode: 'main',
@@ -27,6 +29,27 @@ const refuse = () => {
   throw new IpseckitError('UNSUPPORTED', 'not in this test', { next: 'nothing' });
 };
 
+const { one } = staticEnds(
+  {
+    name: 'keys',
+    one: failure.local,
+    other: failure.peer,
+    mode: 'transport',
+    esp: { encryption: 'aes128', hash: 'sha1' },
+  },
+  1,
+);
+const exported: readonly ExportedKeys[] = [
+  {
+    kind: 'ike',
+    initiatorCookie: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+    encryptionKey: new Uint8Array(24).fill(9),
+    encryption: '3des',
+  },
+  { kind: 'sa', pair: one.pair },
+];
+let watches = 0;
+
 const handlers: ControlHandlers = {
   status: refuse,
   filters: () => [],
@@ -39,7 +62,13 @@ const handlers: ControlHandlers = {
     throw new Error('a plain fault');
   },
   plan: refuse,
-  tunnelUp: (_params, onStep) => {
+  watchKeys: async (_params, { onKeys, closed }) => {
+    watches++;
+    for (const keys of exported) onKeys(keys);
+    await new Promise(resolve => closed.addEventListener('abort', resolve, { once: true }));
+    watches--;
+  },
+  tunnelUp: (_params, { onStep }) => {
     onStep({ atMs: 1, peer: failure.peer, direction: 'sent', message: 'main mode 1', detail: 'SA VID' });
     throw new NegotiationError(failure);
   },
@@ -100,6 +129,24 @@ describe('the control socket', () => {
       },
     );
     assert.deepEqual(steps, ['main mode 1']);
+  });
+
+  test('keys arrive as they are until the client has enough', async () => {
+    const received: ExportedKeys[] = [];
+    const watch = await watchAgentKeys(path, {
+      onKeys: keys => received.push(keys),
+      onEnd: () => assert.fail('an end'),
+    });
+    await waitFor('the keys', async () => received.length === exported.length);
+    assert.deepEqual(received, exported);
+    assert.equal(watches, 1);
+    watch.close();
+    await waitFor('the agent to stop sending keys', async () => watches === 0);
+    const nowhere = watchAgentKeys(`${path}.not`, {
+      onKeys: () => assert.fail('keys'),
+      onEnd: () => assert.fail('an end'),
+    });
+    await assert.rejects(nowhere, { code: 'AGENT_UNREACHABLE' });
   });
 
   test('bad input gets an error reply and a closed connection, and the server goes on', async () => {

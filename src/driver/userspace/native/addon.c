@@ -31,6 +31,9 @@ NAPI_MODULE_INIT() {
       {"findRoute", find_route},
       {"openNftablesWatch", open_nftables_watch},
       {"openCapture", open_capture},
+      {"openWatch", open_watch},
+      {"watchDrops", watch_drops},
+      {"deviceName", device_name},
       {"closeFd", close_fd},
   };
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {

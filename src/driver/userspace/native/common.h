@@ -53,5 +53,8 @@ napi_value stop_reader(napi_env env, napi_callback_info info);
 napi_value find_route(napi_env env, napi_callback_info info);
 napi_value open_nftables_watch(napi_env env, napi_callback_info info);
 napi_value open_capture(napi_env env, napi_callback_info info);
+napi_value open_watch(napi_env env, napi_callback_info info);
+napi_value watch_drops(napi_env env, napi_callback_info info);
+napi_value device_name(napi_env env, napi_callback_info info);
 
 #endif

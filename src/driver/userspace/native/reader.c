@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include <linux/errqueue.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 #include <stdlib.h>
@@ -17,11 +18,20 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum kind { KIND_TUN = 0, KIND_RAW = 1, KIND_UDP = 2 };
+enum kind { KIND_TUN = 0, KIND_RAW = 1, KIND_UDP = 2, KIND_WATCH = 3 };
 
-/* What the index tells of each packet; addresses in host order, and only of UDP. */
+/*
+ * What the index tells of each packet; addresses in host order, and only of UDP. Of a watched packet the last three are
+ * the time in seconds and its nanoseconds, and the number of the device with the lowest bit set when it leaves.
+ */
 struct entry {
   uint32_t offset, length, peer_address, peer_port, local_address;
+};
+
+/* Where a packet came from, whatever its socket. */
+union origin {
+  struct sockaddr_in udp;
+  struct sockaddr_ll link;
 };
 
 /* Readiness reports without anything to read before a descriptor is given up. */
@@ -140,19 +150,36 @@ static uint32_t local_address(struct msghdr *header) {
   return 0;
 }
 
+static struct timespec kernel_time(struct msghdr *header) {
+  struct timespec time = {0};
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c))
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS)
+      memcpy(&time, CMSG_DATA(c), sizeof time);
+  if (time.tv_sec == 0) clock_gettime(CLOCK_REALTIME, &time);
+  return time;
+}
+
+static void describe_watched(struct entry *entry, struct msghdr *header, const struct sockaddr_ll *link) {
+  struct timespec time = kernel_time(header);
+  entry->peer_address = (uint32_t)time.tv_sec;
+  entry->peer_port = (uint32_t)time.tv_nsec;
+  entry->local_address = (uint32_t)link->sll_ifindex << 1 | (link->sll_pkttype == PACKET_OUTGOING);
+}
+
 /* One packet a slot. Returns how many, or a negative errno when the socket is of no use any more. */
 static int read_socket(struct reader *reader) {
   struct mmsghdr messages[BATCH_PACKETS];
   struct iovec parts[BATCH_PACKETS];
-  struct sockaddr_in peers[BATCH_PACKETS];
-  char controls[BATCH_PACKETS][CMSG_SPACE(sizeof(struct in_pktinfo))] __attribute__((aligned(8)));
+  union origin peers[BATCH_PACKETS];
+  char controls[BATCH_PACKETS][CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct timespec))]
+      __attribute__((aligned(8)));
   memset(messages, 0, sizeof messages);
   for (int i = 0; i < BATCH_PACKETS; i++) {
     parts[i] = (struct iovec){.iov_base = reader->slab + (size_t)i * SLOT_BYTES, .iov_len = PACKET_BYTES};
     struct msghdr *header = &messages[i].msg_hdr;
     header->msg_iov = &parts[i];
     header->msg_iovlen = 1;
-    if (reader->kind != KIND_UDP) continue;
+    if (reader->kind == KIND_RAW) continue;
     header->msg_name = &peers[i];
     header->msg_namelen = sizeof peers[i];
     header->msg_control = controls[i];
@@ -163,9 +190,10 @@ static int read_socket(struct reader *reader) {
   for (int i = 0; i < count; i++) {
     struct entry *entry = &reader->index[i];
     *entry = (struct entry){.offset = (uint32_t)i * SLOT_BYTES, .length = messages[i].msg_len};
+    if (reader->kind == KIND_WATCH) describe_watched(entry, &messages[i].msg_hdr, &peers[i].link);
     if (reader->kind != KIND_UDP) continue;
-    entry->peer_address = ntohl(peers[i].sin_addr.s_addr);
-    entry->peer_port = ntohs(peers[i].sin_port);
+    entry->peer_address = ntohl(peers[i].udp.sin_addr.s_addr);
+    entry->peer_port = ntohs(peers[i].udp.sin_port);
     entry->local_address = local_address(&messages[i].msg_hdr);
   }
   return count;
@@ -262,7 +290,7 @@ napi_value start_reader(napi_env env, napi_callback_info info) {
     return NULL;
   if (napi_get_typedarray_info(env, arguments[3], &type, &index_length, &index, NULL, NULL) != napi_ok ||
       type != napi_uint32_array || index_length * 4 < BATCH_PACKETS * sizeof(struct entry) ||
-      slab_length < SLAB_BYTES || kind < KIND_TUN || kind > KIND_UDP) {
+      slab_length < SLAB_BYTES || kind < KIND_TUN || kind > KIND_WATCH) {
     napi_throw_type_error(env, NULL, "slab or index too small");
     return NULL;
   }
@@ -298,6 +326,23 @@ napi_value start_reader(napi_env env, napi_callback_info info) {
   uv_poll_start(&reader->poll, UV_READABLE, on_poll);
   if (napi_create_external(env, handle, finalize_handle, NULL, &result) != napi_ok) return NULL;
   return result;
+}
+
+/* watchDrops(handle): packets the kernel threw away since the last call because we read too slowly. */
+napi_value watch_drops(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  void *data;
+  struct tpacket_stats statistics = {0};
+  socklen_t length = sizeof statistics;
+  if (!get_arguments(env, info, 1, arguments)) return NULL;
+  if (napi_get_value_external(env, arguments[0], &data) != napi_ok) {
+    napi_throw_type_error(env, NULL, "expected a reader");
+    return NULL;
+  }
+  struct handle *handle = data;
+  if (handle->reader != NULL)
+    (void)getsockopt(handle->reader->fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &length);
+  return make_int(env, statistics.tp_drops);
 }
 
 /* stopReader(handle): closes the descriptor; safe to call twice. */

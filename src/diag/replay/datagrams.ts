@@ -1,0 +1,213 @@
+/** From the packets of a capture to what IPsec said: IKE datagrams, and how much ESP and AH there was. */
+import { Reassembler } from '../../driver/userspace/reassembly.js';
+import { bytesEqual, WireError } from '../../wire/bytes.js';
+import { ipPacketOf } from '../../wire/captured-packet.js';
+import { addressFromBytes, type IpAddress } from '../../wire/ip/address.js';
+import {
+  decodeIpv4,
+  ipProtocol,
+  ipv4FromNumber,
+  ipv4Payload,
+  isFragment,
+  readU16,
+  readU32,
+} from '../../wire/ip/packet.js';
+import { readCapture } from '../../wire/pcap.js';
+import type { ProtectedFlow, ReplayEndpoint } from './report.js';
+
+/** An IKE message as it crossed the wire; the non-ESP marker is off. */
+export interface CapturedDatagram {
+  /** Number in the file, from 1. */
+  readonly packet: number;
+  readonly atSeconds: number;
+  readonly source: ReplayEndpoint;
+  readonly destination: ReplayEndpoint;
+  readonly bytes: Uint8Array;
+}
+
+export interface IpsecTraffic {
+  readonly datagrams: readonly CapturedDatagram[];
+  readonly flows: readonly ProtectedFlow[];
+  readonly packets: number;
+  readonly startedAtNs?: bigint;
+  readonly endsAtSeconds: number;
+  readonly notes: readonly string[];
+}
+
+const ikePort = 500;
+const natPort = 4500;
+const udpHeaderBytes = 8;
+/** The same datagram on a second interface of one host is no retransmission. */
+const sameDatagramSeconds = 0.002;
+
+interface Carried {
+  readonly source: IpAddress;
+  readonly destination: IpAddress;
+  readonly protocol: number;
+  readonly payload: Uint8Array;
+}
+
+/** Reads a capture (pcap or pcapng). A damaged file gives what stands before the damage, and a note with its place. */
+export function ipsecTraffic(file: Uint8Array): IpsecTraffic {
+  const collector = new Collector();
+  try {
+    for (const captured of readCapture(file)) {
+      const ip = ipPacketOf(captured);
+      collector.add(ip, captured.timestampNs, captured.wireBytes > captured.bytes.length, captured.device);
+    }
+  } catch (error) {
+    // Without a single packet it is no capture at all.
+    if (!(error instanceof WireError) || collector.packets === 0) throw error;
+    collector.note(`the file is damaged behind packet ${collector.packets}: ${error.message}`);
+  }
+  return collector.result();
+}
+
+type Flow = { -readonly [K in keyof ProtectedFlow]: ProtectedFlow[K] };
+
+class Collector {
+  packets = 0;
+  readonly #datagrams: CapturedDatagram[] = [];
+  readonly #flows = new Map<string, Flow>();
+  readonly #notes = new Map<string, number>();
+  readonly #reassembler = new Reassembler();
+  readonly #devices = new Map<CapturedDatagram, string | undefined>();
+  #startedAtNs: bigint | undefined;
+  #endsAtSeconds = 0;
+
+  note(text: string): void {
+    this.#notes.set(text, (this.#notes.get(text) ?? 0) + 1);
+  }
+
+  add(
+    ip: Uint8Array | undefined,
+    timestampNs: bigint | undefined,
+    cut: boolean,
+    device: string | undefined,
+  ): void {
+    this.packets++;
+    this.#startedAtNs ??= timestampNs;
+    const atSeconds = timestampNs === undefined ? 0 : Number(timestampNs - (this.#startedAtNs ?? 0n)) / 1e9;
+    this.#endsAtSeconds = Math.max(this.#endsAtSeconds, atSeconds);
+    if (ip === undefined) return;
+    let carried: Carried | undefined;
+    try {
+      carried = this.#carriedBy(ip, atSeconds);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.note(
+        cut
+          ? 'packets that the capture has cut (capture with a larger snap length)'
+          : `unreadable packets: ${error.message}`,
+      );
+    }
+    if (carried !== undefined) this.#take(carried, atSeconds, device);
+  }
+
+  result(): IpsecTraffic {
+    return {
+      datagrams: this.#datagrams,
+      flows: [...this.#flows.values()],
+      packets: this.packets,
+      ...(this.#startedAtNs === undefined ? {} : { startedAtNs: this.#startedAtNs }),
+      endsAtSeconds: this.#endsAtSeconds,
+      notes: [...this.#notes].map(([text, count]) => (count === 1 ? text : `${count} times: ${text}`)),
+    };
+  }
+
+  #carriedBy(ip: Uint8Array, atSeconds: number): Carried | undefined {
+    if ((ip[0] ?? 0) >>> 4 === 6) return this.#carriedByIpv6(ip);
+    const header = decodeIpv4(ip);
+    if (isFragment(header)) {
+      const whole = this.#reassembler.add(ip, header, atSeconds * 1000);
+      this.#reassembler.expire(atSeconds * 1000);
+      return whole === undefined ? undefined : this.#carriedBy(whole, atSeconds);
+    }
+    return {
+      source: ipv4FromNumber(header.source),
+      destination: ipv4FromNumber(header.destination),
+      protocol: header.protocol,
+      payload: ipv4Payload(ip, header),
+    };
+  }
+
+  #carriedByIpv6(ip: Uint8Array): Carried | undefined {
+    if (ip.length < 40) throw new WireError('truncated', ip.length, 'IPv6 header');
+    const protocol = ip[6] ?? 0;
+    if (protocol === 44) this.note('fragments of IPv6, which are not put together');
+    return {
+      source: addressFromBytes(ip.subarray(8, 24)),
+      destination: addressFromBytes(ip.subarray(24, 40)),
+      protocol,
+      payload: ip.subarray(40, 40 + readU16(ip, 4)),
+    };
+  }
+
+  #take(carried: Carried, atSeconds: number, device: string | undefined): void {
+    const { source, destination, protocol, payload } = carried;
+    if (protocol === ipProtocol.esp)
+      return this.#count('ESP', readU32(payload, 0), carried, atSeconds, false);
+    if (protocol === ipProtocol.ah) return this.#count('AH', readU32(payload, 4), carried, atSeconds, false);
+    if (protocol !== ipProtocol.udp || payload.length < udpHeaderBytes) return;
+    const [sourcePort, destinationPort] = [readU16(payload, 0), readU16(payload, 2)];
+    const data = payload.subarray(udpHeaderBytes);
+    const onNatPort = sourcePort === natPort || destinationPort === natPort;
+    if (!onNatPort && sourcePort !== ikePort && destinationPort !== ikePort) return;
+    // A single byte is a keepalive.
+    if (onNatPort && data.length < 4) return;
+    if (onNatPort && readU32(data, 0) !== 0)
+      return this.#count('ESP', readU32(data, 0), carried, atSeconds, true);
+    this.#addDatagram(
+      {
+        packet: this.packets,
+        atSeconds,
+        source: { address: source, port: sourcePort },
+        destination: { address: destination, port: destinationPort },
+        bytes: onNatPort ? data.subarray(4) : data,
+      },
+      device,
+    );
+  }
+
+  #addDatagram(datagram: CapturedDatagram, device: string | undefined): void {
+    const twin = this.#datagrams.findLast(
+      ({ bytes, atSeconds, source }) =>
+        datagram.atSeconds - atSeconds < sameDatagramSeconds &&
+        source.address === datagram.source.address &&
+        bytesEqual(bytes, datagram.bytes),
+    );
+    if (twin !== undefined && this.#devices.get(twin) !== device) return;
+    this.#datagrams.push(datagram);
+    this.#devices.set(datagram, device);
+  }
+
+  #count(
+    protocol: ProtectedFlow['protocol'],
+    spi: number,
+    { source, destination }: Carried,
+    atSeconds: number,
+    inUdp: boolean,
+  ): void {
+    const key = `${protocol} ${spi} ${source} ${destination}`;
+    const known = this.#flows.get(key);
+    if (known !== undefined) {
+      known.packets++;
+      known.endsAtSeconds = atSeconds;
+    } else
+      this.#flows.set(key, {
+        protocol,
+        spi: printSpi(spi),
+        source,
+        destination,
+        inUdp,
+        packets: 1,
+        beginsAtSeconds: atSeconds,
+        endsAtSeconds: atSeconds,
+      });
+  }
+}
+
+/** `0x0000abcd`. */
+export function printSpi(spi: number): string {
+  return `0x${spi.toString(16).padStart(8, '0')}`;
+}
