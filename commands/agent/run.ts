@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core';
 import { AgentHost } from '../../src/agent/host.js';
 import { readSettings } from '../../src/agent/settings.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { chooseDriver } from '../../src/cli/driver.js';
+import { chooseDriver, driverFlag } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { describeEvent } from '../../src/cli/steps.js';
 import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
@@ -16,6 +16,7 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
   static override description =
     'Enforces the assigned policy until SIGINT, SIGTERM or "ipseckit agent stop", and prints what it does on stderr. "ipseckit agent start" runs the same in the background.';
   static override flags = {
+    driver: driverFlag(),
     verbose: Flags.boolean({ char: 'v', summary: 'also print every IKE message sent and received' }),
     'no-default-exempt': Flags.custom<ExemptionLevel>({
       summary: 'which default exemptions are lifted: 0 none (default), 1 RSVP and Kerberos, 2 groups, 3 all',
@@ -40,6 +41,7 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
     const settings = {
       ...readSettings(home),
       ...(exempt === undefined ? {} : { noDefaultExempt: exempt }),
+      ...(flags.driver === undefined ? {} : { driver: flags.driver }),
     };
     const vendorProfile = flags['vendor-profile'] ?? settings.vendorProfile;
     const { driver, reason } = await chooseDriver(settings);

@@ -5,15 +5,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentStatus } from '../../src/agent/control/protocol.js';
 import { agentCallIfRunning } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
+import { driverFlag } from '../../src/cli/driver.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { type ErrorCode, errorClasses, IpseckitError } from '../../src/report/errors.js';
 
 export default class AgentStartCommand extends IpseckitCommand<AgentStatus> {
   static override summary = 'start the policy agent in the background';
   static override description = 'Returns once the agent answers. Harmless when one runs already.';
+  static override flags = { driver: driverFlag() };
 
   async run(): Promise<AgentStatus> {
-    await this.parse(AgentStartCommand);
+    const { flags } = await this.parse(AgentStartCommand);
+    const engine = flags.driver === undefined ? [] : ['--driver', flags.driver];
     const running = await agentCallIfRunning('status', {});
     if (running) {
       this.print(`The policy agent runs already (process ${running.processId}).`);
@@ -24,7 +27,7 @@ export default class AgentStartCommand extends IpseckitCommand<AgentStatus> {
     const logFile = join(runtime, 'agent.log');
     const log = openSync(logFile, 'w', 0o600);
     const program = process.argv[1] ?? '';
-    const child = spawn(process.execPath, [program, 'agent', 'run'], {
+    const child = spawn(process.execPath, [program, 'agent', 'run', ...engine], {
       detached: true,
       stdio: ['ignore', log, log],
     });

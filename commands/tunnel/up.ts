@@ -4,7 +4,7 @@ import { readSettings } from '../../src/agent/settings.js';
 import { parseTunnel, type TunnelInfo } from '../../src/agent/tunnel.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { chooseDriver } from '../../src/cli/driver.js';
+import { chooseDriver, driverFlag } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { aborted, interruption, openOneShot, runCommand } from '../../src/cli/one-shot.js';
 import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
@@ -41,6 +41,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       summary: 'hand the connection to the running agent under this name',
       helpValue: 'NAME',
     }),
+    driver: driverFlag({ exclusive: ['persist'] }),
     quiet: Flags.boolean({ char: 'q', summary: 'do not show the steps' }),
     'export-keys': Flags.directory({
       summary: 'append key material for Wireshark to tables in this folder (mode 0600)',
@@ -81,8 +82,11 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       }
       const keyFiles = flags['export-keys'] === undefined ? undefined : new KeyFiles(flags['export-keys']);
       const interrupted = interruption();
-      const vendorProfile = flags['vendor-profile'] ?? readSettings(ipseckitHome()).vendorProfile;
-      const { driver } = await chooseDriver();
+      const settings = readSettings(ipseckitHome());
+      const vendorProfile = flags['vendor-profile'] ?? settings.vendorProfile;
+      const engine = flags.driver ?? settings.driver;
+      const { driver, reason } = await chooseDriver(engine === undefined ? {} : { driver: engine });
+      show(`engine: ${driver.name} (${reason})`);
       const tunnel = await openOneShot(spec, {
         driver,
         patience: { timeoutMs: flags.timeout * 1000, interrupted },

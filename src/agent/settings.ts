@@ -22,6 +22,8 @@ export interface AgentSettings {
   readonly vendorProfile?: VendorProfile;
   /** The directory whose policy goes before the local one; none when absent. */
   readonly directory?: DirectorySettings;
+  /** The packet engine. `auto`, the default: the kernel's own (`xfrm`) where it can, else ours. */
+  readonly driver?: 'auto' | 'xfrm' | 'userspace';
 }
 
 const settings: Decoder<AgentSettings> = object({
@@ -29,6 +31,7 @@ const settings: Decoder<AgentSettings> = object({
   strongCrlCheck: optional(oneOf(0, 1, 2)),
   vendorProfile: optional(oneOf(...vendorProfiles)),
   directory: optional(directorySettings),
+  driver: optional(oneOf('auto', 'xfrm', 'userspace')),
 });
 
 export function settingsFile(home: Home): string {

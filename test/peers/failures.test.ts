@@ -239,6 +239,7 @@ function tunnelUp({ a }: HostPair, home: string, { peer, flags = [] }: Attempt):
     [
       ...['bin/ipseckit.js', 'tunnel', 'up', peer ?? theirAddress, '--psk-file', join(home, 'psk')],
       ...['--local-net', insideNetworks.ours, ...remote, '--ike', suite.ike, '--esp', suite.esp, ...flags],
+      ...['--driver', 'userspace'],
       ...['--', 'true'],
     ],
     { env: { ...process.env, IPSECKIT_HOME: home }, timeoutMs: 60_000 },

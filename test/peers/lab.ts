@@ -42,9 +42,16 @@ export function addInsides({ ours, theirs }: PeerHosts): void {
 
 export async function startLab(
   hosts: PeerHosts,
-  options: { readonly esp: EspEngine; readonly agentArgs?: readonly string[] },
+  options: {
+    readonly esp: EspEngine;
+    readonly agentArgs?: readonly string[];
+    readonly engine?: 'userspace' | 'xfrm';
+  },
 ): Promise<PeerLab> {
-  const agent = await AgentOnHost.start(hosts.ours, { args: ['--verbose', ...(options.agentArgs ?? [])] });
+  const agent = await AgentOnHost.start(hosts.ours, {
+    args: ['--verbose', ...(options.agentArgs ?? [])],
+    ...(options.engine === undefined ? {} : { engine: options.engine }),
+  });
   try {
     return { ...hosts, agent, charon: await Charon.start({ host: hosts.theirs, esp: options.esp }) };
   } catch (error) {

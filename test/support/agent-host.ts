@@ -25,15 +25,22 @@ export class AgentOnHost {
     this.#child = this.#spawn();
   }
 
-  /** Starts an agent and waits until it answers. Throws with its own words when it does not. */
+  /**
+   * Starts an agent and waits until it answers. Throws with its own words when it does not. Its engine, and that of
+   * `tunnel up` with its home, is `userspace` unless said otherwise, whatever this kernel can.
+   */
   static async start(
     host: Host,
-    options: { readonly args?: readonly string[]; readonly settings?: object } = {},
+    options: {
+      readonly args?: readonly string[];
+      readonly settings?: object;
+      readonly engine?: 'userspace' | 'xfrm';
+    } = {},
   ): Promise<AgentOnHost> {
     const home = mkdtempSync(join(tmpdir(), 'ipseckit-agent-'));
     mkdirSync(join(home, 'run'), { mode: 0o700 });
-    if (options.settings !== undefined)
-      writeFileSync(join(home, 'settings.json'), JSON.stringify(options.settings));
+    const settings = { driver: options.engine ?? 'userspace', ...options.settings };
+    writeFileSync(join(home, 'settings.json'), JSON.stringify(settings));
     const agent = new AgentOnHost(host, home, options.args ?? []);
     await agent.#ready();
     return agent;

@@ -33,7 +33,7 @@ export class DriverRefusal extends Error {
   }
 }
 
-/** A user-space driver in a process of its own on a test host. */
+/** A driver in a process of its own on a test host. */
 export class DriverOnHost {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -44,9 +44,13 @@ export class DriverOnHost {
   }
 
   /** Starts one; throws `DriverRefusal` when the driver cannot start. `nodeFlags` as for `node` itself. */
-  static async start(host: Host, nodeFlags: readonly string[] = []): Promise<DriverOnHost> {
+  static async start(
+    host: Host,
+    nodeFlags: readonly string[] = [],
+    engine: 'userspace' | 'xfrm' = 'userspace',
+  ): Promise<DriverOnHost> {
     const program = 'dist/test/support/driver-program.js';
-    const child = host.spawn(process.execPath, [...nodeFlags, program], {
+    const child = host.spawn(process.execPath, [...nodeFlags, program, engine], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     if (child.stdout === null) throw new Error('no pipe');

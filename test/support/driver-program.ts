@@ -1,10 +1,11 @@
 /**
- * A program that runs the user-space driver on a test host, without IKE: requests come as JSON lines on stdin, each
+ * A program that runs a driver (`xfrm` as argument: the kernel's, else the user-space one) on a test host, without IKE: requests come as JSON lines on stdin, each
  * is answered with a JSON line. `DriverOnHost` in `driver-on-host.ts` is its other end.
  */
 import { createInterface } from 'node:readline';
 import type { DriverFilter, SaHalf, SaPair } from '../../src/driver/api.js';
 import { UserspaceDriver } from '../../src/driver/userspace/driver.js';
+import { XfrmDriver } from '../../src/driver/xfrm/driver.js';
 import { IpseckitError } from '../../src/report/errors.js';
 import { fromHex } from '../../src/wire/bytes.js';
 
@@ -26,7 +27,7 @@ export type DriverRequest =
   | { readonly kind: 'events' }
   | { readonly kind: 'stop' };
 
-const driver = new UserspaceDriver();
+const driver = process.argv[2] === 'xfrm' ? new XfrmDriver() : new UserspaceDriver();
 const events: unknown[] = [];
 
 async function answer(request: DriverRequest): Promise<unknown> {

@@ -23,6 +23,10 @@ export interface KernelSocketsOptions {
   readonly mark: number;
   readonly ikePort: number;
   readonly natTraversalPort: number;
+  /** IP protocols received raw, by name; ESP and AH when absent. */
+  readonly rawProtocols?: Readonly<Record<string, number>>;
+  /** Does what else a UDP port's socket needs before it is read. */
+  prepareUdp?(fd: number, port: number): void;
   onFailure(error: Error): void;
 }
 
@@ -59,7 +63,7 @@ export class KernelSockets implements WireSockets {
     const udp = [options.ikePort, options.natTraversalPort].map(
       port => [port, open(`UDP port ${port}`, () => openUdp(native, port, options))] as const,
     );
-    const raw = Object.entries(rawProtocols).map(
+    const raw = Object.entries(options.rawProtocols ?? rawProtocols).map(
       ([name, protocol]) =>
         [name, open(`the raw ${name} socket`, () => native.openRawReceiver(protocol, options.mark))] as const,
     );
@@ -165,7 +169,14 @@ function datagramsOf(batch: BatchReader, count: number, port: number): UdpDatagr
 function openUdp(native: NativeIo, port: number, options: KernelSocketsOptions): number {
   try {
     // ESP is authenticated already: RFC 3948 2.1 wants its UDP checksum to be zero.
-    return native.openUdp(port, options.mark, port === options.natTraversalPort ? 1 : 0);
+    const fd = native.openUdp(port, options.mark, port === options.natTraversalPort ? 1 : 0);
+    try {
+      options.prepareUdp?.(fd, port);
+    } catch (error) {
+      native.closeFd(fd);
+      throw error;
+    }
+    return fd;
   } catch (error) {
     if (errnoOf(error) !== 'EADDRINUSE') throw error;
     const holder = udpPortHolder(port);

@@ -26,7 +26,7 @@ import {
 import { flushXfrm, installAtPeer } from './xfrm.js';
 
 /** What strongSwan must say it negotiated. */
-interface Case extends Suite {
+export interface Case extends Suite {
   /** ESP in UDP port 4500, although no NAT is between us. */
   readonly encapsulate?: true;
   readonly expected: Pick<PeerChildSa, 'protocol' | 'encryption' | 'encryptionBits' | 'integrity' | 'group'>;
@@ -71,7 +71,7 @@ const cases: readonly Case[] = [
   },
 ];
 
-function expected(
+export function expected(
   protocol: 'ESP' | 'AH',
   encryption: string,
   encryptionBits: number,
@@ -147,7 +147,8 @@ function loadAlgorithms(machine: LabHost): void {
 const name = ({ ike, esp, ah, encapsulate }: Case) =>
   `${ike}, ${esp === undefined ? `AH ${ah}` : `ESP ${esp}`}${encapsulate ? ' in UDP' : ''},`;
 
-async function connection(
+/** Brings one connection up, tries it, and takes it down. */
+export async function connection(
   lab: PeerLab,
   one: Case,
   mode: Mode,

@@ -72,17 +72,23 @@ const cases: readonly Case[] = [
   },
 ];
 
-export function rekeyTests(hosts: () => PeerHosts): void {
+export function rekeyTests(
+  hosts: () => PeerHosts,
+  {
+    engine = 'userspace',
+    only,
+  }: { readonly engine?: 'userspace' | 'xfrm'; readonly only?: readonly string[] } = {},
+): void {
   describe('rekeying under traffic loses nothing', () => {
     let lab: PeerLab;
 
     before(async () => {
-      lab = await startLab(hosts(), { esp: 'kernel-netlink' });
+      lab = await startLab(hosts(), { esp: 'kernel-netlink', engine });
     });
 
     after(() => stopLab(lab));
 
-    for (const one of cases)
+    for (const one of cases.filter(({ name }) => only?.includes(name) ?? true))
       test(one.name, () =>
         withLogs(lab, async () => {
           await configure(lab, one.mode, suite, one.ours === undefined ? {} : { ours: one.ours });

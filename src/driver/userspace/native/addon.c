@@ -34,6 +34,9 @@ NAPI_MODULE_INIT() {
       {"openWatch", open_watch},
       {"watchDrops", watch_drops},
       {"deviceName", device_name},
+      {"openNetlink", open_netlink},
+      {"netlinkExchange", netlink_exchange},
+      {"setSocketOption", set_socket_option},
       {"closeFd", close_fd},
   };
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {

@@ -56,5 +56,8 @@ napi_value open_capture(napi_env env, napi_callback_info info);
 napi_value open_watch(napi_env env, napi_callback_info info);
 napi_value watch_drops(napi_env env, napi_callback_info info);
 napi_value device_name(napi_env env, napi_callback_info info);
+napi_value open_netlink(napi_env env, napi_callback_info info);
+napi_value netlink_exchange(napi_env env, napi_callback_info info);
+napi_value set_socket_option(napi_env env, napi_callback_info info);
 
 #endif

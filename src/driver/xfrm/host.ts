@@ -1,0 +1,71 @@
+/** What XFRM policies need to know of this host, and the settings of its kernel that they go with. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { parseIpAddress } from '../../wire/ip/address.js';
+import { subnetRange } from '../../wire/ip/selector.js';
+import type { XfrmHost } from './exemptions.js';
+
+/** Adapters and broadcast addresses as they are now. */
+export function readHost(noDefaultExempt: XfrmHost['noDefaultExempt']): XfrmHost {
+  return {
+    interfaces: readdirSync('/sys/class/net').flatMap(name => {
+      const index = Number(readText(`/sys/class/net/${name}/ifindex`));
+      return index > 0 ? [{ name, index }] : [];
+    }),
+    broadcastAddresses: broadcastAddresses(),
+    noDefaultExempt,
+    ipv6: existsSync('/proc/sys/net/ipv6'),
+  };
+}
+
+function broadcastAddresses(): XfrmHost['broadcastAddresses'] {
+  const found = Object.values(networkInterfaces()).flatMap(list =>
+    (list ?? []).flatMap(({ family, address: text, cidr }) => {
+      const address = parseIpAddress(text);
+      const prefixLength = Number(cidr?.split('/')[1] ?? 32);
+      const hasBroadcast = family === 'IPv4' && prefixLength < 31 && !text.startsWith('127.');
+      return address === undefined || !hasBroadcast ? [] : [subnetRange(address, prefixLength).last];
+    }),
+  );
+  return [...new Set(found)].sort();
+}
+
+/**
+ * 1: packets that need an SA are dropped until there is one. 0: they wait, as in the user-space engine.
+ */
+const larvalDrop = '/proc/sys/net/core/xfrm_larval_drop';
+
+/** Lets packets wait for their SA; returns what puts the setting back. Where it cannot be changed, first packets are lost. */
+export function letPacketsWait(): () => void {
+  const before = readText(larvalDrop);
+  if (before === undefined || before === '0') return () => {};
+  return writeText(larvalDrop, '0') ? () => void writeText(larvalDrop, before) : () => {};
+}
+
+/** The kernel's count of packets it dropped for IPsec, by its own names; empty where it does not count. */
+export function readXfrmCounters(): ReadonlyMap<string, number> {
+  const lines = (readText('/proc/self/net/xfrm_stat') ?? '').split('\n');
+  return new Map(
+    lines.map(line => {
+      const [name = '', count] = line.trim().split(/\s+/);
+      return [name, Number(count ?? 0)];
+    }),
+  );
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function writeText(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text);
+    return true;
+  } catch {
+    return false; // Read-only in some containers.
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Routes towards tunnelled networks: with them, a program on this host finds a source address, and a route at all, where
+ * the host has no default route. The kernel's policies decide before the packet gets anywhere on such a route.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { networkInterfaces } from 'node:os';
+import { addressFamily, type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
+import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
+import type { DriverFilter } from '../api.js';
+import { steeringNames } from '../userspace/steering.js';
+
+const { fallbackRouteTable: table, rulePreferences } = steeringNames;
+
+/** Puts the routes for these filters in force. */
+export async function addRoutes(filters: readonly DriverFilter[]): Promise<void> {
+  const tunnels = filters.filter(
+    ({ direction, action, tunnelEndpoint }) =>
+      direction === 'outbound' && action === 'secure' && tunnelEndpoint !== undefined,
+  );
+  for (const family of [4, 6] as const) {
+    const own = tunnels.filter(({ selector }) => addressFamily(selector.destination.first) === family);
+    const flush = `route flush table ${table}`;
+    const lines = own.length === 0 ? [] : [`rule add pref ${rulePreferences.fallback} lookup ${table}`];
+    const devices = new Map<IpAddress, string | undefined>();
+    for (const { tunnelEndpoint } of own)
+      if (tunnelEndpoint !== undefined && !devices.has(tunnelEndpoint))
+        devices.set(tunnelEndpoint, await deviceTowards(tunnelEndpoint));
+    for (const filter of own) {
+      const device = filter.tunnelEndpoint && devices.get(filter.tunnelEndpoint);
+      const route = device === undefined ? undefined : routeOf(filter, device, localAddresses());
+      if (route !== undefined) lines.push(route);
+    }
+    await ip([`-${family}`, '-force', '-batch', '-'], `${[ruleRemoval, flush, ...lines].join('\n')}\n`);
+  }
+}
+
+/** Removes them; also those of an earlier, killed run. */
+export async function removeRoutes(): Promise<void> {
+  for (const family of [4, 6])
+    await ip([`-${family}`, '-force', '-batch', '-'], `${ruleRemoval}\nroute flush table ${table}\n`);
+}
+
+const ruleRemoval = `rule del pref ${rulePreferences.fallback} lookup ${table}`;
+
+/** An argument of `ip -batch`; `undefined` for what is no subnet. */
+export function routeOf(
+  { selector }: DriverFilter,
+  device: string,
+  ownAddresses: readonly IpAddress[],
+): string | undefined {
+  const prefixLength = prefixLengthOf(selector.destination);
+  if (prefixLength === undefined) return undefined;
+  const source = ownAddresses.find(address => rangeContains(selector.source, address));
+  const from = source === undefined ? '' : ` src ${source}`;
+  return `route replace ${selector.destination.first}/${prefixLength} dev ${device} table ${table}${from}`;
+}
+
+async function deviceTowards(peer: IpAddress): Promise<string | undefined> {
+  return / dev (\S+)/.exec(await ip(['-o', 'route', 'get', peer], ''))?.[1];
+}
+
+function localAddresses(): IpAddress[] {
+  return Object.values(networkInterfaces()).flatMap(list =>
+    (list ?? []).flatMap(({ address: text }) => {
+      const address = parseIpAddress(text);
+      return address === undefined ? [] : [address];
+    }),
+  );
+}
+
+/** What `ip` prints; that there is nothing to remove, or no route, is no error. */
+async function ip(args: readonly string[], input: string): Promise<string> {
+  const child = spawn('ip', args, {
+    env: { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' },
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', text => {
+    output += text;
+  });
+  child.stdin.on('error', () => {}); // It ended without reading all.
+  child.stdin.end(input);
+  await once(child, 'close').catch(() => {}); // Without `ip` there are no such routes.
+  return output;
+}

@@ -1,0 +1,77 @@
+import type { IpAddress } from '../../wire/ip/address.js';
+import { mirrorSelector, printSelector, type Selector, selectorCovers } from '../../wire/ip/selector.js';
+import type { XfrmPolicy } from '../../wire/netlink/xfrm-policy.js';
+import type { DriverFilter, FilterId, SaPair } from '../api.js';
+import { exemptPolicies, type XfrmHost } from './exemptions.js';
+import { FilterNumbers } from './marks.js';
+import { filterPolicies, type PlacedFilter, tunnelLocals } from './policies.js';
+import { carriedSelector } from './states.js';
+
+/** The filters in force, each in its place, and where pairs belong among them. */
+export class XfrmRules {
+  readonly #numbers = new FilterNumbers();
+  #placed: readonly PlacedFilter[] = [];
+  #byId = new Map<FilterId, PlacedFilter>();
+  /** Inbound filters by their printed selector. */
+  #inbound = new Map<string, PlacedFilter>();
+  #tunnelLocals: ReadonlyMap<string, IpAddress> = new Map();
+
+  /** Replaces the filters. */
+  set(filters: readonly DriverFilter[]): void {
+    this.#numbers.set(filters);
+    this.#placed = filters.map((filter, place) => ({ filter, place, number: this.#numbers.of(filter.id) }));
+    this.#byId = new Map(this.#placed.map(placed => [placed.filter.id, placed]));
+    this.#inbound = new Map();
+    for (const placed of this.#placed) {
+      const key = printSelector(placed.filter.selector);
+      if (placed.filter.direction === 'inbound' && !this.#inbound.has(key)) this.#inbound.set(key, placed);
+    }
+    this.#tunnelLocals = tunnelLocals(filters);
+  }
+
+  /** All, in matching order. */
+  get placed(): readonly PlacedFilter[] {
+    return this.#placed;
+  }
+
+  find(id: FilterId): PlacedFilter | undefined {
+    return this.#byId.get(id);
+  }
+
+  byNumber(number: number): DriverFilter | undefined {
+    return this.#numbers.filter(number);
+  }
+
+  /** The policies of all filters, and of what none of them sees. */
+  policies(host: XfrmHost): XfrmPolicy[] {
+    return [...exemptPolicies(host), ...this.#placed.flatMap(placed => this.#policiesOf(placed, host))];
+  }
+
+  /** The policies of one filter. */
+  policiesOf(id: FilterId, host: XfrmHost): XfrmPolicy[] {
+    const placed = this.find(id);
+    return placed === undefined ? [] : this.#policiesOf(placed, host);
+  }
+
+  /** The filter in whose place a pair's policies stand; `undefined`: there is none for its traffic. */
+  placeOf(pair: SaPair, direction: DriverFilter['direction']): PlacedFilter | undefined {
+    const own = pair.filterId === undefined ? undefined : this.find(pair.filterId);
+    const carried = carriedSelector(pair);
+    if (direction === 'outbound') return own ?? this.#covering('outbound', carried);
+    const back = own && this.#inbound.get(printSelector(mirrorSelector(own.filter.selector)));
+    return back ?? this.#covering('inbound', mirrorSelector(carried));
+  }
+
+  #policiesOf(placed: PlacedFilter, host: XfrmHost): XfrmPolicy[] {
+    return filterPolicies(placed, host, this.#tunnelLocals.get(printSelector(placed.filter.selector)));
+  }
+
+  #covering(direction: DriverFilter['direction'], carried: Selector): PlacedFilter | undefined {
+    return this.#placed.find(
+      ({ filter }) =>
+        filter.direction === direction &&
+        filter.action === 'secure' &&
+        selectorCovers(filter.selector, carried),
+    );
+  }
+}

@@ -1,0 +1,179 @@
+/** Pairs as states of the kernel: each SA is one. */
+import { type EncryptionId, encryption, hash } from '../../crypto/algorithms.js';
+import { espKeyFault } from '../../crypto/packet-cipher.js';
+import { IpseckitError } from '../../report/errors.js';
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import { hostRange, mirrorSelector, type Selector } from '../../wire/ip/selector.js';
+import { anySelector } from '../../wire/netlink/xfrm-selector.js';
+import type { XfrmLimits, XfrmMode, XfrmReplay, XfrmState } from '../../wire/netlink/xfrm-state.js';
+import { stateFlags } from '../../wire/netlink/xfrm-structures.js';
+import type { Endpoint, SaHalf, SaLifetime, SaPair } from '../api.js';
+import { coveringSelector } from './selectors.js';
+
+/** IP protocol numbers of the two. */
+export const protocolNumbers = { esp: 50, ah: 51 } as const;
+
+const cipherNames: Readonly<Record<EncryptionId, string>> = {
+  des: 'cbc(des)',
+  '3des': 'cbc(des3_ede)',
+  aes128: 'cbc(aes)',
+  aes192: 'cbc(aes)',
+  aes256: 'cbc(aes)',
+  aes128gcm: 'rfc4106(gcm(aes))',
+  aes192gcm: 'rfc4106(gcm(aes))',
+  aes256gcm: 'rfc4106(gcm(aes))',
+  null: 'ecb(cipher_null)',
+};
+
+const defaultReplayWindow = 64;
+/** RFC 2407 4.5: a kilobyte of lifetime. */
+const kilobyteBytes = 1024;
+/** Three quarters of the sequence numbers: time to negotiate before there are none left (`esp-ah.md` 4). */
+const softPackets = 2 ** 31 + 2 ** 30;
+
+/** A pair with what the kernel needs to know besides. */
+export interface KernelPair {
+  readonly pair: SaPair;
+  readonly requestId: number;
+  /** Where the peer is now: behind NAT it moves. */
+  readonly peer: Endpoint;
+}
+
+/** The states of one direction of a pair, the innermost first. */
+export function statesOf(
+  { pair, requestId, peer }: KernelPair,
+  direction: 'inbound' | 'outbound',
+): XfrmState[] {
+  const [source, destination] =
+    direction === 'outbound' ? [pair.local, peer.address] : [peer.address, pair.local];
+  const carried = carriedSelector(pair, peer.address);
+  const selector = direction === 'outbound' ? carried : mirrorSelector(carried);
+  return pair[direction].map((half, index) => ({
+    id: { destination, spi: half.spi, protocol: protocolNumbers[half.protocol] },
+    source,
+    mode: modeOf(pair, index),
+    requestId,
+    // What is inside is looked at once: by the innermost of a bundle.
+    selector: index === 0 ? coveringSelector(selector) : anySelector(addressFamily(pair.local)),
+    limits: limitsOf(pair.lifetime),
+    sequence: 0,
+    // Without it the kernel pads AH to 8 bytes, which is for IPv6.
+    flags: half.protocol === 'ah' && addressFamily(pair.local) === 4 ? stateFlags.align4 : 0,
+    ...algorithmsOf(half),
+    ...encapsulationOf(pair, peer, direction),
+    replay: direction === 'inbound' ? windowOf(pair, half) : noWindow,
+  }));
+}
+
+/** Of a bundle only the innermost SA is in tunnel mode. */
+export function modeOf(pair: SaPair, index: number): XfrmMode {
+  return index === 0 ? pair.mode : 'transport';
+}
+
+/** Outbound view. In transport mode the addresses are the pair's own, whatever NAT made of the identities. */
+export function carriedSelector(pair: SaPair, peer: IpAddress = pair.peer): Selector {
+  if (pair.mode === 'tunnel') return pair.selector;
+  return { ...pair.selector, source: hostRange(pair.local), destination: hostRange(peer) };
+}
+
+/** Throws `IpseckitError` UNSUPPORTED or INVALID_POLICY for a pair that must not be installed. */
+export function checkPair(pair: SaPair): void {
+  for (const halves of [pair.inbound, pair.outbound]) {
+    const ah = halves.find(({ protocol }) => protocol === 'ah');
+    const esp = halves.find(({ protocol }) => protocol === 'esp');
+    if (ah === undefined && esp === undefined) throw unusable('a pair without ESP and AH');
+    if (ah !== undefined && pair.udpEncapsulation !== undefined)
+      throw new IpseckitError('UNSUPPORTED', 'The kernel cannot carry AH in UDP (RFC 3948 2.1).', {
+        next: 'Negotiate ESP through NAT.',
+      });
+    if (ah !== undefined) checkAh(ah);
+    if (esp !== undefined) checkEsp(esp, ah !== undefined);
+  }
+}
+
+function checkAh({ hash: id, integrityKey }: SaHalf): void {
+  if (id === undefined) throw unusable('AH without an integrity algorithm');
+  if (integrityKey.length !== hash(id).digestBytes)
+    throw unusable(`AH ${hash(id).name} with a key of ${integrityKey.length} bytes`);
+}
+
+function checkEsp(half: SaHalf, insideAh: boolean): void {
+  const { encryption: id = 'null', hash: integrity, encryptionKey, integrityKey, icvBytes } = half;
+  const fault = espKeyFault({
+    encryption: id,
+    encryptionKey,
+    integrityKey,
+    ...(integrity === undefined ? {} : { hash: integrity }),
+    ...(icvBytes === undefined ? {} : { icvBytes }),
+  });
+  if (fault !== undefined) throw unusable(`ESP: ${fault}`);
+  if (id === 'null' && integrity === undefined && !insideAh)
+    throw unusable('ESP that neither encrypts nor authenticates');
+}
+
+function unusable(what: string): IpseckitError {
+  return new IpseckitError('INVALID_POLICY', `The packet engine refuses ${what}.`, {
+    next: 'Negotiate the security association again.',
+  });
+}
+
+function algorithmsOf(half: SaHalf): Pick<XfrmState, 'encryption' | 'authentication' | 'combined'> {
+  const { encryption: id, hash: integrity, encryptionKey, integrityKey, icvBytes } = half;
+  const authentication =
+    integrity === undefined
+      ? {}
+      : {
+          authentication: {
+            name: `hmac(${integrity})`,
+            key: integrityKey,
+            icvBits: (icvBytes ?? hash(integrity).icvBytes) * 8,
+          },
+        };
+  if (half.protocol === 'ah') return authentication;
+  const { tagBytes } = encryption(id ?? 'null');
+  const cipher = { name: cipherNames[id ?? 'null'], key: encryptionKey };
+  if (tagBytes !== undefined) return { combined: { ...cipher, icvBits: (icvBytes ?? tagBytes) * 8 } };
+  return { encryption: cipher, ...authentication };
+}
+
+function limitsOf(lifetime: SaLifetime): XfrmLimits {
+  const bytes = (kilobytes: number) =>
+    kilobytes === 0 ? Number.POSITIVE_INFINITY : kilobytes * kilobyteBytes;
+  return {
+    softSeconds: lifetime.softSeconds,
+    hardSeconds: lifetime.hardSeconds,
+    softBytes: bytes(lifetime.softKilobytes),
+    hardBytes: bytes(lifetime.hardKilobytes),
+    softPackets,
+    hardPackets: Number.POSITIVE_INFINITY,
+  };
+}
+
+function encapsulationOf(
+  { udpEncapsulation }: SaPair,
+  peer: Endpoint,
+  direction: 'inbound' | 'outbound',
+): Pick<XfrmState, 'encapsulation'> {
+  if (udpEncapsulation === undefined) return {};
+  const { localPort } = udpEncapsulation;
+  return {
+    encapsulation:
+      direction === 'outbound'
+        ? { sourcePort: localPort, destinationPort: peer.port }
+        : { sourcePort: peer.port, destinationPort: localPort },
+  };
+}
+
+/** Always given, so that the kernel tells where the numbers stand. */
+const noWindow: XfrmReplay = { window: 0, outbound: 0, inbound: 0, bitmap: [] };
+
+/** Numbers of packets that do not prove who sent them mean nothing. */
+function windowOf(pair: SaPair, half: SaHalf): XfrmReplay {
+  const proven =
+    half.hash !== undefined ||
+    encryption(half.encryption ?? 'null').tagBytes !== undefined ||
+    pair.inbound.some(({ protocol }) => protocol === 'ah');
+  const window = pair.replayWindow ?? defaultReplayWindow;
+  if (!proven || window === 0) return noWindow;
+  return { ...noWindow, window, bitmap: Array.from({ length: Math.ceil(window / 32) }, () => 0) };
+}

@@ -1,0 +1,11 @@
+/** The kernel as engine: what every driver does. Runs inside User Mode Linux. */
+import { driverBehaviour } from '../../support/driver-behaviour.js';
+import { TcpdumpWitness } from '../../support/tcpdump-witness.js';
+
+driverBehaviour('xfrm driver between two hosts', {
+  engine: 'xfrm',
+  skip: false,
+  witness: hosts => TcpdumpWitness.on(hosts),
+  countsFilters: false,
+  withTcp: title => ['transport ESP 3DES-SHA1', 'tunnel ESP AES256-GCM in UDP'].includes(title),
+});

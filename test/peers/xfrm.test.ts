@@ -1,0 +1,8 @@
+/** The kernel as engine, on a machine whose kernel has ESP and AH. */
+import { umlSuite } from '../lab/uml-suite.js';
+
+umlSuite('the kernel as engine', {
+  files: ['dist/test/peers/uml/xfrm-behaviour.js', 'dist/test/peers/uml/xfrm-strongswan.js'],
+  needs: ['charon', 'ping', 'tcpdump'],
+  timeoutSeconds: 600,
+});

@@ -1,0 +1,52 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CableWitness } from './driver-behaviour.js';
+import type { Host, HostPair } from './namespaces.js';
+
+/** First fragments and whole packets; ARP and IPv6's own are of no interest. */
+const filter = 'ip and ip[6:2] & 0x1fff = 0';
+const secured = /: (ESP|AH)\(|UDP-encap: ESP\(/;
+
+/**
+ * Counts what both hosts put on their cable, by tcpdump. Unlike a counter where packets arrive it is not fooled by a
+ * kernel that shows opened packets as if they had arrived so.
+ */
+export class TcpdumpWitness implements CableWitness {
+  readonly #children: ChildProcess[] = [];
+  #counts = { secured: 0, clear: 0 };
+
+  static async on({ a, b }: HostPair): Promise<TcpdumpWitness> {
+    const witness = new TcpdumpWitness();
+    await Promise.all([witness.#watch(a), witness.#watch(b)]);
+    return witness;
+  }
+
+  async take(): Promise<{ readonly secured: number; readonly clear: number }> {
+    await sleep(300); // tcpdump is another process.
+    const counts = this.#counts;
+    this.#counts = { secured: 0, clear: 0 };
+    return counts;
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.#children) child.kill('SIGKILL');
+  }
+
+  async #watch(host: Host): Promise<void> {
+    const args = ['-i', 'eth0', '-Q', 'out', '-l', '-n', '--immediate-mode', '-Z', 'root', filter];
+    const child = host.spawn('tcpdump', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#children.push(child);
+    if (child.stdout === null || child.stderr === null) throw new Error('no pipes');
+    let rest = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) this.#counts[secured.test(line) ? 'secured' : 'clear']++;
+      if (process.env.LAB_VERBOSE === '1')
+        for (const line of lines) if (!secured.test(line)) process.stderr.write(`clear: ${line}\n`);
+    });
+    child.stderr.resume();
+    await once(child.stderr, 'data');
+  }
+}
