@@ -12,12 +12,15 @@ function actionOf({ action, filter }: FilterInfo): string {
   return `${filter.acceptUnsecured ? 'accept clear inbound, else ' : ''}${methods}`;
 }
 
+/** An agent with many filters needs a while to list them. */
+const timeoutMs = 60_000;
+
 export default class FilterListCommand extends IpseckitCommand<readonly FilterInfo[]> {
   static override summary = 'list the specific filters in force, in matching order: the first match decides';
 
   async run(): Promise<readonly FilterInfo[]> {
     await this.parse(FilterListCommand);
-    const filters = await agentCall('filters', {});
+    const filters = await agentCall('filters', {}, { timeoutMs });
     this.print(`There are ${filters.length} filters`);
     if (filters.length > 0)
       this.printTable(

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { StoreFormatError } from '../policy/stores/format-error.js';
+import { decodeText } from '../policy/stores/text-encoding.js';
 import { IpseckitError } from '../report/errors.js';
 
 /**
- * A file's text: UTF-8, or UTF-16 with a byte order mark as Windows editors write it; `-` is stdin. Throws
+ * A file's text, in any encoding of Windows editors (`text-encoding.ts`); `-` is stdin. Throws
  * `IpseckitError` (USAGE, ACCESS_DENIED) naming the file.
  */
 export function readTextFile(path: string): string {
@@ -18,22 +20,19 @@ export function readTextFile(path: string): string {
       { next: 'check its name and its rights', cause: error },
     );
   }
-  const text = decodeText(bytes);
-  if (text === undefined || text.includes('\0'))
-    throw new IpseckitError('USAGE', `the file ${name} is no text in UTF-8 or UTF-16`, {
-      next: 'save it as UTF-8',
-    });
+  const text = textOf(bytes);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  if (text === undefined || /[\0-\x08]/.test(text))
+    throw new IpseckitError('USAGE', `the file ${name} is no text`, { next: 'save it as UTF-8' });
   return text;
 }
 
-/** `undefined` when the bytes are in neither encoding. The byte order mark is not part of the text. */
-export function decodeText(bytes: Uint8Array): string | undefined {
-  const [first, second] = bytes;
-  const encoding =
-    first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8';
+/** `undefined` for UTF-16 that ends within a character. */
+function textOf(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
-  } catch {
-    return undefined;
+    return decodeText(bytes);
+  } catch (error) {
+    if (error instanceof StoreFormatError) return undefined;
+    throw error;
   }
 }

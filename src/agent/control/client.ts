@@ -25,6 +25,7 @@ export function callAgent<M extends ControlMethod>(
   return new Promise((resolve, reject) => {
     const socket = createConnection(path);
     const timeoutMs = options.timeoutMs ?? 10_000;
+    const parts: unknown[] = [];
     const timer = setTimeout(
       () => fail(unreachable(path, `no answer within ${timeoutMs / 1000} s`)),
       timeoutMs,
@@ -43,9 +44,15 @@ export function callAgent<M extends ControlMethod>(
         const reply: ControlReply = JSON.parse(line);
         if ('step' in reply) return options.onStep?.(reply.step);
         if ('keys' in reply) return;
+        if ('part' in reply) {
+          for (const item of reply.part) parts.push(item);
+          timer.refresh();
+          return;
+        }
         if ('error' in reply) return fail(errorOf(reply.error));
         done();
-        resolve(reply.result as ControlMethods[M]['result']);
+        const whole = Array.isArray(reply.result) ? [...parts, ...reply.result] : reply.result;
+        resolve(whole as ControlMethods[M]['result']);
       },
       () => fail(new IpseckitError('INTERNAL', 'the agent sent an answer too long to read')),
     );

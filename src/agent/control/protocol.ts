@@ -1,7 +1,7 @@
 /**
  * The control socket's language: one JSON object a line. A request is `{"id":1,"method":"status","params":{}}`;
  * the answer is `{"id":1,"result":…}` or `{"id":1,"error":{code,message,next}}`. A long call may first send
- * `{"id":1,"step":…}` lines. This table is the contract of server, client and tests.
+ * `{"id":1,"step":…}` lines, and a long list comes in parts: `{"id":1,"part":[…]}` lines, the result being the rest of it. This table is the contract of server, client and tests.
  */
 import type { DriverFilter, DriverStatistics, PairStatistics } from '../../driver/api.js';
 import type {
@@ -134,6 +134,7 @@ export interface ControlRequest {
 export type ControlReply =
   | { readonly id: number; readonly step: NegotiationStep }
   | { readonly id: number; readonly keys: KeysDocument }
+  | { readonly id: number; readonly part: readonly unknown[] }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: ControlError };
 
@@ -144,6 +145,9 @@ export interface ControlError {
   /** For a negotiation that failed. */
   readonly failure?: NegotiationFailure;
 }
+
+/** Items of a list that go on one line: a hundred thousand filters are more than a line may hold. */
+export const itemsPerLine = 2_000;
 
 /** Longest line either side accepts, in bytes. */
 export const longestLineBytes = 32 * 1024 * 1024;

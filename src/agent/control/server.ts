@@ -6,7 +6,13 @@ import { IpseckitError } from '../../report/errors.js';
 import { NegotiationError } from '../failure.js';
 import { keysToDocument } from './keys-document.js';
 import { LineSplitter } from './lines.js';
-import { type ControlError, type ControlMethod, type ControlReply, longestLineBytes } from './protocol.js';
+import {
+  type ControlError,
+  type ControlMethod,
+  type ControlReply,
+  itemsPerLine,
+  longestLineBytes,
+} from './protocol.js';
 
 /** What a long call may use besides its parameters. */
 export interface ControlCall {
@@ -113,10 +119,20 @@ export class ControlServer {
     Promise.resolve()
       .then(() => handler(request.params ?? {}, call))
       .then(
-        result => reply({ id: request.id, result: result ?? {} }),
+        result => replyWith(request.id, result ?? {}, reply),
         (error: unknown) => reply({ id: request.id, error: controlError(error) }),
       );
   }
+}
+
+/** A long list in parts, so that no line grows with it. */
+function replyWith(id: number, result: unknown, reply: (message: ControlReply) => void): void {
+  if (!Array.isArray(result)) return reply({ id, result });
+  const list: readonly unknown[] = result;
+  let sent = 0;
+  for (; list.length - sent > itemsPerLine; sent += itemsPerLine)
+    reply({ id, part: list.slice(sent, sent + itemsPerLine) });
+  reply({ id, result: list.slice(sent) });
 }
 
 function parseRequest(line: string): { id: number; method: string; params?: unknown } | undefined {

@@ -16,7 +16,7 @@ export async function gatherIpsec(home: Home): Promise<IpsecTestInput> {
   try {
     const [status, filters, associations, statistics] = await Promise.all([
       callAgent(socket, 'status', {}),
-      callAgent(socket, 'filters', {}),
+      callAgent(socket, 'filters', {}, { timeoutMs: 60_000 }),
       callAgent(socket, 'associations', {}),
       callAgent(socket, 'statistics', {}),
     ]);

@@ -1,12 +1,11 @@
 /** Text files of Windows: UTF-16 with or without a byte order mark, UTF-8, and the 8-bit code page. */
 import { StoreFormatError } from './format-error.js';
 
-/** Throws `StoreFormatError` for UTF-16 with half a character at its end. */
+/** The text without its byte order mark. Throws `StoreFormatError` for UTF-16 with half a character at its end. */
 export function decodeText(bytes: Uint8Array): string {
-  const [first, second, third] = bytes;
+  const [first, second] = bytes;
   if (first === 0xff && second === 0xfe) return utf16(bytes, 2, 'utf-16le');
   if (first === 0xfe && second === 0xff) return utf16(bytes, 2, 'utf-16be');
-  if (first === 0xef && second === 0xbb && third === 0xbf) return utf8(bytes);
   if (bytes.length > 1 && first !== 0 && second === 0) return utf16(bytes, 0, 'utf-16le');
   if (bytes.length > 1 && first === 0 && second !== 0) return utf16(bytes, 0, 'utf-16be');
   return utf8(bytes);

@@ -49,10 +49,12 @@ const exported: readonly ExportedKeys[] = [
   { kind: 'sa', pair: one.pair },
 ];
 let watches = 0;
+/** More than one line could hold. */
+const manyFilters = Array.from({ length: 120_000 }, (_, i) => ({ name: `filter ${i} `.padEnd(300, '.') }));
 
 const handlers: ControlHandlers = {
   status: refuse,
-  filters: () => [],
+  filters: () => manyFilters,
   associations: refuse,
   statistics: refuse,
   reload: () => ({ assigned: 'P' }),
@@ -99,6 +101,13 @@ describe('the control socket', () => {
       socket.on('error', () => {});
       socket.on('close', () => resolve(answer));
     });
+
+  test('a list longer than a line comes whole and in order', async () => {
+    assert.ok(JSON.stringify(manyFilters).length > longestLineBytes);
+    const filters: readonly object[] = await callAgent(path, 'filters', {});
+    assert.equal(filters.length, manyFilters.length);
+    assert.ok(filters.every((filter, i) => JSON.stringify(filter) === JSON.stringify(manyFilters[i])));
+  });
 
   test('answers a call, and is private to its owner', async () => {
     assert.deepEqual(await callAgent(path, 'reload', {}), { assigned: 'P' });
@@ -160,7 +169,7 @@ describe('the control socket', () => {
   });
 
   test('several requests in one write are all answered', async () => {
-    const answer = await raw('{"id":1,"method":"reload"}\n{"id":2,"method":"filters"}\n');
+    const answer = await raw('{"id":1,"method":"reload"}\n{"id":2,"method":"addDynamic"}\n');
     assert.deepEqual(
       answer
         .trim()
