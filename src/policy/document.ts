@@ -28,8 +28,12 @@ import {
   array,
   byKind,
   type Decoder,
+  define,
   flag,
   integer,
+  type JsonSchema,
+  jsonSchema,
+  mapped,
   object,
   oneOf,
   optional,
@@ -43,118 +47,161 @@ const collectionFormat = 'ipseckit policies';
 const versions = [1, 2] as const;
 const newestVersion = 2;
 
-const guid = parsed('a GUID in braces', parseGuid);
-const address = parsed('an IP address', parseIpAddress);
+const guid = define(
+  'guid',
+  parsed(
+    'a GUID in braces',
+    parseGuid,
+    '^(\\{HEX\\}|HEX)$'.replaceAll('HEX', '[\\dA-Fa-f]{8}(-[\\dA-Fa-f]{4}){3}-[\\dA-Fa-f]{12}'),
+  ),
+);
+const address = define('address', parsed('an IP address', parseIpAddress, '^[\\dA-Fa-f.:]+$'));
 const u16 = integer(0, 0xffff);
 const u32 = integer(0, 0xffff_ffff);
 
-const host: Decoder<HostSpec> = byKind<HostSpec>({
-  host: object({ kind: oneOf('host'), address }),
-  dns: object({ kind: oneOf('dns'), name: text, addresses: array(address) }),
-});
+const host: Decoder<HostSpec> = define(
+  'host',
+  byKind<HostSpec>({
+    host: object({ kind: oneOf('host'), address }),
+    dns: object({ kind: oneOf('dns'), name: text, addresses: array(address) }),
+  }),
+);
 
-const addressSpec: Decoder<AddressSpec> = byKind<AddressSpec>({
-  me: object({ kind: oneOf('me') }),
-  any: object({ kind: oneOf('any') }),
-  subnet: object({ kind: oneOf('subnet'), address, prefixLength: integer(0, 128) }),
-  special: object({ kind: oneOf('special'), group: oneOf('dns', 'wins', 'dhcp', 'gateway') }),
-  host,
-  dns: host,
-});
+const addressSpec: Decoder<AddressSpec> = define(
+  'addressSpec',
+  byKind<AddressSpec>({
+    me: object({ kind: oneOf('me') }),
+    any: object({ kind: oneOf('any') }),
+    subnet: object({ kind: oneOf('subnet'), address, prefixLength: integer(0, 128) }),
+    special: object({ kind: oneOf('special'), group: oneOf('dns', 'wins', 'dhcp', 'gateway') }),
+    host,
+    dns: host,
+  }),
+);
 
-const filter: Decoder<Filter> = object({
-  id: guid,
-  name: optional(text),
-  source: addressSpec,
-  destination: addressSpec,
-  protocol: integer(0, 255),
-  sourcePort: u16,
-  destinationPort: u16,
-  mirrored: flag,
-});
+const filter: Decoder<Filter> = define(
+  'filter',
+  object({
+    id: guid,
+    name: optional(text),
+    source: addressSpec,
+    destination: addressSpec,
+    protocol: integer(0, 255),
+    sourcePort: u16,
+    destinationPort: u16,
+    mirrored: flag,
+  }),
+);
 
-const securityMethod: Decoder<SecurityMethod> = object({
-  ah: optional(object({ hash: oneOf(...hashIds) })),
-  esp: optional(object({ encryption: oneOf(...encryptionIds), hash: optional(oneOf(...hashIds)) })),
-  lifetimeSeconds: optional(u32),
-  lifetimeKilobytes: optional(u32),
-  pfs: optional(object({ group: optional(oneOf(...groupIds)) })),
-});
+const securityMethod: Decoder<SecurityMethod> = define(
+  'securityMethod',
+  object({
+    ah: optional(object({ hash: oneOf(...hashIds) })),
+    esp: optional(object({ encryption: oneOf(...encryptionIds), hash: optional(oneOf(...hashIds)) })),
+    lifetimeSeconds: optional(u32),
+    lifetimeKilobytes: optional(u32),
+    pfs: optional(object({ group: optional(oneOf(...groupIds)) })),
+  }),
+);
 
 const named = { id: guid, name: optional(text), description: optional(text) };
 
-const action: Decoder<FilterAction> = byKind<FilterAction>({
-  permit: object({ ...named, kind: oneOf('permit') }),
-  block: object({ ...named, kind: oneOf('block') }),
-  negotiate: object({
+const action: Decoder<FilterAction> = define(
+  'action',
+  byKind<FilterAction>({
+    permit: object({ ...named, kind: oneOf('permit') }),
+    block: object({ ...named, kind: oneOf('block') }),
+    negotiate: object({
+      ...named,
+      kind: oneOf('negotiate'),
+      methods: array(securityMethod),
+      acceptUnsecured: flag,
+      allowFallback: flag,
+    }),
+  }),
+);
+
+const authentication: Decoder<AuthenticationMethod> = define(
+  'authentication',
+  byKind<AuthenticationMethod>({
+    preshared: object({ kind: oneOf('preshared'), key: mapped(text, key => new Secret(key)) }),
+    kerberos: object({ kind: oneOf('kerberos') }),
+    certificate: object({
+      kind: oneOf('certificate'),
+      authority: text,
+      certificateToAccount: optional(flag),
+      excludeCaName: optional(flag),
+    }),
+  }),
+);
+
+const filterList: Decoder<FilterList> = define(
+  'filterList',
+  object({
     ...named,
-    kind: oneOf('negotiate'),
-    methods: array(securityMethod),
-    acceptUnsecured: flag,
-    allowFallback: flag,
+    filters: array(filter),
+    furtherLists: optional(array(object({ ...named, filterIds: array(guid) }))),
   }),
-});
+);
 
-const authentication: Decoder<AuthenticationMethod> = byKind<AuthenticationMethod>({
-  preshared: object({ kind: oneOf('preshared'), key: (value, path) => new Secret(text(value, path)) }),
-  kerberos: object({ kind: oneOf('kerberos') }),
-  certificate: object({
-    kind: oneOf('certificate'),
-    authority: text,
+const rule: Decoder<Rule> = define(
+  'rule',
+  object({
+    ...named,
+    active: flag,
+    filterList: optional(filterList),
+    action,
+    authentication: array(authentication),
+    tunnelEndpoint: optional(host),
+    connectionType: oneOf('all', 'lan', 'dialup'),
+  }),
+);
+
+const mainModeMethod: Decoder<MainModeMethod> = define(
+  'mainModeMethod',
+  object({
+    encryption: oneOf(...encryptionIds),
+    hash: oneOf(...hashIds),
+    group: oneOf(...groupIds),
+    lifetimeSeconds: optional(u32),
+    quickModeLimit: optional(u32),
+  }),
+);
+
+const keyExchange: Decoder<KeyExchangeSettings> = define(
+  'keyExchange',
+  object({
+    id: optional(guid),
+    masterKeyPfs: flag,
+    lifetimeSeconds: u32,
+    quickModeLimit: u32,
+    methods: array(mainModeMethod),
+    aggressive: optional(flag),
+    softSaSeconds: optional(u32),
     certificateToAccount: optional(flag),
-    excludeCaName: optional(flag),
+    excludeCaNames: optional(flag),
   }),
-});
+);
 
-const filterList: Decoder<FilterList> = object({
-  ...named,
-  filters: array(filter),
-  furtherLists: optional(array(object({ ...named, filterIds: array(guid) }))),
-});
-
-const rule: Decoder<Rule> = object({
-  ...named,
-  active: flag,
-  filterList: optional(filterList),
-  action,
-  authentication: array(authentication),
-  tunnelEndpoint: optional(host),
-  connectionType: oneOf('all', 'lan', 'dialup'),
-});
-
-const mainModeMethod: Decoder<MainModeMethod> = object({
-  encryption: oneOf(...encryptionIds),
-  hash: oneOf(...hashIds),
-  group: oneOf(...groupIds),
-  lifetimeSeconds: optional(u32),
-  quickModeLimit: optional(u32),
-});
-
-const keyExchange: Decoder<KeyExchangeSettings> = object({
-  id: optional(guid),
-  masterKeyPfs: flag,
-  lifetimeSeconds: u32,
-  quickModeLimit: u32,
-  methods: array(mainModeMethod),
-  aggressive: optional(flag),
-  softSaSeconds: optional(u32),
-  certificateToAccount: optional(flag),
-  excludeCaNames: optional(flag),
-});
-
-const policy: Decoder<Policy> = object({
-  id: guid,
-  name: text,
-  description: optional(text),
-  pollIntervalMinutes: u32,
-  changedAtSeconds: optional(u32),
-  keyExchange,
-  rules: array(rule),
-});
+const policy: Decoder<Policy> = define(
+  'policy',
+  object({
+    id: guid,
+    name: text,
+    description: optional(text),
+    pollIntervalMinutes: u32,
+    changedAtSeconds: optional(u32),
+    keyExchange,
+    rules: array(rule),
+  }),
+);
 
 const document = object({ format: oneOf(format), version: oneOf(...versions), policy });
 
-const library: Decoder<PolicyLibrary> = object({ filterLists: array(filterList), actions: array(action) });
+const library: Decoder<PolicyLibrary> = define(
+  'library',
+  object({ filterLists: array(filterList), actions: array(action) }),
+);
 
 const collection = object({
   format: oneOf(collectionFormat),
@@ -172,6 +219,11 @@ export interface PolicyCollection {
 }
 
 export const emptyLibrary: PolicyLibrary = { filterLists: [], actions: [] };
+
+/** What both kinds of documents look like: `schema/ipseckit-policy.schema.json`. */
+export function policyJsonSchema(): JsonSchema {
+  return jsonSchema('urn:ipseckit:policy', 'IP Security policies of ipseckit', [document, collection]);
+}
 
 /** The document of a policy, keys in clear. */
 export function policyToDocument(value: Policy): object {
