@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExportedKeys } from '../ike/api.js';
-import { wiresharkLines } from '../monitor/wireshark-keys.js';
+import { type KeyTable, wiresharkLines } from '../monitor/wireshark-keys.js';
 
 /** Wireshark's key tables in a folder; copied into a Wireshark profile they decrypt a capture. */
 export class KeyFiles {
@@ -13,7 +13,11 @@ export class KeyFiles {
   }
 
   write(keys: ExportedKeys): void {
-    for (const { table, line } of wiresharkLines(keys))
+    this.writeLines(wiresharkLines(keys));
+  }
+
+  writeLines(lines: readonly { readonly table: KeyTable; readonly line: string }[]): void {
+    for (const { table, line } of lines)
       appendFileSync(join(this.#folder, table), `${line}\n`, { mode: 0o600 });
   }
 }

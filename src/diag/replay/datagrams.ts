@@ -49,7 +49,7 @@ interface Carried {
 
 /** Reads a capture (pcap or pcapng). A damaged file gives what stands before the damage, and a note with its place. */
 export function ipsecTraffic(file: Uint8Array): IpsecTraffic {
-  const collector = new Collector();
+  const collector = new DatagramCollector();
   try {
     for (const captured of readCapture(file)) {
       const ip = ipPacketOf(captured);
@@ -65,13 +65,14 @@ export function ipsecTraffic(file: Uint8Array): IpsecTraffic {
 
 type Flow = { -readonly [K in keyof ProtectedFlow]: ProtectedFlow[K] };
 
-class Collector {
+/** Takes IP packets one after another; keeps views of those that carry IKE. */
+export class DatagramCollector {
   packets = 0;
-  readonly #datagrams: CapturedDatagram[] = [];
+  #datagrams: CapturedDatagram[] = [];
   readonly #flows = new Map<string, Flow>();
   readonly #notes = new Map<string, number>();
   readonly #reassembler = new Reassembler();
-  readonly #devices = new Map<CapturedDatagram, string | undefined>();
+  readonly #devices = new WeakMap<CapturedDatagram, string | undefined>();
   #startedAtNs: bigint | undefined;
   #endsAtSeconds = 0;
 
@@ -102,6 +103,13 @@ class Collector {
       );
     }
     if (carried !== undefined) this.#take(carried, atSeconds, device);
+  }
+
+  /** The IKE datagrams since the last call. */
+  takeDatagrams(): readonly CapturedDatagram[] {
+    const taken = this.#datagrams;
+    this.#datagrams = [];
+    return taken;
   }
 
   result(): IpsecTraffic {

@@ -19,7 +19,7 @@ import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
 import { type NoDefaultExempt, softElement, steeringNames } from './steering.js';
 import { TableWatch } from './table-watch.js';
-import { KernelTun } from './tun.js';
+import { KernelTun, tunDeviceName } from './tun.js';
 import { nowMs, WakeTimer } from './wake-timer.js';
 
 /** Every field has a default. */
@@ -65,7 +65,7 @@ export class UserspaceDriver implements Driver {
     if (this.#running !== undefined) return;
     const fail = (error: Error) => onEvent({ kind: 'failed', error });
     // The device first: who holds it may touch the rest.
-    const tun = new KernelTun(this.#options.tunName ?? 'ipseckit0', fail);
+    const tun = new KernelTun(this.#options.tunName ?? tunDeviceName, fail);
     const steering = new KernelSteering({
       tun: tun.name,
       tunMtuBytes,

@@ -4,6 +4,9 @@ import { tunHolder } from './holders.js';
 import type { TunDevice } from './io.js';
 import { accessDenied, errnoOf, type NativeIo, nativeIo, readerKinds, textOf } from './native.js';
 
+/** The device that packets cross before they are protected and after; the engine's, unless told otherwise. */
+export const tunDeviceName = 'ipseckit0';
+
 /** A TUN device of this network namespace. It exists as long as it is open, whatever ends the process. */
 export class KernelTun implements TunDevice {
   readonly name: string;
