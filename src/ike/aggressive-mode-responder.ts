@@ -90,7 +90,7 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
     ...natDetectionPayloads(mainMode, method.hash, datagram, length => context.random(length)),
     ...ownVendors(vendorProfile, policy, false),
   ];
-  makeRoom(context);
+  makeRoom(context, mainMode.peer);
   context.mainModes.add(mainMode);
   context.schedule(mainMode, context.nowMs + halfOpenMs[vendorProfile], () => giveUp(context, mainMode));
   const bytes = clearMessage(mainMode, payloads);

@@ -159,6 +159,8 @@ export type FailureReason =
   | 'invalid-id'
   | 'invalid-key-exchange'
   | 'malformed'
+  /** Its main mode has made as many quick modes as the policy allows (master-key PFS: one). */
+  | 'quick-mode-limit'
   | 'peer-refused'
   | 'peer-deleted'
   | 'dead-peer'

@@ -33,6 +33,8 @@ export interface ExchangeListener {
   quickModeFailed(mainMode: MainMode, quickMode: QuickMode, failure: NegotiationFailure): void;
   /** A pair the initiator never came to use. */
   pairUnused(record: PairRecord, reason: string): void;
+  /** The peer, authenticated, says it does not know the SAs we send with. */
+  pairLost(record: PairRecord): void;
   /** The peer, authenticated, says it has no SA with us older than this main mode. */
   initialContact(mainMode: EstablishedMainMode): void;
   /** Something unauthenticated says the peer does not know this main mode any more. */

@@ -220,6 +220,9 @@ export class IkeEngine {
       case exchangeTypes['Quick mode']: {
         const mainMode = this.#find(header);
         if (mainMode !== undefined && isEstablished(mainMode)) receiveQuickMode(context, mainMode, incoming);
+        // We may have been started anew: then the peer should start anew as well.
+        if (mainMode === undefined)
+          refuseWithoutState(context, incoming, notifyTypes['INVALID-COOKIE'], () => {});
         return;
       }
       case exchangeTypes.Informational: {

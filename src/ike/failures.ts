@@ -4,6 +4,9 @@ import type { IpAddress } from '../wire/ip/address.js';
 import { nameOf, notifyTypes } from '../wire/isakmp/numbers.js';
 import type { AttributeMismatch, FailureReason, NegotiationFailure } from './api.js';
 
+/** Win32 error of a main mode that may make no more quick modes. */
+export const quickModeLimitCode = 13884;
+
 /** Reasons as data: Win32 error of [MS-ERREF] (ike.md 8.4), and the advice. */
 const reasons: Readonly<Record<FailureReason, { readonly windowsCode: number; readonly next: string }>> = {
   'no-response': {
@@ -55,6 +58,10 @@ const reasons: Readonly<Record<FailureReason, { readonly windowsCode: number; re
     next: 'Check the peer: its Diffie-Hellman value is unusable.',
   },
   malformed: { windowsCode: 13843, next: 'Check the peer: it sent a message that cannot be right.' },
+  'quick-mode-limit': {
+    windowsCode: quickModeLimitCode,
+    next: 'Nothing, or make the peer negotiate a main mode for each quick mode: the policy wants it so.',
+  },
   'peer-refused': { windowsCode: 13816, next: "Look into the peer's log for its reason." },
   'peer-deleted': { windowsCode: 13807, next: "Look into the peer's log for why it ended the connection." },
   'dead-peer': { windowsCode: 13813, next: 'Check that the peer is up and reachable.' },
@@ -135,6 +142,7 @@ export function notifyOfReason(reason: FailureReason): number {
     case 'no-proposal-chosen':
     case 'authentication-unsupported':
     case 'no-certificate':
+    case 'quick-mode-limit':
       return notifyTypes['NO-PROPOSAL-CHOSEN'];
     case 'invalid-id':
       return notifyTypes['INVALID-ID-INFORMATION'];

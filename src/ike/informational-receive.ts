@@ -17,7 +17,7 @@ import type { Context } from './context.js';
 import { answerProbe } from './dead-peer.js';
 import { receiveDelete } from './deletion.js';
 import { ExchangeError } from './exchange-error.js';
-import { reasonOfNotify } from './failures.js';
+import { quickModeLimitCode, reasonOfNotify } from './failures.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { protectionOf } from './informational-send.js';
 import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
@@ -147,12 +147,32 @@ function receiveNotify(context: Context, mainMode: EstablishedMainMode, notify: 
     case notifyTypes['INITIAL-CONTACT']:
       context.listener.initialContact(mainMode);
       return;
+    case notifyTypes['INVALID-SPI']:
+      if (!lostAtPeer(context, mainMode, notify)) refuseQuickMode(context, mainMode, notify, undefined);
+      return;
     default: {
       const status = microsoftStatus(notify);
       if (isErrorNotify(notify.notifyType) || (status !== undefined && status.status !== 0))
         refuseQuickMode(context, mainMode, notify, status);
     }
   }
+}
+
+/** A packet may overtake the end of the negotiation that its SA comes from. */
+const settledMs = 5_000;
+
+/**
+ * The peer has no SA for a packet of ours: the pair is negotiated anew, and stays until the new one replaces it. Returns
+ * whether it is one of ours.
+ */
+function lostAtPeer(context: Context, { peer }: EstablishedMainMode, notify: NotifyPayload): boolean {
+  const spi = spiOf(notify.spi);
+  const lost = context.pairs
+    .ofPeer(peer)
+    .find(({ active, pair }) => active && pair.outbound.some(half => half.spi === spi));
+  if (lost !== undefined && context.nowMs - lost.establishedAtMs >= settledMs)
+    context.listener.pairLost(lost);
+  return lost !== undefined;
 }
 
 /** The peer refuses a quick mode of ours: the one whose SPI or message id it names, else the only one there is. */
@@ -180,7 +200,7 @@ function refuseQuickMode(
     refused,
     quickModeFailure(mainMode, {
       point: 'peer',
-      reason: reasonOfNotify(notify.notifyType),
+      reason: status?.status === quickModeLimitCode ? 'quick-mode-limit' : reasonOfNotify(notify.notifyType),
       text: `${mainMode.peer} answered ${said} to quick mode 1, which offered ${offered}`,
       message: 'quick mode 1',
       notifyType: notify.notifyType,

@@ -1,4 +1,5 @@
 /** Sending informational messages: protected once there are keys, in the clear before (ike.md 8). */
+import { ByteWriter } from '../wire/bytes.js';
 import { encodeMessage, type MessageHeader } from '../wire/isakmp/message.js';
 import { dois, exchangeTypes, nameOf, notifyTypes, protocols } from '../wire/isakmp/numbers.js';
 import type { NotifyPayload, Payload } from '../wire/isakmp/payloads.js';
@@ -21,6 +22,11 @@ export function notifyPayload(
     data: new Uint8Array(0),
     ...fields,
   };
+}
+
+/** Microsoft's notification of a Win32 error ([MS-IKEE] 2.2.6). */
+export function statusPayload(windowsCode: number): NotifyPayload {
+  return notifyPayload(notifyTypes['MS-NOTIFY-STATUS'], { data: new ByteWriter().u32(windowsCode).finish() });
 }
 
 /** Notifications about an ISAKMP SA name it by its two cookies. */

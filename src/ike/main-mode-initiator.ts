@@ -32,6 +32,7 @@ import {
   nonceBytes,
   sendMainModeRequest,
 } from './main-mode-life.js';
+import { withResponderLifetime } from './main-mode-lifetime.js';
 import { acceptMainMode, mainModeSa } from './main-mode-proposal.js';
 import { detectNat, ikePort, natDetected, natDetectionPayloads, natPort, printNat } from './nat-traversal.js';
 import { phase1Iv, seal, unseal } from './protection.js';
@@ -184,8 +185,9 @@ export function receive6(
     // For the peer, main mode is complete: what refuses it starts from this block.
     mainMode.state = { ...state, iv: nextIv };
   });
+  const agreed = withResponderLifetime(choice, chain);
   mainMode.duplicates.remember(datagram.bytes, context.nowMs);
-  establishMainMode(context, mainMode, choice, keys, nextIv, peerIdentity);
+  establishMainMode(context, mainMode, agreed, keys, nextIv, peerIdentity);
 }
 
 /** Why a peer that knows our keys does not answer message 5. */

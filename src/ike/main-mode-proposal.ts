@@ -79,6 +79,7 @@ export function chooseMainMode(
           chosen: {
             ...candidate,
             lifetimeSeconds: shorter(mainModeSeconds(policy.lifetimeSeconds), read.lifetimeSeconds),
+            ...(read.lifetimeSeconds === undefined ? {} : { offeredSeconds: read.lifetimeSeconds }),
           },
           proposal,
           transform,

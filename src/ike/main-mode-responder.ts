@@ -1,5 +1,6 @@
 /** Main mode as responder; `main-mode-initiator.ts` shows the messages. It only answers, unless it plays Windows. */
 import { generateKeyPair } from '../crypto/dh.js';
+import type { IpAddress } from '../wire/ip/address.js';
 import { findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { notifyTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
@@ -9,6 +10,7 @@ import { checkPeerProof, ownProof } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
 import { type Incoming, requirePayload } from './incoming.js';
+import { cookiesOf } from './informational-send.js';
 import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
 import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
@@ -24,6 +26,7 @@ import {
   moveTo,
   nonceBytes,
 } from './main-mode-life.js';
+import { responderLifetime } from './main-mode-lifetime.js';
 import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal.js';
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
 import { phase1Iv, seal, unseal } from './protection.js';
@@ -34,6 +37,9 @@ export const halfOpenMs = { ipseckit: 60_000, 'windows-2003': 70_000 } as const;
 
 /** Half-open exchanges kept when the options say nothing. */
 const defaultMaxHalfOpen = 1_000;
+
+/** Half-open exchanges one peer may keep at the cost of others, as Windows counts ([MS-IKEE] 3.9). */
+const shareOfPeer = 35;
 
 type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
 
@@ -51,7 +57,7 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
   if ('refused' in verdict)
     throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict.refused);
 
-  makeRoom(context);
+  makeRoom(context, peer.address);
   const mainMode = newMainMode({
     role: 'responder',
     local: local.address,
@@ -100,6 +106,7 @@ export function receive3(
   context.progress(mainMode.peer, 'note', 'main mode 3', printNat(mainMode.nat));
   const iv = phase1Iv(method, values.initiator, values.responder);
   mainMode.state = { stage: 'awaiting 5', saBody, choice, values, keys, iv };
+  context.mainModes.setReturned(mainMode);
   const payloads: Payload[] = [
     { kind: 'ke', data: own.publicValue },
     { kind: 'nonce', data: nonces.responder },
@@ -129,7 +136,10 @@ export function receive5(
     mainMode.initialContact = true;
   moveTo(mainMode, datagram);
 
-  const payloads = ownProof(context, mainMode, state);
+  const payloads = [
+    ...ownProof(context, mainMode, state),
+    ...responderLifetime(choice, cookiesOf(mainMode), context.options.vendorProfile),
+  ];
   const message = seal(keys, nextIv, mainModeHeader(mainMode), payloads);
   answer(context, mainMode, datagram.bytes, 'main mode 6', message.value, payloads);
   for (const timer of mainMode.timers) context.timers.cancel(timer);
@@ -153,12 +163,17 @@ export function giveUp(context: Context, mainMode: MainMode): void {
   closeMainMode(context, mainMode);
 }
 
-/** Keeps the number of half-open exchanges within its limit: the oldest goes. */
-export function makeRoom(context: Context): void {
+/**
+ * Keeps the number of half-open exchanges within its limit: the cheapest and oldest goes. A peer that has more than its
+ * share makes room for its own.
+ */
+export function makeRoom(context: Context, peer: IpAddress): void {
+  const { mainModes } = context;
   const limit = context.options.maxHalfOpen ?? defaultMaxHalfOpen;
-  while (context.mainModes.halfOpenCount >= limit) {
-    const oldest = context.mainModes.oldestHalfOpen();
-    if (oldest === undefined) return;
-    closeMainMode(context, oldest);
+  while (mainModes.halfOpenCount >= limit) {
+    const ofPeer = mainModes.halfOpenOf(peer);
+    const cheapest = ofPeer.length >= shareOfPeer ? ofPeer[0] : mainModes.cheapestHalfOpen();
+    if (cheapest === undefined) return;
+    closeMainMode(context, cheapest);
   }
 }

@@ -21,6 +21,8 @@ export interface MainModeChoice {
   readonly method: MainModeMethod;
   readonly authentication: AuthenticationOffer;
   readonly lifetimeSeconds: number;
+  /** What the initiator offered. */
+  readonly offeredSeconds?: number;
 }
 
 /** Which ways of a policy count: all, unless the exchange is narrower. */
@@ -220,6 +222,8 @@ export class MainModeTable {
   readonly #byPeer = new Map<IpAddress, Set<MainMode>>();
   /** A responder's unfinished ones, oldest first. */
   readonly #halfOpen = new Set<MainMode>();
+  /** Those of `#halfOpen` of which there is only a first message: its sender's address may be forged. */
+  readonly #begun = new Set<MainMode>();
 
   get size(): number {
     return this.#byCookies.size;
@@ -229,14 +233,29 @@ export class MainModeTable {
     return this.#halfOpen.size;
   }
 
-  oldestHalfOpen(): MainMode | undefined {
+  /** What costs least to lose: the oldest that only holds a first message, else the oldest of all. */
+  cheapestHalfOpen(): MainMode | undefined {
+    for (const oldest of this.#begun) return oldest;
     for (const oldest of this.#halfOpen) return oldest;
     return undefined;
+  }
+
+  /** Half-open ones of one peer, cheapest to lose first. */
+  halfOpenOf(peer: IpAddress): MainMode[] {
+    const ofPeer = [...(this.#byPeer.get(peer) ?? [])].filter(mainMode => this.#halfOpen.has(mainMode));
+    const begun = ofPeer.filter(mainMode => this.#begun.has(mainMode));
+    return [...begun, ...ofPeer.filter(mainMode => !this.#begun.has(mainMode))];
+  }
+
+  /** The peer receives what we send to its address, and we have computed for it. */
+  setReturned(mainMode: MainMode): void {
+    this.#begun.delete(mainMode);
   }
 
   /** The peer has authenticated: it no longer counts as half-open. */
   setEstablished(mainMode: MainMode): void {
     this.#halfOpen.delete(mainMode);
+    this.#begun.delete(mainMode);
   }
 
   add(mainMode: MainMode): void {
@@ -244,6 +263,7 @@ export class MainModeTable {
     if (mainMode.role === 'responder') {
       this.#responders.set(responderKey(mainMode.peer, mainMode.initiatorCookie), mainMode);
       this.#halfOpen.add(mainMode);
+      this.#begun.add(mainMode);
     }
     const ofPeer = this.#byPeer.get(mainMode.peer) ?? new Set();
     this.#byPeer.set(mainMode.peer, ofPeer.add(mainMode));
@@ -251,6 +271,7 @@ export class MainModeTable {
 
   remove(mainMode: MainMode): void {
     this.#halfOpen.delete(mainMode);
+    this.#begun.delete(mainMode);
     this.#byCookies.delete(cookieKey(mainMode.initiatorCookie, mainMode.responderCookie));
     if (mainMode.role === 'responder')
       this.#responders.delete(responderKey(mainMode.peer, mainMode.initiatorCookie));

@@ -150,11 +150,17 @@ export class Negotiations implements ExchangeListener {
     if (wanted === undefined) return;
     delete wanted.quickMode;
     if (wanted.mainMode !== undefined && wanted.mainMode !== mainMode) return;
-    if (reason.reason !== 'no-response' || wanted.restarted) this.#fail(wanted, reason);
+    const underAnother = reason.reason === 'no-response' || reason.reason === 'quick-mode-limit';
+    if (!underAnother || wanted.restarted) this.#fail(wanted, reason);
     else {
       mainMode.retired = true;
       this.#restartOrFail(wanted, reason.reason, reason.text);
     }
+  }
+
+  pairLost(record: PairRecord): void {
+    this.#context.progress(record.peer, 'note', 'quick mode', 'the peer has lost its SAs: negotiating anew');
+    this.renew(record);
   }
 
   pairUnused(record: PairRecord, reason: string): void {

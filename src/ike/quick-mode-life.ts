@@ -22,13 +22,14 @@ export function quickModeHeader(mainMode: MainMode, messageId: number): MessageH
   return { initiatorCookie, responderCookie, exchangeType: exchangeTypes['Quick mode'], flags: 0, messageId };
 }
 
-/** Encrypts a message of the exchange and moves its chain on. */
+/** Encrypts a message of the exchange and moves its chain on. `flags`: those of the header besides E. */
 export function sealQuickMode(
   mainMode: EstablishedMainMode,
   quickMode: QuickMode,
   payloads: readonly Payload[],
+  flags = 0,
 ): Uint8Array {
-  const header = quickModeHeader(mainMode, quickMode.messageId);
+  const header = { ...quickModeHeader(mainMode, quickMode.messageId), flags };
   const { value, nextIv } = seal(mainMode.state.keys, quickMode.iv, header, payloads);
   quickMode.iv = nextIv;
   return value;

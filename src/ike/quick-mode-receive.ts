@@ -4,9 +4,9 @@ import type { Selector } from '../wire/ip/selector.js';
 import { findPayload, type PayloadChain } from '../wire/isakmp/message.js';
 import type { Context } from './context.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
-import { notifyOfReason, printMismatches } from './failures.js';
+import { notifyOfReason, printMismatches, quickModeLimitCode } from './failures.js';
 import type { Incoming } from './incoming.js';
-import { notifyPayload, sealInformational } from './informational-send.js';
+import { notifyPayload, sealInformational, statusPayload } from './informational-send.js';
 import type { EstablishedMainMode } from './main-mode.js';
 import { mainModeFilter } from './main-mode-life.js';
 import type { QuickMode } from './quick-mode.js';
@@ -88,7 +88,10 @@ function refuse(
   auditQuickModeFailure(context, mainMode, { selector: askedSelector(mainMode, chain) }, reason);
   const proposed = findPayload(chain, 'sa')?.payload.proposals[0];
   const about = proposed === undefined ? {} : { protocol: proposed.protocol, spi: proposed.spi };
-  const sealed = sealInformational(context, mainMode, [notifyPayload(notifyOfReason(error.reason), about)]);
+  const notifies = [notifyPayload(notifyOfReason(error.reason), about)];
+  // Before the other, which ends it: whoever understands this one starts a new main mode.
+  if (error.reason === 'quick-mode-limit') notifies.unshift(statusPayload(quickModeLimitCode));
+  const sealed = sealInformational(context, mainMode, notifies);
   if (sealed === undefined) return;
   const send = () =>
     context.send(mainMode, sealed.bytes, { name: 'informational', payloads: sealed.payloads });

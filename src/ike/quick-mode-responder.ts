@@ -87,6 +87,12 @@ export function receive1(
   { chain, nextIv }: QuickModeProposal,
 ): void {
   const { header } = incoming;
+  const { quickModeLimit } = mainMode.policy;
+  if (quickModeLimit > 0 && mainMode.quickModesMade >= quickModeLimit)
+    throw new ExchangeError(
+      'quick-mode-limit',
+      `its main mode may make ${quickModeLimit} quick modes, and has made them`,
+    );
   const sa = requirePayload(chain, 'sa').payload;
   const initiatorNonce = requirePayload(chain, 'nonce').payload.data;
   const ke = findPayload(chain, 'ke')?.payload;
@@ -131,6 +137,7 @@ export function receive1(
   record.confirm = () => complete(context, mainMode, quickMode, record);
   mainMode.quickModes.set(quickMode.messageId, quickMode);
   mainMode.quickModesMade++;
+  if (quickModeLimit > 0 && mainMode.quickModesMade >= quickModeLimit) mainMode.retired = true;
 
   const answer = answerQuickMode(choice, spis);
   send2(context, mainMode, quickMode, record, incoming.datagram.bytes, initiatorNonce, [
@@ -189,7 +196,9 @@ function send2(
 ): void {
   const prefix = [messageIdBytes(quickMode.messageId), initiatorNonce];
   const payloads = withHash(mainMode.state.keys, prefix, content);
-  const bytes = sealQuickMode(mainMode, quickMode, payloads);
+  // The commit bit: wait for CONNECTED before you send (RFC 2408 3.1).
+  const announced = quickMode.state.stage === 'awaiting 3' && quickMode.state.sendConnected;
+  const bytes = sealQuickMode(mainMode, quickMode, payloads, announced ? headerFlags.COMMIT : 0);
   let retransmission = 0;
   const send = () => {
     context.send(mainMode, bytes, { name: 'quick mode 2', payloads, retransmission: retransmission++ });

@@ -140,6 +140,64 @@ test('the number of half-open exchanges is bounded, the oldest goes, and each en
   assert.equal(b.audits.length, 0, 'first messages alone are not worth events');
 });
 
+test('one source alone cannot push the others out', () => {
+  const { net, a, b } = twoHosts(1);
+  net.manual = true;
+  net.acquire(a);
+  const [first] = net.wire;
+  assert.ok(first);
+  const begin = (count: number, address: string) => {
+    for (let n = 0; n < count; n++) {
+      const bytes = Uint8Array.from(first.bytes);
+      new DataView(bytes.buffer).setUint32(0, n + 1);
+      net.deliver({ ...first, local: { address: ipAddress(address), port: 500 }, bytes });
+    }
+  };
+  begin(990, '198.51.100.1');
+  begin(20, '198.51.100.2');
+  begin(5_000, '198.51.100.1');
+  const peers = b.engine.mainModes().map(({ peer }) => peer);
+  assert.equal(peers.length, 1_000);
+  assert.equal(peers.filter(peer => peer === '198.51.100.2').length, 20);
+});
+
+test('100,000 forged sources: memory stays bounded, and an honest peer gets in between them', () => {
+  const { net, a, b } = twoHosts(1);
+  net.manual = true;
+  net.acquire(a);
+  const [first] = net.wire;
+  assert.ok(first);
+  let forged = 0;
+  const flood = (count: number) => {
+    for (let i = 0; i < count; i++) {
+      const n = ++forged;
+      const bytes = Uint8Array.from(first.bytes);
+      new DataView(bytes.buffer).setUint32(0, n);
+      const address = ipAddress(`10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`);
+      // Its answers go nowhere.
+      b.engine.receive({ local: first.peer, peer: { address, port: 500 }, bytes }, net.nowMs);
+    }
+  };
+  flood(50_000);
+  // Up to message 3 it has to come within 1,000 forged ones; after that, any number changes nothing.
+  for (const before of [0, 450, 450, 20_000, 10_000, 10_000, 5_000, 0]) {
+    flood(before);
+    const ours = net.wire.filter(({ local, peer }) =>
+      [local, peer].every(({ address }) => address === a.address || address === b.address),
+    );
+    net.wire.length = 0;
+    for (const datagram of ours) net.deliver(datagram);
+  }
+  flood(100_000 - forged);
+  net.nowMs += 1_000;
+  net.apply(a, a.engine.tick(net.nowMs));
+  assert.ok(a.current && b.pairs.size === 1, 'the honest peer has its pair');
+  assert.equal(b.engine.statistics().isadbListSize, 1_001, 'the honest one and 1,000 half-open ones');
+  net.nowMs += 120_000;
+  net.apply(b, b.engine.tick(net.nowMs));
+  assert.equal(b.engine.mainModes().length, 1);
+});
+
 test('refusals that leave no state behind are limited', () => {
   const { net, a, b } = twoHosts(1, {}, {}, { mainMode: undefined });
   net.manual = true;

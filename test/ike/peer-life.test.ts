@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { MainModePolicy } from '../../src/ike/api.js';
+import { notifyPayload } from '../../src/ike/informational-send.js';
+import { fromHex } from '../../src/wire/bytes.js';
+import { encodeMessage } from '../../src/wire/isakmp/message.js';
+import { notifyTypes } from '../../src/wire/isakmp/numbers.js';
 import { mainModePolicy, twoHosts } from './harness.js';
 
 const deadPeerDetection: NonNullable<MainModePolicy['deadPeerDetection']> = {
@@ -197,10 +201,10 @@ describe('the Windows profile between two of us', () => {
         const bytes = Uint8Array.from(datagram.bytes);
         const isQuickMode = bytes[18] === 32;
         if (!isQuickMode || datagram.local.address !== b.address) return datagram;
-        // Message 2 gets the bit (the header is not covered by its hash); message 4 may be lost.
-        if (bytes.length > 100) bytes[19] = 3;
+        // Message 2 has the bit; message 4 may be lost.
+        if (bytes.length > 100) assert.equal(bytes[19], 3);
         else if (!connected) return undefined;
-        return { ...datagram, bytes };
+        return datagram;
       };
       net.acquire(a);
       const startMs = net.nowMs;
@@ -211,4 +215,89 @@ describe('the Windows profile between two of us', () => {
       assert.ok(connected ? heldMs < 100 : heldMs >= 1_000 && heldMs < 1_200, `${heldMs} ms`);
     }
   });
+});
+
+describe('a peer that has forgotten', () => {
+  test('a main mode: it says INVALID-COOKIE, and a new one is made without waiting for the timeout', () => {
+    const { net, a, b } = twoHosts(1);
+    net.acquire(a);
+    net.run(2_000);
+    const [old] = a.engine.mainModes();
+    // It ends everything without telling: the messages are lost.
+    net.translate = () => undefined;
+    net.apply(b, b.engine.closeAll(net.nowMs, 'crash'));
+    net.translate = datagram => datagram;
+    net.run(1_000);
+    const id = net.acquire(a, {
+      quickMode: a.quickModePolicy({ ...a.quickModePolicy().selector, protocol: 6 }),
+    });
+    assert.ok(net.run(5_000, () => a.acquired.some(({ requestId }) => requestId === id)));
+    assert.ok(
+      a.steps.some(
+        ({ direction, detail }) => direction === 'received' && detail === 'NOTIFY(INVALID-COOKIE)',
+      ),
+    );
+    assert.notEqual(a.engine.mainModes().at(-1)?.initiatorCookie, old?.initiatorCookie);
+  });
+
+  test('a forged INVALID-COOKIE ends nothing', () => {
+    const { net, a, b } = twoHosts(1);
+    net.acquire(a);
+    net.run(2_000);
+    const { initiatorCookie, responderCookie } = a.engine.mainModes()[0] ?? {};
+    const bytes = encodeMessage(
+      {
+        initiatorCookie: fromHex(initiatorCookie ?? ''),
+        responderCookie: fromHex(responderCookie ?? ''),
+        exchangeType: 5,
+        flags: 0,
+        messageId: 77,
+      },
+      [notifyPayload(notifyTypes['INVALID-COOKIE'])],
+    );
+    const ends = { local: { address: b.address, port: 500 }, peer: { address: a.address, port: 500 } };
+    net.deliver({ ...ends, bytes });
+    net.run(1_000);
+    assert.equal(a.engine.mainModes()[0]?.state, 'established');
+    assert.equal(a.pairs.size, 1);
+  });
+});
+
+describe('quick modes of one main mode', () => {
+  const limited = { mainMode: mainModePolicy({ quickModeLimit: 1 }) };
+
+  test('the responder refuses one too many, with a Windows error that makes us start a new main mode', () => {
+    const { net, a, b } = twoHosts(1, {}, {}, limited);
+    net.acquire(a);
+    net.run(2_000);
+    const second = net.acquire(a, {
+      quickMode: a.quickModePolicy({ ...a.quickModePolicy().selector, protocol: 6 }),
+    });
+    assert.ok(net.run(10_000, () => a.acquired.some(({ requestId }) => requestId === second)));
+    assert.equal(a.engine.mainModes().length, 2, 'the first is not deleted');
+    assert.equal(b.pairs.size, 2);
+    const refusal = b.audits.find(({ id }) => id === 547);
+    assert.ok(refusal?.id === 547);
+    assert.match(refusal.failureReason, /may make 1 quick modes/);
+  });
+});
+
+describe('RESPONDER-LIFETIME in main mode', () => {
+  for (const [profile, expected] of [
+    ['ipseckit', 1_200],
+    ['windows-2003', 28_800],
+  ] as const)
+    test(`${profile}: a responder with a shorter life ${profile === 'ipseckit' ? 'says so' : 'does not say so'}`, () => {
+      const { net, a } = twoHosts(
+        1,
+        {},
+        {},
+        { mainMode: mainModePolicy({ lifetimeSeconds: 1_200 }), options: { vendorProfile: profile } },
+      );
+      net.acquire(a);
+      net.run(2_000);
+      const [mainMode] = a.engine.mainModes();
+      const { establishedAtMs = 0, expiresAtMs = 0 } = mainMode ?? {};
+      assert.equal((expiresAtMs - establishedAtMs) / 1_000, expected);
+    });
 });

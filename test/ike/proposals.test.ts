@@ -67,7 +67,12 @@ describe('main mode', () => {
     const verdict = chooseMainMode(offer, policy);
     assert.ok('chosen' in verdict);
     const [authentication] = authenticationOffers(policy);
-    assert.deepEqual(verdict.chosen, { method: policy.methods[0], authentication, lifetimeSeconds: 28_800 });
+    assert.deepEqual(verdict.chosen, {
+      method: policy.methods[0],
+      authentication,
+      lifetimeSeconds: 28_800,
+      offeredSeconds: 28_800,
+    });
     const answer = answerMainMode(verdict.proposal, verdict.transform);
     const types = answer.proposals[0]?.transforms[0]?.attributes.map(({ type }) => type);
     assert.deepEqual(types, [1, 2, 4, 3, 11, 12, 16_384]);
