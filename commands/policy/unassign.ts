@@ -1,13 +1,21 @@
-import { localStore } from '../../src/cli/local-store.js';
 import { type PolicyChange, PolicyChangeCommand, policyArgument } from '../../src/cli/policy-change.js';
+import { openStore, storeFlag } from '../../src/cli/store-flag.js';
 
 export default class PolicyUnassignCommand extends PolicyChangeCommand {
   static override summary = 'unassign a policy: it stays stored and is no longer enforced';
   static override args = policyArgument;
+  static override flags = storeFlag;
 
   async run(): Promise<PolicyChange> {
-    const { name } = (await this.parse(PolicyUnassignCommand)).args;
-    const changed = await localStore().unassign(name);
-    return this.report(name, changed, `Policy '${name}' ${changed ? 'is no longer' : 'was not'} assigned.`);
+    const { args, flags } = await this.parse(PolicyUnassignCommand);
+    const { name } = args;
+    const store = openStore(flags.store);
+    const changed = await store.unassign(name);
+    return this.report(
+      store,
+      name,
+      changed,
+      `Policy '${name}' ${changed ? 'is no longer' : 'was not'} assigned.`,
+    );
   }
 }

@@ -1,4 +1,5 @@
 import { Args } from '@oclif/core';
+import type { PolicyStore } from '../policy/stores/store.js';
 import { agentCallIfRunning } from './agent.js';
 import { IpseckitCommand } from './base.js';
 
@@ -16,10 +17,19 @@ export interface PolicyChange {
   readonly inForce: boolean;
 }
 
-/** A command that changes one policy of the local store and lets the agent know. */
+/** A command that changes one policy of a store, and lets the agent know where it is the one it enforces. */
 export abstract class PolicyChangeCommand extends IpseckitCommand<PolicyChange> {
   /** Tells a running agent and prints what happened. */
-  protected async report(policy: string, changed: boolean, text: string): Promise<PolicyChange> {
+  protected async report(
+    store: PolicyStore,
+    policy: string,
+    changed: boolean,
+    text: string,
+  ): Promise<PolicyChange> {
+    if (store.kind !== 'local') {
+      this.print(text);
+      return { policy, changed, inForce: false };
+    }
     const inForce = (await agentCallIfRunning('reload', {})) !== undefined;
     this.print(text);
     if (!inForce) this.logToStderr('note: the policy agent is not running');

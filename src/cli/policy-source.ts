@@ -5,14 +5,14 @@ import { Flags } from '@oclif/core';
 import { localAddresses } from '../agent/local-addresses.js';
 import { readServers } from '../agent/servers.js';
 import { readSettings } from '../agent/settings.js';
-import { policyNotFound } from '../policy/build.js';
+import { policyNotFound, sameName } from '../policy/build.js';
 import type { ExemptionLevel } from '../policy/exemptions.js';
 import type { LocalAddress } from '../policy/expand.js';
 import type { LintContext, ShellConnection } from '../policy/lint/check.js';
 import type { Policy } from '../policy/model.js';
 import { errnoOf, fileError } from '../policy/stores/file-error.js';
 import { StoreFormatError } from '../policy/stores/format-error.js';
-import { detectFormat, parseStoreFile } from '../policy/stores/formats.js';
+import { detectFormat, parseStoreFile, type StoreFormat } from '../policy/stores/formats.js';
 import { ipseckitHome } from '../policy/stores/home.js';
 import { IpseckitError } from '../report/errors.js';
 import { type IpAddress, ipAddress, ipv4Number, parseIpAddress } from '../wire/ip/address.js';
@@ -38,18 +38,14 @@ export const computerFlags = {
 } as const;
 
 export const policyFileFlag = Flags.string({
-  summary: 'the policy in this file (.json or .reg) instead of a stored one',
+  summary: 'the policy in this file (.json or .reg) instead of a stored one; named, where there are several',
   helpValue: 'FILE',
 });
 
 /** The policy a command is about: in a file, stored under a name, or the assigned one. Throws `IpseckitError`. */
 export async function readPolicy(name: string | undefined, file: string | undefined): Promise<Policy> {
   if (file !== undefined) {
-    if (name !== undefined)
-      throw new IpseckitError('CONFLICT', '--file and a policy name exclude each other', {
-        next: 'leave one of them out',
-      });
-    return policyInFile(file);
+    return policyInFile(file, name);
   }
   const store = localStore();
   const policy = name === undefined ? await store.assigned() : await store.read(name);
@@ -67,26 +63,26 @@ export function readPolicyOrFile(word: string): Promise<Policy> {
     : readPolicy(word, undefined);
 }
 
-/** The one policy in a file. Throws `IpseckitError`: USAGE when it is not there, STORE for its content. */
-export function policyInFile(path: string): Policy {
+/**
+ * The policy of this name in a file, or the only one there. Throws `IpseckitError`: USAGE when there is no file or no
+ * telling which policy is meant, STORE for its content.
+ */
+export function policyInFile(path: string, name?: string): Policy {
   const bytes = readBytes(path);
   try {
-    const format = detectFormat(path, bytes);
-    if (format !== 'json' && format !== 'reg')
-      throw new IpseckitError(
-        'USAGE',
-        `${path}: neither its name nor its content says that it is JSON or .reg`,
-        {
-          next: 'give it an ending, .json or .reg',
-        },
-      );
-    const [policy, ...others] = parseStoreFile(bytes, format).collection.policies;
+    const { policies } = parseStoreFile(bytes, storeFormatOf(path, bytes)).collection;
+    if (name !== undefined) {
+      const found = policies.find(each => sameName(each.name, name));
+      if (found === undefined) throw policyNotFound(name);
+      return found;
+    }
+    const [policy, ...others] = policies;
     if (policy !== undefined && others.length === 0) return policy;
     throw new IpseckitError(
       'USAGE',
       `${path}: there are ${others.length + (policy ? 1 : 0)} policies in it`,
       {
-        next: 'export one policy by its name: "ipseckit policy export NAME --format json"',
+        next: 'name one of them; "ipseckit policy list --store FILE" shows them',
       },
     );
   } catch (error) {
@@ -96,6 +92,15 @@ export function policyInFile(path: string): Policy {
       cause: error,
     });
   }
+}
+
+/** How a file of policies is written. Throws `IpseckitError` (USAGE) when nothing says so. */
+export function storeFormatOf(path: string, bytes: Uint8Array): StoreFormat {
+  const format = detectFormat(path, bytes);
+  if (format === 'json' || format === 'reg') return format;
+  throw new IpseckitError('USAGE', `${path}: neither its name nor its content says that it is JSON or .reg`, {
+    next: 'give it an ending, .json or .reg',
+  });
 }
 
 /** A file's bytes. Throws `IpseckitError` (USAGE, ACCESS_DENIED, STORE) naming it. */

@@ -121,6 +121,30 @@ describe('from one computer to another', () => {
   });
 });
 
+for (const format of ['reg', 'json'] as const)
+  test(`commands work on a .${format} file as on the local store`, () => {
+    build('Lab', '-x');
+    build('Other');
+    const file = join(home, `policies.${format}`);
+    assert.equal(policy('export', '-o', file, '--with-keys').status, 0);
+    rmSync(join(home, 'policies'), { recursive: true });
+    assert.match(policy('list', '--store', file).stdout, /Lab +Yes +1.*Other +No +1/s);
+    const assigned = policy('assign', 'other', '--store', file);
+    assert.equal(assigned.status, 0, assigned.stderr);
+    assert.match(policy('show', 'Other', '--store', file).stdout, /Peer/);
+    assert.match(policy('list', '--store', file).stdout, /Lab +No.*Other +Yes/s);
+    assert.match(policy('validate', 'Lab', '--file', file).stdout, /Policy 'Lab' is in order/);
+    assert.equal(policy('validate', '--file', file).status, 1);
+    const packet = 'tcp 192.0.2.1:1025 > 192.0.2.20:80 out';
+    const explained = policy('explain', packet, '--policy', 'Lab', '--file', file, '--local', '192.0.2.1');
+    assert.match(explained.stdout, /Peer/, explained.stderr);
+    assert.equal(policy('delete', 'Lab', '--store', file).status, 0);
+    assert.equal(policy('show', 'Lab', '--store', file).status, errorClasses.STORE.exitCode);
+    assert.deepEqual(store(), {}, 'the local store is not touched');
+    assert.equal(policy('list', '--store', 'directory').status, errorClasses.STORE.exitCode);
+    assert.equal(policy('list', '--store', join(home, 'none.reg')).status, errorClasses.USAGE.exitCode);
+  });
+
 describe('keys', () => {
   for (const format of formats)
     test(`${format}: on stdout only when told to, in files of mode 0600`, () => {

@@ -45,7 +45,7 @@ export interface StoreChange {
  */
 export interface PolicyStore {
   /** What `netdiag` prints as `Local` or `Directory`. */
-  readonly kind: 'local' | 'directory';
+  readonly kind: 'local' | 'directory' | 'file';
   /** The folder, file or server, for messages. */
   readonly where: string;
   list(): Promise<PolicyListing>;

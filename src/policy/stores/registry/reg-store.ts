@@ -19,35 +19,55 @@ const storeKey = /\\ipsec\\policy\\(local|cache|persistent)$/;
 /** Every blob has this; it never means anything else. */
 const dataType = 0x100;
 
+/** The key that exports of ours are of. */
+export const localStorePath = `${hive}\\${folder}`;
+
 /**
- * The objects in the keys of a file. Of several stores in one file (Local, Cache) the local one counts. Throws
- * `StoreFormatError` when there are none, or a value has a type it cannot have.
+ * The key of the store in a file, as written. Of several stores (Local, Cache) the local one counts. Throws
+ * `StoreFormatError` when there is none.
+ */
+export function storePathOf(keys: readonly RegKey[]): string {
+  const parents = keys.flatMap(key => {
+    const at = key.path.lastIndexOf('\\');
+    const isObject = !key.delete && parseObjectName(key.path.slice(at + 1)) !== undefined;
+    return isObject ? [key.path.slice(0, at)] : [];
+  });
+  const empty = keys.map(({ path }) => path).filter(path => storeKey.test(path.toLowerCase()));
+  const stores = [...parents, ...empty];
+  const store = stores.find(each => each.toLowerCase().endsWith('\\local')) ?? stores[0];
+  if (store !== undefined) return store;
+  const [first] = keys;
+  throw new StoreFormatError(
+    '',
+    first === undefined
+      ? 'the file holds no keys, and so no IP Security policies'
+      : `no key of the file is an IP Security policy object; the first is ${first.path}`,
+  );
+}
+
+/** What a key is of a store: the object right below it, or `store` for the store's own key. */
+export function placeInStore(path: string, store: string): ObjectName | 'store' | undefined {
+  if (path.toLowerCase() === store.toLowerCase()) return 'store';
+  const at = path.lastIndexOf('\\');
+  return path.slice(0, at).toLowerCase() === store.toLowerCase()
+    ? parseObjectName(path.slice(at + 1))
+    : undefined;
+}
+
+/**
+ * The objects in the keys of a file. Throws `StoreFormatError` when there is no store in it, or a value has a type it
+ * cannot have.
  */
 export function objectsFromReg(keys: readonly RegKey[]): ObjectGraph {
-  const found = keys
-    .filter(key => !key.delete)
-    .flatMap(key => {
-      const at = key.path.lastIndexOf('\\');
-      const name = parseObjectName(key.path.slice(at + 1));
-      return name === undefined ? [] : [{ key, name, parent: key.path.slice(0, at).toLowerCase() }];
-    });
-  const empty = keys.map(({ path }) => path.toLowerCase()).filter(path => storeKey.test(path));
-  const parents = [...new Set([...found.map(({ parent }) => parent), ...empty])];
-  const parent = parents.find(each => each.endsWith('\\local')) ?? parents[0];
-  if (parent === undefined) {
-    const [first] = keys;
-    throw new StoreFormatError(
-      '',
-      first === undefined
-        ? 'the file holds no keys, and so no IP Security policies'
-        : `no key of the file is an IP Security policy object; the first is ${first.path}`,
-    );
-  }
-  const active = keys.find(key => key.path.toLowerCase() === parent)?.values;
-  const activePath = active && textOf(new Values(parent, active), 'ActivePolicy');
+  const store = storePathOf(keys);
+  const placed = keys.map(key => ({ key, place: placeInStore(key.path, store) }));
+  const top = placed.find(({ place }) => place === 'store')?.key;
+  const activePath = top && textOf(new Values(top.path, top.values), 'ActivePolicy');
   const activeName = activePath === undefined ? undefined : parseObjectName(activePath);
   return {
-    objects: found.filter(each => each.parent === parent).map(({ key, name }) => objectOf(name, key)),
+    objects: placed.flatMap(({ key, place }) =>
+      place === undefined || place === 'store' || key.delete ? [] : [objectOf(place, key)],
+    ),
     ...(activeName === undefined ? {} : { active: activeName }),
   };
 }
@@ -61,7 +81,7 @@ export function objectsToReg({ objects, active }: ObjectGraph): RegKey[] {
     objectKey(a).toUpperCase() < objectKey(b).toUpperCase() ? -1 : 1,
   );
   return [
-    { path: `${hive}\\${folder}`, delete: false, values: top },
+    { path: localStorePath, delete: false, values: top },
     ...sorted.map(object => ({
       path: `${hive}\\${path(object)}`,
       delete: false,
