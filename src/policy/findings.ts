@@ -84,6 +84,10 @@ export const findingKinds = {
   shadowed: { severity: 'warning', meaning: 'another filter covers exactly the same traffic and decides' },
   unreachable: { severity: 'warning', meaning: 'more specific filters together leave a filter no packet' },
   overlapping: { severity: 'note', meaning: 'two filters share some traffic and do different things to it' },
+  'partly-checked': {
+    severity: 'note',
+    meaning: 'a check that was not brought to its end, because the policy is too large for it',
+  },
   'lockout-blocked': { severity: 'error', meaning: 'the policy blocks the shell it is checked from' },
   'lockout-secured': { severity: 'warning', meaning: 'the shell it is checked from will have to negotiate' },
   'exemption-hole': { severity: 'warning', meaning: 'exempt traffic passes a rule that is to stop it' },

@@ -57,7 +57,10 @@ export const overlapCheck: Check = {
     const unused = unusedValues(filters.map(({ filter }) => filter));
     if (unused === undefined) return [];
     const byRule = new Map<Rule, Shown>();
-    for (const { winner, loser } of overlaps(filters, input)) {
+    let isCut = false;
+    for (const { winner, loser } of overlaps(filters, input, () => {
+      isCut = true;
+    })) {
       const [first, second] = [filters[winner], filters[loser]];
       if (first === undefined || second === undefined || areApart(first, second)) continue;
       const known = byRule.get(second.rule);
@@ -73,9 +76,17 @@ export const overlapCheck: Check = {
       if (decider !== undefined && filters[decider]?.origin !== second.origin)
         byRule.set(second.rule, { first, second, packet, count: 1 });
     }
-    return [...byRule.values()].map(shown => overlapFinding(input, shown));
+    const found = [...byRule.values()].map(shown => overlapFinding(input, shown));
+    return isCut ? [...found, cutFinding] : found;
   },
 };
+
+const cutFinding = finding(
+  'partly-checked',
+  {},
+  'not all filters are compared for traffic they share: they give their fields in too many ways',
+  'ask "policy explain" about packets that matter, or say the same with fewer kinds of filters',
+);
 
 /** Whether one is for LAN and the other for dial-up adapters only. */
 function areApart({ filter: one }: Expanded, { filter: other }: Expanded): boolean {
@@ -122,7 +133,7 @@ function sharedTraffic(a: Selector, b: Selector): Selector {
 }
 
 /** One overlap for every filter, shape and action that it loses against. */
-function* overlaps(filters: readonly Expanded[], input: LintInput): Generator<Overlap> {
+function* overlaps(filters: readonly Expanded[], input: LintInput, onCut: () => void): Generator<Overlap> {
   const groups = [...shapesOf(filters).values()];
   const total = groups.reduce((sum, shapes) => sum + shapes.length, 0);
   let steps = mostSteps;
@@ -134,7 +145,7 @@ function* overlaps(filters: readonly Expanded[], input: LintInput): Generator<Ov
       for (const other of shapes.slice(i + 1)) {
         if (isNested(one, other) || isNested(other, one)) continue;
         steps -= one.members.length + other.members.length;
-        if (steps < 0) return;
+        if (steps < 0) return onCut();
         // Of two shapes, all filters of one come before all of the other: fields given outweigh everything else.
         const firstIsFirst = (one.members[0]?.place ?? 0) < (other.members[0]?.place ?? 0);
         yield* firstIsFirst ? compare(one, other) : compare(other, one);

@@ -41,7 +41,17 @@ export const unreachableCheck: Check = {
       const example = search.coveredBy(place);
       covered.set(origin, example && { expanded, example });
     });
-    const findings: PolicyFinding[] = [];
+    const findings: PolicyFinding[] =
+      search.unsettled === 0
+        ? []
+        : [
+            finding(
+              'partly-checked',
+              {},
+              `${search.unsettled === 1 ? '1 filter' : `${search.unsettled} filters`} may be left no packet by others: settling that takes too many look-ups`,
+              'ask "policy explain" about packets of theirs, or say the same with fewer filters',
+            ),
+          ];
     for (const [origin, found] of covered) {
       if (found === undefined) continue;
       const others = [...found.example.deciders].slice(0, 3).map(({ rule }) => input.named(rule).name);
@@ -74,6 +84,8 @@ class Search {
   readonly #traffic: Traffic;
   readonly #unused: UnusedValues;
   #budget = mostLookUps;
+  /** Filters given up on. */
+  unsettled = 0;
 
   constructor(traffic: Traffic, unused: UnusedValues) {
     this.#traffic = traffic;
@@ -99,7 +111,10 @@ class Search {
     const budget = Math.min(this.#budget, mostLookUpsEach);
     const before = this.#budget;
     const isCovered = this.#covers(place, filter, source, destination, deciders, before - budget);
-    if (!isCovered) return undefined;
+    if (!isCovered) {
+      if (this.#budget <= before - budget) this.unsettled++;
+      return undefined;
+    }
     return { packet: packetOf(filter, this.#unused, source.first, destination.first), deciders };
   }
 

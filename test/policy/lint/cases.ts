@@ -1,6 +1,7 @@
 /** For every finding a policy that has it, and for those of the review one beside it that does not. */
 import { Secret } from '../../../src/crypto/secret.js';
 import type { FindingCode } from '../../../src/policy/findings.js';
+import { derivedGuid } from '../../../src/policy/guid.js';
 import type { LintContext } from '../../../src/policy/lint/check.js';
 import type { NegotiateAction, Policy, Rule } from '../../../src/policy/model.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
@@ -52,6 +53,29 @@ function withFilter(policy: Policy, change: Partial<FirstFilter>): Policy {
           },
         },
   );
+}
+
+/** A filter on a network, beside which filters on all its parts, so many of the same size, leave it nothing. */
+function narrowAndWide(parts: number): Policy {
+  const policy = policyOf(
+    '-w REG -p P -r Narrow -f 0=10.1.0.0/255.255.255.252 -n PASS',
+    '-w REG -p P -r Wide -f 0=10.1.0.0/255.255.0.0 -n BLOCK',
+  );
+  const size = (1 << 16) / parts;
+  return withRule(policy, rule => {
+    const [filter] = rule.filterList?.filters ?? [];
+    if (rule.filterList === undefined || filter === undefined) return rule;
+    const filters = Array.from({ length: parts }, (_, i) => ({
+      ...filter,
+      id: derivedGuid('part', String(i)),
+      destination: {
+        kind: 'subnet' as const,
+        address: ipAddress(`10.1.${(i * size) >> 8}.${(i * size) & 0xff}`),
+        prefixLength: 32 - Math.log2(size),
+      },
+    }));
+    return { ...rule, filterList: { ...rule.filterList, filters } };
+  });
 }
 
 const structure = {
@@ -376,6 +400,11 @@ const review = {
     message:
       /^rule 'out': the tunnel to 203\.0\.113\.1 takes 2 quick modes, .* one main mode makes 1: 2 main modes are needed$/,
     good: networks(twoPairs),
+  },
+  'partly-checked': {
+    bad: narrowAndWide(1 << 14),
+    message: /^1 filter may be left no packet by others: settling that takes too many look-ups$/,
+    good: narrowAndWide(1 << 6),
   },
   'clear-fallback': {
     bad: peer(`-soft ${safe}`),
