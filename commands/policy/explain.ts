@@ -13,6 +13,7 @@ import {
 import { Explainer, type Explanation, filtersOfPolicy } from '../../src/policy/explain.js';
 import { parsePacket, printPacket } from '../../src/policy/packet.js';
 import { IpseckitError } from '../../src/report/errors.js';
+import { Progress } from '../../src/report/progress.js';
 
 type Decision = ReturnType<Explainer['decide']>;
 
@@ -63,7 +64,12 @@ export default class PolicyExplainCommand extends IpseckitCommand<ExplainResult>
     const explanations = packets.map(packet => explainer.explain(packet));
     for (const explanation of explanations) this.print(...printExplanation(explanation));
     if (flows === undefined) return { packets: explanations };
-    const decided = flows.flows.map(({ packet, packets }) => ({ ...explainer.decide(packet), packets }));
+    const progress = new Progress('explaining', flows.flows.length);
+    const decided = flows.flows.map(({ packet, packets }) => {
+      progress.step();
+      return { ...explainer.decide(packet), packets };
+    });
+    progress.done();
     this.#printFlows(decided, flows);
     return { packets: explanations, capture: { ...flows, flows: decided } };
   }
