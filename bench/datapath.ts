@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { type EncryptionId, encryption, type HashId, hash } from '../src/crypto/algorithms.js';
 import type { DriverFilter, FilterId, PairId, SaHalf, SaPair, Spi } from '../src/driver/api.js';
 import { FilterTable } from '../src/driver/filter-table.js';
-import type { Flow, Ipv4Selector } from '../src/driver/ipv4-selector.js';
+import type { Ipv4Flow, Ipv4Selector } from '../src/driver/packet-selector.js';
 import { PacketEngine } from '../src/driver/userspace/engine.js';
 import { ipAddress } from '../src/wire/ip/address.js';
 import { encodeIpv4, ipProtocol, ipv4ToNumber } from '../src/wire/ip/packet.js';
@@ -200,7 +200,12 @@ function clearPacket(): Uint8Array {
 
 /** Filters as a large policy has them: servers by host and port, subnets, and a rule for the rest. */
 function someSelectors(count: number): Ipv4Selector[] {
-  const own = { sourceFirst: 0x0a01_0001, sourceLast: 0x0a01_0001, sourcePort: 0 };
+  const own = {
+    family: 4 as const,
+    sourceFirst: 0x0a01_0001,
+    sourceLast: 0x0a01_0001,
+    sourcePort: 0,
+  };
   const selectors = Array.from({ length: count - 1 }, (_, i) => {
     const host = (0x0a02_0000 + i * 11) >>> 0;
     return i % 3 === 2
@@ -237,10 +242,11 @@ function someSelectors(count: number): Ipv4Selector[] {
 }
 
 /** Packets of all filters in turn, from many ports. */
-function someFlows(selectors: readonly Ipv4Selector[], count: number): Flow[] {
+function someFlows(selectors: readonly Ipv4Selector[], count: number): Ipv4Flow[] {
   return Array.from({ length: count }, (_, i) => {
     const wanted = selectors[(i * 7) % selectors.length];
     return {
+      family: 4,
       source: 0x0a01_0001,
       destination: wanted?.destinationLast ?? 0,
       protocol: wanted?.protocol || ipProtocol.tcp,
@@ -250,7 +256,7 @@ function someFlows(selectors: readonly Ipv4Selector[], count: number): Flow[] {
   });
 }
 
-function nanoseconds(table: FilterTable, flows: readonly Flow[], lookups: number): number {
+function nanoseconds(table: FilterTable, flows: readonly Ipv4Flow[], lookups: number): number {
   const perRound = Array.from({ length: rounds }, () => {
     let found = 0;
     const startMs = performance.now();

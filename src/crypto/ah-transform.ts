@@ -1,9 +1,10 @@
-/** AH's ICV over a whole IPv4 packet (RFC 2402 3.3.3, RFC 4302 3.3.3). */
+/** AH's ICV over a whole IP packet (RFC 2402 3.3.3, RFC 4302 3.3.3). */
 import { ahFixedBytes, maskMutableIpv4 } from '../wire/ah.js';
+import { maskMutableIpv6 } from '../wire/ah-ipv6.js';
 import type { HashId } from './algorithms.js';
 import { otherSha256IcvBytes, PacketMac } from './packet-mac.js';
 
-/** The ICV of one AH SA. A packet is `bytes[start..end)` with the AH right behind an IPv4 header of `headerBytes`. */
+/** The ICV of one AH SA. A packet is `bytes[start..end)` with the AH right behind `headerBytes` of IP header. */
 export class AhTransform {
   readonly icvBytes: number;
   readonly #mac: PacketMac;
@@ -17,13 +18,13 @@ export class AhTransform {
       hash === 'sha256' ? new PacketMac(hash, key, otherSha256IcvBytes(this.icvBytes)) : undefined;
   }
 
-  /** Fills in the ICV of a packet that is otherwise ready to be sent. Throws `WireError` for malformed IP options. */
+  /** Fills in the ICV of a packet that is otherwise ready to be sent. Throws `WireError` for malformed IP options or extension headers. */
   seal(bytes: Uint8Array, start: number, end: number, headerBytes: number): void {
     load(this.#mac, bytes, start, end, headerBytes);
     this.#mac.sign(bytes, start + headerBytes + ahFixedBytes);
   }
 
-  /** Whether the ICV is right. Throws `WireError` for malformed IP options. */
+  /** Whether the ICV is right. Throws `WireError` for malformed IP options or extension headers. */
   verify(packet: Uint8Array, end: number, headerBytes: number): boolean {
     load(this.#mac, packet, 0, end, headerBytes);
     return this.#mac.verify(packet, headerBytes + ahFixedBytes);
@@ -31,7 +32,7 @@ export class AhTransform {
 
   /**
    * The ICV length, other than the agreed one, under which the packet would be genuine; for diagnosis only. Throws
-   * `WireError` for malformed IP options.
+   * `WireError` for malformed IP options or extension headers.
    */
   otherIcvBytes(packet: Uint8Array, end: number, headerBytes: number): number | undefined {
     const other = this.#otherMac();
@@ -44,7 +45,8 @@ export class AhTransform {
 /** Padding behind the ICV stays as it is: it is covered (RFC 4302 3.3.3.2.1). */
 function load(mac: PacketMac, bytes: Uint8Array, start: number, end: number, headerBytes: number): void {
   const copy = mac.load(bytes, start, end);
-  maskMutableIpv4(copy, headerBytes);
+  if ((copy[0] ?? 0) >>> 4 === 6) maskMutableIpv6(copy, headerBytes);
+  else maskMutableIpv4(copy, headerBytes);
   const icvStart = headerBytes + ahFixedBytes;
   copy.fill(0, icvStart, icvStart + mac.icvBytes);
 }

@@ -17,4 +17,11 @@ export class RandomPool {
     for (let i = 0; i < length; i++) into[at + i] = this.#bytes[this.#used + i] ?? 0;
     this.#used += length;
   }
+
+  /** A fresh random number of 32 bits. */
+  u32(): number {
+    const bytes = new Uint8Array(4);
+    this.fill(bytes, 0, bytes.length);
+    return new DataView(bytes.buffer).getUint32(0);
+  }
 }

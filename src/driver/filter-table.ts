@@ -1,4 +1,4 @@
-import { type Flow, type Ipv4Selector, matchesFlow } from './ipv4-selector.js';
+import { type Ipv4Flow, type Ipv4Selector, matchesIpv4 } from './packet-selector.js';
 
 /**
  * Addresses are filed under prefixes of 32, 24, 16, 8 or 0 bits, the longest that a filter's range fits into. These
@@ -26,7 +26,7 @@ interface Group {
 }
 
 /**
- * Finds the first of many filters that a packet matches, at a cost that hardly grows with their number (tuple space
+ * Finds the first of many IPv4 filters that a packet matches, at a cost that hardly grows with their number (tuple space
  * search). Filters of like shape (how long their address prefixes are, whether they name protocol and ports) form
  * a group; within a group the packet's own fields, cut to that shape, say in which bucket of one hash table
  * its filters are. Groups are tried in the order of their first filter, without those whose prefixes the packet's
@@ -83,7 +83,7 @@ export class FilterTable {
   }
 
   /** Index of the first filter that matches; -1 when none does. */
-  match(flow: Flow): number {
+  match(flow: Ipv4Flow): number {
     const ports = ((flow.sourcePort << 16) | flow.destinationPort) >>> 0;
     const hash = mix(mix(flow.source, flow.destination), ports ^ flow.protocol);
     const entry = (hash ^ (hash >>> 16)) & (rememberedFlows - 1);
@@ -105,7 +105,7 @@ export class FilterTable {
     return answer;
   }
 
-  #search(flow: Flow): number {
+  #search(flow: Ipv4Flow): number {
     let found = this.#selectors.length;
     const sourceClasses = this.#sources.classesOf(flow.source);
     const destinationClasses = this.#destinations.classesOf(flow.destination);
@@ -127,7 +127,7 @@ export class FilterTable {
         index = this.#next[index] ?? -1
       ) {
         const selector = this.#selectors[index];
-        if (selector !== undefined && matchesFlow(selector, flow)) found = index;
+        if (selector !== undefined && matchesIpv4(selector, flow)) found = index;
       }
     }
     return found === this.#selectors.length ? -1 : found;

@@ -14,11 +14,13 @@ import { IpseckitError } from '../report/errors.js';
 import { ahBytes, ahFixedBytes } from '../wire/ah.js';
 import { type EspLayout, espHeaderBytes, largestPayload, paddedBytes } from '../wire/esp.js';
 import { addressFamily } from '../wire/ip/address.js';
-import { ipv4HeaderBytes, ipv4ToNumber } from '../wire/ip/packet.js';
+import { type PacketAddress, packetAddress } from '../wire/ip/ip.js';
+import { ipv6HeaderBytes } from '../wire/ip/ipv6.js';
+import { ipv4HeaderBytes } from '../wire/ip/packet.js';
 import { hostRange } from '../wire/ip/selector.js';
 import type { DropReason, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
-import { type Ipv4Selector, ipv4Selector } from './ipv4-selector.js';
 import { Lifetime } from './lifetime.js';
+import { type PacketSelector, packetSelector } from './packet-selector.js';
 import { ReplayWindow } from './replay-window.js';
 
 export const udpHeaderBytes = 8;
@@ -60,11 +62,13 @@ export interface InboundAh {
 /** A negotiated pair, ready for packets: transforms, sequence numbers, windows, lifetime and counters. */
 export class InstalledPair {
   readonly pair: SaPair;
-  readonly local: number;
-  readonly peer: number;
+  readonly local: PacketAddress;
+  readonly peer: PacketAddress;
+  /** Length of an IP header between the two, without options or extension headers. */
+  readonly outerHeaderBytes: number;
   readonly isTunnel: boolean;
   /** Outbound view. In transport mode the addresses are the pair's own, whatever NAT made of the identities. */
-  readonly selector: Ipv4Selector;
+  readonly selector: PacketSelector;
   readonly outboundEsp: OutboundEsp | undefined;
   readonly outboundAh: OutboundAh | undefined;
   readonly inboundEsp: InboundEsp | undefined;
@@ -93,8 +97,9 @@ export class InstalledPair {
   constructor(pair: SaPair, random: RandomPool, nowMs: number) {
     checkPair(pair);
     this.pair = pair;
-    this.local = ipv4ToNumber(pair.local);
-    this.peer = ipv4ToNumber(pair.peer);
+    this.local = packetAddress(pair.local);
+    this.peer = packetAddress(pair.peer);
+    this.outerHeaderBytes = typeof this.peer === 'number' ? ipv4HeaderBytes : ipv6HeaderBytes;
     this.isTunnel = pair.mode === 'tunnel';
     this.selector = selectorOf(pair);
     const window = () => new ReplayWindow(pair.replayWindow ?? defaultReplayWindow);
@@ -103,7 +108,7 @@ export class InstalledPair {
     const outboundAh = halfOf(pair.outbound, 'ah');
     const outboundEsp = halfOf(pair.outbound, 'esp');
     this.inboundAh = inboundAh && { spi: inboundAh.spi, transform: ahTransform(inboundAh), window: window() };
-    this.outboundAh = outboundAh && outboundAhOf(outboundAh);
+    this.outboundAh = outboundAh && outboundAhOf(outboundAh, addressFamily(pair.peer));
     if (inboundEsp !== undefined) {
       const keys = espKeys(inboundEsp);
       const layout = espLayout(keys);
@@ -151,9 +156,9 @@ export class InstalledPair {
 
   /** Longest clear IP packet that fits a path of `mtu` bytes once protected. */
   innerMtu(mtu: number): number {
-    const room = mtu - ipv4HeaderBytes - this.#encapsulationBytes;
+    const room = mtu - this.outerHeaderBytes - this.#encapsulationBytes;
     const payload = this.outboundEsp === undefined ? room : largestPayload(room, this.outboundEsp.layout);
-    return this.isTunnel ? payload : payload + ipv4HeaderBytes;
+    return this.isTunnel ? payload : payload + this.outerHeaderBytes;
   }
 
   countDrop(reason: DropReason): void {
@@ -201,24 +206,26 @@ function ahTransform(half: SaHalf): AhTransform {
   return new AhTransform(half.hash, half.integrityKey, half.icvBytes);
 }
 
-function outboundAhOf(half: SaHalf): OutboundAh {
+/** In IPv6 every extension header is a multiple of 8 bytes (RFC 4302 3.3.3.2.1). */
+function outboundAhOf(half: SaHalf, family: 4 | 6): OutboundAh {
   const transform = ahTransform(half);
-  const bytes = ahBytes(transform.icvBytes);
+  const bytes = ahBytes(transform.icvBytes, family === 6 ? 8 : 4);
   return { spi: half.spi, transform, bytes, blankIcv: new Uint8Array(bytes - ahFixedBytes), sequence: 0 };
 }
 
-function selectorOf(pair: SaPair): Ipv4Selector {
-  const selector = ipv4Selector(
+function selectorOf(pair: SaPair): PacketSelector {
+  const selector = packetSelector(
     pair.mode === 'tunnel'
       ? pair.selector
       : { ...pair.selector, source: hostRange(pair.local), destination: hostRange(pair.peer) },
   );
-  if (selector === undefined) throw unsupported('IPv6 traffic');
+  if (selector === undefined) throw unusable('traffic between IPv4 and IPv6');
   return selector;
 }
 
 function checkPair(pair: SaPair): void {
-  if (addressFamily(pair.local) === 6 || addressFamily(pair.peer) === 6) throw unsupported('IPv6 endpoints');
+  if (addressFamily(pair.local) !== addressFamily(pair.peer))
+    throw unusable('a pair between an IPv4 and an IPv6 host');
   for (const halves of [pair.inbound, pair.outbound]) {
     const ah = halfOf(halves, 'ah');
     const esp = halfOf(halves, 'esp');
@@ -247,7 +254,7 @@ function checkEspHalf(half: SaHalf, insideAh: boolean): void {
 
 function unsupported(what: string): IpseckitError {
   return new IpseckitError('UNSUPPORTED', `The packet engine cannot carry ${what}.`, {
-    next: 'Negotiate IPv4 security associations without it.',
+    next: 'Negotiate the security association without it.',
   });
 }
 

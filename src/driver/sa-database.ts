@@ -1,6 +1,7 @@
+import type { PacketAddress } from '../wire/ip/ip.js';
 import type { FilterId, PairId } from './api.js';
 import type { InstalledPair } from './installed-pair.js';
-import { type Flow, matchesFlow } from './ipv4-selector.js';
+import { type Flow, matchesFlow } from './packet-selector.js';
 
 /** The installed pairs: by id, by the SPIs of their inbound SAs, and by peer and filter for sending. */
 export class SaDatabase {
@@ -8,7 +9,7 @@ export class SaDatabase {
   readonly #inboundEsp = new Map<number, InstalledPair>();
   readonly #inboundAh = new Map<number, InstalledPair>();
   /** Peer, then filter (`undefined`: the peer negotiated without one of ours); newest first. */
-  readonly #outbound = new Map<number, Map<FilterId | undefined, InstalledPair[]>>();
+  readonly #outbound = new Map<PacketAddress, Map<FilterId | undefined, InstalledPair[]>>();
 
   get size(): number {
     return this.#pairs.size;
@@ -74,7 +75,7 @@ export class SaDatabase {
   }
 
   /** The newest active pair towards `peer` that carries the flow, negotiated for this filter or for none of ours. */
-  outbound(filterId: FilterId | undefined, peer: number, flow: Flow): InstalledPair | undefined {
+  outbound(filterId: FilterId | undefined, peer: PacketAddress, flow: Flow): InstalledPair | undefined {
     const byFilter = this.#outbound.get(peer);
     if (byFilter === undefined) return undefined;
     return (

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FilterTable } from '../../src/driver/filter-table.js';
-import { type Flow, type Ipv4Selector, matchesFlow } from '../../src/driver/ipv4-selector.js';
+import { Ipv6FilterTable } from '../../src/driver/ipv6-filter-table.js';
+import {
+  type Ipv4Flow,
+  type Ipv4Selector,
+  type Ipv6Flow,
+  type Ipv6Selector,
+  matchesFlow,
+} from '../../src/driver/packet-selector.js';
 import { SeededRandom } from '../support/random.js';
 
 /** Few distinct values, so that filters and packets meet. */
@@ -31,6 +38,7 @@ function selector(random: SeededRandom): Ipv4Selector {
   const [sourceFirst, sourceLast] = range(random);
   const [destinationFirst, destinationLast] = range(random);
   return {
+    family: 4,
     sourceFirst,
     sourceLast,
     destinationFirst,
@@ -41,10 +49,11 @@ function selector(random: SeededRandom): Ipv4Selector {
   };
 }
 
-function flow(random: SeededRandom): Flow {
+function flow(random: SeededRandom): Ipv4Flow {
   const protocol = random.pick([1, 6, 17, 50]);
   const hasPorts = protocol === 6 || protocol === 17;
   return {
+    family: 4,
     source: random.chance(0.05) ? random.u32() : address(random),
     destination: random.chance(0.05) ? random.u32() : address(random),
     protocol,
@@ -75,6 +84,7 @@ describe('filter table', () => {
 
   test('ten thousand hosts with ports: each packet finds its own filter', () => {
     const selectors: Ipv4Selector[] = Array.from({ length: 10_000 }, (_, i) => ({
+      family: 4,
       sourceFirst: 0x0a00_0001,
       sourceLast: 0x0a00_0001,
       destinationFirst: 0x0b00_0000 + i,
@@ -85,7 +95,8 @@ describe('filter table', () => {
     }));
     const table = new FilterTable(selectors);
     for (let i = 0; i < 10_000; i += 7) {
-      const packet = {
+      const packet: Ipv4Flow = {
+        family: 4,
         source: 0x0a00_0001,
         destination: 0x0b00_0000 + i,
         protocol: 6,
@@ -96,4 +107,51 @@ describe('filter table', () => {
       assert.equal(table.match({ ...packet, protocol: 17 }), -1);
     }
   });
+
+  test('IPv6: finds what a look at every filter in turn finds', () => {
+    const random = new SeededRandom(6);
+    let hits = 0;
+    for (let round = 0; round < 150; round++) {
+      const wide = (address: number) => wideAddress(address, round % 3);
+      const selectors = Array.from(
+        { length: random.pick([0, 1, 5, 30, 200]) },
+        (): Ipv6Selector | undefined => {
+          const narrow = selector(random);
+          if (random.chance(0.02)) return undefined;
+          return {
+            ...narrow,
+            family: 6,
+            sourceFirst: wide(narrow.sourceFirst),
+            sourceLast: wide(narrow.sourceLast),
+            destinationFirst: wide(narrow.destinationFirst),
+            destinationLast: wide(narrow.destinationLast),
+          };
+        },
+      );
+      const table = new Ipv6FilterTable(selectors);
+      for (let i = 0; i < 60; i++) {
+        const narrow = flow(random);
+        const packet: Ipv6Flow = {
+          ...narrow,
+          family: 6,
+          source: wide(narrow.source),
+          destination: wide(narrow.destination),
+        };
+        const expected = selectors.findIndex(one => one !== undefined && matchesFlow(one, packet));
+        assert.equal(table.match(packet), expected, `round ${round}, flow ${i}`);
+        assert.equal(table.match(packet), expected, 'asked again');
+        assert.equal(
+          selectors.some(one => one !== undefined && matchesFlow(one, narrow)),
+          false,
+        );
+        if (expected >= 0) hits++;
+      }
+    }
+    assert.ok(hits > 1500, `${hits} packets met a filter`);
+  });
 });
+
+/** An IPv4 address in the first, the middle or the last bits of an IPv6 address; order is kept. */
+function wideAddress(address: number, place: number): bigint {
+  return (BigInt(address) << BigInt([88, 40, 0][place] ?? 0)) | (0x20n << 120n);
+}

@@ -34,7 +34,7 @@ const hash = require('node:crypto').createHash('sha256');
 require('node:net').createServer(socket => {
   socket.on('data', chunk => hash.update(chunk));
   socket.on('end', () => socket.end(hash.digest('hex'), () => process.exit(0)));
-}).listen(Number(process.argv[1]), '0.0.0.0', () => console.log('listening'));`;
+}).listen(Number(process.argv[1]), '::', () => console.log('listening'));`;
 
 const sender = `
 const [address, port, bytes] = process.argv.slice(1);

@@ -11,6 +11,12 @@ export const other = ipAddress('10.66.0.2');
 export const oneInside = ipAddress('10.71.0.1');
 export const otherInside = ipAddress('10.72.0.1');
 
+/** The same for IPv6. */
+export const one6 = ipAddress('fd66::1');
+export const other6 = ipAddress('fd66::2');
+export const oneInside6 = ipAddress('fd71::1');
+export const otherInside6 = ipAddress('fd72::1');
+
 /** All traffic between two hosts, or some of it. */
 export function selector(source: IpAddress, destination: IpAddress, more: Partial<Selector> = {}): Selector {
   return {
@@ -27,6 +33,12 @@ export function selector(source: IpAddress, destination: IpAddress, more: Partia
 export const insides: Selector = selector(oneInside, otherInside, {
   source: subnetRange(oneInside, 24),
   destination: subnetRange(otherInside, 24),
+});
+
+/** The same for IPv6. */
+export const insides6: Selector = selector(oneInside6, otherInside6, {
+  source: subnetRange(oneInside6, 64),
+  destination: subnetRange(otherInside6, 64),
 });
 
 /**
@@ -56,7 +68,10 @@ export class Witness {
           meta l4proto { esp, ah } counter name secured accept
           udp dport 4500 counter name secured accept
           ip frag-off & 0x1fff != 0 accept
+          frag frag-off != 0 accept
           ip saddr { 10.66.0.0/24, 10.71.0.0/24, 10.72.0.0/24 } counter name clear
+          icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+          ip6 saddr { fd66::/64, fd71::/64, fd72::/64 } counter name clear
         }
       }`,
     );

@@ -1,4 +1,6 @@
+import type { PacketAddress } from '../../wire/ip/ip.js';
 import type { FilterId } from '../api.js';
+import { addressKey } from '../packet-selector.js';
 
 /** Bounds of what waits: packets and bytes per filter and peer, and bytes over all of them. */
 export interface QueueLimits {
@@ -14,7 +16,7 @@ const askAgainMs = 1000;
 
 interface Waiting {
   readonly filterId: FilterId;
-  readonly peer: number;
+  readonly peer: PacketAddress;
   readonly since: number;
   readonly packets: Uint8Array[];
   bytes: number;
@@ -43,8 +45,13 @@ export class AcquireQueue {
   }
 
   /** Keeps a copy of a packet. `kept` is false when there is no room; `ask` when IKE is to be asked (again). */
-  add(filterId: FilterId, peer: number, packet: Uint8Array, nowMs: number): { kept: boolean; ask: boolean } {
-    const key = `${filterId} ${peer}`;
+  add(
+    filterId: FilterId,
+    peer: PacketAddress,
+    packet: Uint8Array,
+    nowMs: number,
+  ): { kept: boolean; ask: boolean } {
+    const key = `${filterId} ${addressKey(peer)}`;
     const waiting = this.#waiting.get(key) ?? {
       filterId,
       peer,
@@ -69,7 +76,7 @@ export class AcquireQueue {
   }
 
   /** Takes out what waits for a peer under a filter, or under any filter, in order of arrival. */
-  take(filterId: FilterId | undefined, peer: number): Uint8Array[] {
+  take(filterId: FilterId | undefined, peer: PacketAddress): Uint8Array[] {
     return this.#takeWhere(
       waiting => waiting.peer === peer && (filterId === undefined || waiting.filterId === filterId),
     );

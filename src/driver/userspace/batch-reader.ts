@@ -1,3 +1,6 @@
+import type { IpAddress } from '../../wire/ip/address.js';
+import type { Endpoint } from '../api.js';
+import { addressOfWords } from './address-words.js';
 import { indexStride, type NativeIo, type NativeReader, type readerKinds } from './native.js';
 
 /** What a reader tells; `packet` and the other look-ups are valid until `onPackets` returns. */
@@ -5,6 +8,7 @@ export interface BatchReaderEvents {
   onPackets(batch: BatchReader, count: number): void;
   /** The descriptor is of no use any more (`EBADFD`: the device was deleted). */
   onFailure(code: string): void;
+  /** An IPv4 address as a number. */
   onPathMtu?(destination: number, mtuBytes: number): void;
 }
 
@@ -49,17 +53,20 @@ export class BatchReader {
     return packets;
   }
 
-  /** Peer address and port, and local address, of datagram `i`. */
-  addresses(i: number): readonly [peerAddress: number, peerPort: number, localAddress: number] {
-    const at = i * indexStride;
-    return [this.#index[at + 2] ?? 0, this.#index[at + 3] ?? 0, this.#index[at + 4] ?? 0];
+  /** Where datagram `i` came from, and the address it came to. */
+  ends(i: number, family: 4 | 6): { readonly peer: Endpoint; readonly localAddress: IpAddress } {
+    const at = i * indexStride + 2;
+    return {
+      peer: { address: addressOfWords(this.#index, at, family), port: this.#index[at + 4] ?? 0 },
+      localAddress: addressOfWords(this.#index, at + 5, family),
+    };
   }
 
   /** Time and device of watched packet `i`. */
   sighting(i: number): readonly [seconds: number, nanoseconds: number, deviceIndex: number, leaves: boolean] {
     const at = i * indexStride;
-    const device = this.#index[at + 4] ?? 0;
-    return [this.#index[at + 2] ?? 0, this.#index[at + 3] ?? 0, device >>> 1, (device & 1) === 1];
+    const device = this.#index[at + 7] ?? 0;
+    return [this.#index[at + 2] ?? 0, this.#index[at + 6] ?? 0, device >>> 1, (device & 1) === 1];
   }
 
   /** Packets that a watch has lost since the last call. */

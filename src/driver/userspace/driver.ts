@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import { IpseckitError } from '../../report/errors.js';
-import type { IpAddress } from '../../wire/ip/address.js';
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import type {
   Driver,
   DriverEvent,
@@ -39,8 +39,8 @@ const natTraversalPort = 4500;
  */
 const tunMtuBytes = 65_535;
 
-/** The most that protection adds: outer header 20, UDP 8, ESP with AES-CBC and a 256-bit ICV 73; rounded up to 4. */
-const maximumOverheadBytes = 104;
+/** The most that protection adds: outer header 20 or 40, UDP 8, ESP with AES-CBC and a 256-bit ICV 73; rounded up to 4. */
+const maximumOverheadBytes = { 4: 104, 6: 124 } as const;
 /** Inner packets are never meant for more than Ethernet's MTU: jumbo frames rarely reach far. */
 const ordinaryMtuBytes = 1500;
 /** Ways looked at; hosts with more peers have them behind the same few devices. */
@@ -245,8 +245,10 @@ export class UserspaceDriver implements Driver {
         peers.add(tunnelEndpoint ?? selector.destination.first);
       if (peers.size >= sampledPeers) break;
     }
-    const mtuBytes = Math.min(ordinaryMtuBytes, ...[...peers].map(peer => sockets.pathMtu(peer)));
-    return mtuBytes - maximumOverheadBytes;
+    const innerMtuBytes = [...peers].map(
+      peer => Math.min(ordinaryMtuBytes, sockets.pathMtu(peer)) - maximumOverheadBytes[addressFamily(peer)],
+    );
+    return Math.min(ordinaryMtuBytes - maximumOverheadBytes[4], ...innerMtuBytes);
   }
 }
 

@@ -1,5 +1,7 @@
 /** Explicit congestion notification when a tunnel's header is taken off (RFC 6040 4.2). */
-import { fillIpv4Checksum, type Ipv4Header, ipv4Field } from '../../wire/ip/packet.js';
+import type { IpHeader } from '../../wire/ip/ip.js';
+import { setTrafficClass } from '../../wire/ip/ipv6.js';
+import { fillIpv4Checksum, ipv4Field } from '../../wire/ip/packet.js';
 
 const ecnMask = 3;
 const notCapable = 0;
@@ -17,8 +19,9 @@ export function decapsulatedTos(outerTos: number, innerTos: number): number | un
   return innerTos;
 }
 
-/** Writes a type of service into a packet's header, in place. */
-export function setTos(packet: Uint8Array, header: Ipv4Header, tos: number): void {
+/** Writes a type of service, or traffic class, into a packet's header, in place. */
+export function setTos(packet: Uint8Array, header: IpHeader, tos: number): void {
+  if (header.family === 6) return setTrafficClass(packet, tos);
   packet[ipv4Field.tos] = tos;
   fillIpv4Checksum(packet, 0, header.headerBytes);
 }

@@ -1,15 +1,16 @@
 import { RandomPool } from '../../crypto/random-pool.js';
 import { WireError } from '../../wire/bytes.js';
 import { classifyEncapsulated, isKeepalive, nonEspMarkerBytes } from '../../wire/esp.js';
-import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import type { IpAddress } from '../../wire/ip/address.js';
 import {
-  decodeIpv4,
-  type Ipv4Header,
-  ipv4FromNumber,
-  ipv4ToNumber,
-  isFragment,
-  isMulticastOrBroadcast,
-} from '../../wire/ip/packet.js';
+  addressOf,
+  decodeIp,
+  type IpHeader,
+  isFragmentOfIp,
+  isGroup,
+  type PacketAddress,
+  packetAddress,
+} from '../../wire/ip/ip.js';
 import { selectorsEqual } from '../../wire/ip/selector.js';
 import type {
   DriverEvent,
@@ -24,7 +25,7 @@ import type {
   SoftSaStatistics,
 } from '../api.js';
 import { InstalledPair } from '../installed-pair.js';
-import { type Flow, flowOf, flowSelector } from '../ipv4-selector.js';
+import { type Flow, flowOf, flowSelector } from '../packet-selector.js';
 import { SaDatabase } from '../sa-database.js';
 import { AcquireQueue } from './acquire-queue.js';
 import { Counters } from './counters.js';
@@ -98,6 +99,7 @@ export class PacketEngine {
       tun,
       sockets,
       counters: this.#counters,
+      random: this.#random,
       dontFragment: options.dontFragment ?? 'copy',
       onFailure,
     });
@@ -118,8 +120,8 @@ export class PacketEngine {
   }
 
   /**
-   * Makes the inbound SAs live. Throws `IpseckitError`: UNSUPPORTED for IPv6 and for AH in UDP, INVALID_POLICY for keys that
-   * must not be used.
+   * Makes the inbound SAs live. Throws `IpseckitError`: UNSUPPORTED for AH in UDP, INVALID_POLICY for keys that must not
+   * be used and for ends of different families.
    */
   installInbound(pair: SaPair, nowMs: number): void {
     const installed = new InstalledPair(pair, this.#random, nowMs);
@@ -145,15 +147,14 @@ export class PacketEngine {
 
   /** Drops and counts what is queued for that filter and peer. */
   negotiationFailed(filterId: FilterId, peer: IpAddress): void {
-    if (addressFamily(peer) === 6) return;
-    const dropped = this.#queue.take(filterId, ipv4ToNumber(peer));
+    const dropped = this.#queue.take(filterId, packetAddress(peer));
     this.#counters.drop('negotiation-failed', undefined, dropped.length);
   }
 
   /** Lets traffic of a fallback filter between two hosts pass in clear, and sends what is queued for it. */
   addSoftSa(soft: SoftSa, nowMs: number): void {
     this.#soft.add(soft);
-    this.#release(this.#queue.take(soft.filterId, ipv4ToNumber(soft.peer)), nowMs);
+    this.#release(this.#queue.take(soft.filterId, packetAddress(soft.peer)), nowMs);
   }
 
   removeSoftSa(soft: SoftSa): void {
@@ -265,7 +266,7 @@ export class PacketEngine {
   /** Sends packets that waited on their way again. Their filter has counted them. */
   #release(packets: readonly Uint8Array[], nowMs: number): void {
     for (const packet of packets) {
-      const header = decodeIpv4(packet);
+      const header = decodeIp(packet);
       const flow = flowOf(packet, header);
       this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs);
     }
@@ -273,14 +274,14 @@ export class PacketEngine {
   }
 
   #filterOutbound(packet: Uint8Array, nowMs: number): void {
-    const header = decodeIpv4(packet);
-    if (!isFragment(header)) return this.#filterWhole(packet, header, nowMs);
+    const header = decodeIp(packet);
+    if (!isFragmentOfIp(header)) return this.#filterWhole(packet, header, nowMs);
     // Later fragments have no ports, and transport mode protects whole packets (RFC 4301 7, RFC 2401 B.2).
     const whole = this.#fragments.add(packet, header, nowMs);
-    if (whole !== undefined) this.#filterWhole(whole, decodeIpv4(whole), nowMs);
+    if (whole !== undefined) this.#filterWhole(whole, decodeIp(whole), nowMs);
   }
 
-  #filterWhole(packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+  #filterWhole(packet: Uint8Array, header: IpHeader, nowMs: number): void {
     const flow = flowOf(packet, header);
     const rule = this.#rules.outbound(flow);
     if (rule !== undefined) rule.packets++;
@@ -290,7 +291,7 @@ export class PacketEngine {
   #decide(
     rule: OutboundRule | undefined,
     packet: Uint8Array,
-    header: Ipv4Header,
+    header: IpHeader,
     flow: Flow,
     nowMs: number,
   ): void {
@@ -304,9 +305,9 @@ export class PacketEngine {
     this.#secure(rule, packet, header, flow, nowMs);
   }
 
-  #secure(rule: OutboundRule, packet: Uint8Array, header: Ipv4Header, flow: Flow, nowMs: number): void {
+  #secure(rule: OutboundRule, packet: Uint8Array, header: IpHeader, flow: Flow, nowMs: number): void {
     // Nothing is negotiated for groups: only permit and block apply to them (`policy-semantics.md` 7).
-    if (rule.tunnelPeer === undefined && isMulticastOrBroadcast(header.destination))
+    if (rule.tunnelPeer === undefined && isGroup(header.destination))
       return this.#outbound.sendClear(packet, header);
     const peer = rule.tunnelPeer ?? header.destination;
     const pair = this.#carrier(rule.filter.id, peer, flow, nowMs);
@@ -318,9 +319,9 @@ export class PacketEngine {
     if (ask) this.#ask(rule, peer, flow);
   }
 
-  #ask(rule: OutboundRule, peerNumber: number, flow: Flow): void {
-    const peer = ipv4FromNumber(peerNumber);
-    const source = ipv4FromNumber(flow.source);
+  #ask(rule: OutboundRule, peerNumber: PacketAddress, flow: Flow): void {
+    const peer = addressOf(peerNumber);
+    const source = addressOf(flow.source);
     const local =
       rule.tunnelPeer === undefined ? source : (rule.tunnelLocal ?? this.#deps.sockets.localAddress?.(peer));
     this.#deps.emit({
@@ -335,7 +336,7 @@ export class PacketEngine {
   /** The pair that carries a flow; one whose time is over is put aside for the next. */
   #carrier(
     filterId: FilterId | undefined,
-    peer: number,
+    peer: PacketAddress,
     flow: Flow,
     nowMs: number,
   ): InstalledPair | undefined {
@@ -348,7 +349,7 @@ export class PacketEngine {
     return pair;
   }
 
-  #protect(pair: InstalledPair, packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+  #protect(pair: InstalledPair, packet: Uint8Array, header: IpHeader, nowMs: number): void {
     this.#outbound.protect(pair, packet, header, nowMs);
     this.#watchLifetime(pair, nowMs);
   }
@@ -390,7 +391,7 @@ export class PacketEngine {
   }
 
   #acceptsClear(packet: Uint8Array): boolean {
-    const header = decodeIpv4(packet);
+    const header = decodeIp(packet);
     const rule = this.#rules.inbound(flowOf(packet, header));
     if (rule === undefined) return true;
     rule.packets++;
@@ -399,7 +400,7 @@ export class PacketEngine {
       this.#counters.drop('blocked');
       return false;
     }
-    if (action === 'permit' || acceptUnsecured || isMulticastOrBroadcast(header.destination)) return true;
+    if (action === 'permit' || acceptUnsecured || isGroup(header.destination)) return true;
     if (this.#soft.passesInbound(rule.filter, header)) return true;
     this.#counters.drop('clear-but-secured');
     return false;

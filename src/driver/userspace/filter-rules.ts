@@ -1,9 +1,10 @@
-import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
-import { ipv4ToNumber } from '../../wire/ip/packet.js';
+import type { IpAddress } from '../../wire/ip/address.js';
+import { type PacketAddress, packetAddress } from '../../wire/ip/ip.js';
 import { mirrorSelector, printSelector } from '../../wire/ip/selector.js';
 import type { DriverFilter, FilterId } from '../api.js';
 import { FilterTable } from '../filter-table.js';
-import { type Flow, ipv4Selector } from '../ipv4-selector.js';
+import { Ipv6FilterTable } from '../ipv6-filter-table.js';
+import { type Flow, packetSelector } from '../packet-selector.js';
 
 /** A filter in force, and how many packets met it. */
 export interface FilterRule {
@@ -13,7 +14,7 @@ export interface FilterRule {
 
 /** An outbound filter; with a tunnel, its far end and, where policy says, our own. */
 export interface OutboundRule extends FilterRule {
-  readonly tunnelPeer: number | undefined;
+  readonly tunnelPeer: PacketAddress | undefined;
   readonly tunnelLocal: IpAddress | undefined;
 }
 
@@ -21,14 +22,13 @@ export interface OutboundRule extends FilterRule {
 export class FilterRules {
   readonly #outbound: readonly OutboundRule[];
   readonly #inbound: readonly FilterRule[];
-  readonly #outboundTable: FilterTable;
-  readonly #inboundTable: FilterTable;
+  readonly #outboundTables: Tables;
+  readonly #inboundTables: Tables;
 
-  /** `filters` in matching order; IPv6 ones are left out for now. `counted` is what filters of the same id met before. */
+  /** `filters` in matching order. `counted` is what filters of the same id met before. */
   constructor(filters: readonly DriverFilter[], counted: ReadonlyMap<FilterId, number> = new Map()) {
-    const usable = filters.filter(isIpv4);
-    const inbound = usable.filter(filter => filter.direction === 'inbound');
-    const outbound = usable.filter(filter => filter.direction === 'outbound' && mayDecide(filter));
+    const inbound = filters.filter(filter => filter.direction === 'inbound');
+    const outbound = filters.filter(filter => filter.direction === 'outbound' && mayDecide(filter));
     this.#inbound = inbound.map(filter => ({ filter, packets: counted.get(filter.id) ?? 0 }));
     const ownEndpoints = new Map(
       inbound.map(filter => [printSelector(filter.selector), filter.tunnelEndpoint] as const),
@@ -36,22 +36,22 @@ export class FilterRules {
     this.#outbound = outbound.map(filter => ({
       filter,
       packets: counted.get(filter.id) ?? 0,
-      tunnelPeer: filter.tunnelEndpoint === undefined ? undefined : ipv4ToNumber(filter.tunnelEndpoint),
+      tunnelPeer: filter.tunnelEndpoint === undefined ? undefined : packetAddress(filter.tunnelEndpoint),
       // The rule for the way back names the gateway towards which its packets travel: this host.
       tunnelLocal: ownEndpoints.get(printSelector(mirrorSelector(filter.selector))),
     }));
-    this.#outboundTable = new FilterTable(outbound.map(filter => ipv4Selector(filter.selector)));
-    this.#inboundTable = new FilterTable(inbound.map(filter => ipv4Selector(filter.selector)));
+    this.#outboundTables = new Tables(outbound);
+    this.#inboundTables = new Tables(inbound);
   }
 
   /** The filter that decides about a packet that leaves; `undefined` when none matches. */
   outbound(flow: Flow): OutboundRule | undefined {
-    return this.#outbound[this.#outboundTable.match(flow)];
+    return this.#outbound[this.#outboundTables.match(flow)];
   }
 
   /** The filter that decides about a packet that arrives; `undefined` when none matches. */
   inbound(flow: Flow): FilterRule | undefined {
-    return this.#inbound[this.#inboundTable.match(flow)];
+    return this.#inbound[this.#inboundTables.match(flow)];
   }
 
   /** Packets that met each filter. */
@@ -68,8 +68,18 @@ function mayDecide({ action, connectionType }: DriverFilter): boolean {
   return action === 'secure' || connectionType === undefined;
 }
 
-function isIpv4({ selector, tunnelEndpoint }: DriverFilter): boolean {
-  return [selector.source.first, tunnelEndpoint].every(
-    address => address === undefined || addressFamily(address) === 4,
-  );
+/** One direction's look-up: a table a family, in which filters have the same numbers. */
+class Tables {
+  readonly #ipv4: FilterTable;
+  readonly #ipv6: Ipv6FilterTable;
+
+  constructor(filters: readonly DriverFilter[]) {
+    const selectors = filters.map(filter => packetSelector(filter.selector));
+    this.#ipv4 = new FilterTable(selectors.map(one => (one?.family === 4 ? one : undefined)));
+    this.#ipv6 = new Ipv6FilterTable(selectors.map(one => (one?.family === 6 ? one : undefined)));
+  }
+
+  match(flow: Flow): number {
+    return flow.family === 4 ? this.#ipv4.match(flow) : this.#ipv6.match(flow);
+  }
 }

@@ -1,21 +1,16 @@
 import { ahLength, decodeAh } from '../../wire/ah.js';
-import { WireError } from '../../wire/bytes.js';
 import { decodeEspTrailer, espHeaderBytes, espSequence, espSpi, suitsLayout } from '../../wire/esp.js';
-import {
-  decodeIpv4,
-  type Ipv4Header,
-  ipProtocol,
-  ipv4HeaderBytes,
-  isFragment,
-  readU16,
-  writeIpv4Header,
-} from '../../wire/ip/packet.js';
+import { fragmentIpv6 } from '../../wire/ip/fragment.js';
+import { decodeIp, type IpHeader, isFragmentOfIp, orUndefined, upperStart } from '../../wire/ip/ip.js';
+import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
+import { ipProtocol } from '../../wire/ip/packet.js';
 import type { DriverEvent, DropReason, Endpoint } from '../api.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
-import { flowOf, matchesFlow, mirrorFlow } from '../ipv4-selector.js';
+import { flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
 import type { Counters } from './counters.js';
 import { decapsulatedTos, setTos } from './ecn.js';
+import { hostHead, restoredBytes, writeRestored } from './inner-header.js';
 import type { TunDevice, UdpDatagram } from './io.js';
 import { repairTransportChecksum } from './nat-checksum.js';
 import { PacketArena } from './packet-arena.js';
@@ -23,8 +18,6 @@ import { Reassembler } from './reassembly.js';
 
 const arenaBytes = 512 * 1024;
 const largestIpPacket = 65_535;
-/** Of a packet whose own header the UDP encapsulation replaced. */
-const transportTtl = 64;
 
 export interface InboundDependencies {
   readonly tun: Pick<TunDevice, 'write'>;
@@ -42,7 +35,7 @@ type Envelope = IpEnvelope | { readonly kind: 'udp'; readonly peer: Endpoint };
 interface IpEnvelope {
   readonly kind: 'ip';
   readonly packet: Uint8Array;
-  readonly header: Ipv4Header;
+  readonly header: IpHeader;
 }
 
 /** An ESP packet that passed every check that needs no key. */
@@ -61,6 +54,7 @@ export class InboundPath {
   readonly #arrivals = new Map<InstalledPair, EspArrival[]>();
   readonly #reassembler = new Reassembler();
   #delivered: Uint8Array[] = [];
+  #fragmented = 1;
 
   constructor(dependencies: InboundDependencies) {
     this.#deps = dependencies;
@@ -72,10 +66,10 @@ export class InboundPath {
 
   /** Takes a whole IP packet of protocol 50 or 51. Throws `WireError` when it is malformed. */
   acceptIp(packet: Uint8Array, nowMs: number): void {
-    const header = decodeIpv4(packet);
-    if (isFragment(header)) return this.#drop('fragment');
+    const header = decodeIp(packet);
+    if (isFragmentOfIp(header)) return this.#drop('fragment');
     const envelope: IpEnvelope = { kind: 'ip', packet, header };
-    const body = packet.subarray(header.headerBytes, header.totalLength);
+    const body = packet.subarray(upperStart(header), header.totalLength);
     if (header.protocol === ipProtocol.esp) this.#acceptEsp(body, envelope);
     else if (header.protocol === ipProtocol.ah) this.#acceptAh(body, envelope, nowMs);
     else this.#drop('malformed');
@@ -121,12 +115,11 @@ export class InboundPath {
     if (pair.lifetime.isOver) return this.#drop('expired', pair);
     if (!inbound.window.check(ah.sequence)) return this.#drop('replay', pair);
     const { transform, window } = inbound;
+    const start = upperStart(header);
     const genuine =
-      transform.verify(packet, header.totalLength, header.headerBytes) && ah.icv.length >= transform.icvBytes;
+      transform.verify(packet, header.totalLength, start) && ah.icv.length >= transform.icvBytes;
     if (!genuine)
-      return this.#notAuthenticated(pair, () =>
-        transform.otherIcvBytes(packet, header.totalLength, header.headerBytes),
-      );
+      return this.#notAuthenticated(pair, () => transform.otherIcvBytes(packet, header.totalLength, start));
     window.accept(ah.sequence);
     this.#markUsed(pair, nowMs);
     const content = body.subarray(ahLength(ah));
@@ -201,21 +194,27 @@ export class InboundPath {
     nowMs: number,
   ): void {
     if (!pair.isTunnel) return this.#unwrapTransport(pair, nextHeader, payload, envelope, nowMs);
-    if (nextHeader !== ipProtocol.ipv4) return this.#drop('selector-mismatch', pair);
+    if (nextHeader !== (pair.selector.family === 4 ? ipProtocol.ipv4 : ipProtocol.ipv6))
+      return this.#drop('selector-mismatch', pair);
     this.#unwrapTunnel(pair, payload, envelope, nowMs);
   }
 
   /** The inner total length decides: what is behind it is traffic flow padding. */
   #unwrapTunnel(pair: InstalledPair, payload: Uint8Array, envelope: Envelope, nowMs: number): void {
     let packet = payload;
-    let header = orUndefined(() => decodeIpv4(payload));
+    let header = orUndefined(() => decodeIp(payload));
     if (header === undefined) return this.#drop('malformed', pair);
     const { selector } = pair;
-    if (isFragment(header) && (selector.sourcePort !== 0 || selector.destinationPort !== 0)) {
+    const hasPorts = selector.sourcePort !== 0 || selector.destinationPort !== 0;
+    // A later IPv6 fragment need not tell the protocol either.
+    const needsWhole = hasPorts || (selector.family === 6 && selector.protocol !== 0);
+    const wasCut = isFragmentOfIp(header);
+    if (wasCut && needsWhole) {
       const whole = this.#reassembler.add(packet, header, nowMs, pair.pair.id);
       if (whole === undefined) return;
       packet = whole;
-      header = decodeIpv4(whole);
+      header = orUndefined(() => decodeIp(whole));
+      if (header === undefined) return this.#drop('malformed', pair);
     }
     if (!matchesFlow(selector, mirrorFlow(flowOf(packet, header))))
       return this.#drop('selector-mismatch', pair);
@@ -226,7 +225,7 @@ export class InboundPath {
       whole = Uint8Array.from(whole);
       setTos(whole, header, tos);
     }
-    this.#take(pair, whole, nowMs);
+    this.#take(pair, whole, nowMs, wasCut && needsWhole && header.family === 6);
   }
 
   /** Puts the IP header back on. In UDP the peer keeps the address it was negotiated with, wherever it moved. */
@@ -237,44 +236,27 @@ export class InboundPath {
     envelope: Envelope,
     nowMs: number,
   ): void {
-    const outer = envelope.kind === 'ip' ? envelope.header : undefined;
-    const headerBytes = outer?.headerBytes ?? ipv4HeaderBytes;
-    const header: Ipv4Header = {
-      headerBytes,
-      tos: outer?.tos ?? 0,
-      totalLength: headerBytes + payload.length,
-      identification: outer?.identification ?? 0,
-      dontFragment: outer?.dontFragment ?? true,
-      moreFragments: false,
-      fragmentOffset: 0,
-      ttl: outer?.ttl ?? transportTtl,
-      protocol,
-      source: outer?.source ?? pair.peer,
-      destination: pair.local,
-    };
-    if (header.totalLength > largestIpPacket) return this.#drop('malformed', pair);
-    const hasPorts = (protocol === ipProtocol.tcp || protocol === ipProtocol.udp) && payload.length >= 4;
-    const flow = {
-      source: header.destination,
-      destination: header.source,
-      protocol,
-      sourcePort: hasPorts ? readU16(payload, 2) : 0,
-      destinationPort: hasPorts ? readU16(payload, 0) : 0,
-    };
-    if (!matchesFlow(pair.selector, flow)) return this.#drop('selector-mismatch', pair);
-    if (!this.#arena.hasRoom(header.totalLength)) this.#deliver();
-    const start = this.#arena.take(header.totalLength);
-    const packet = this.#arena.bytes.subarray(start, start + header.totalLength);
-    const options =
-      envelope.kind === 'ip' ? envelope.packet.subarray(ipv4HeaderBytes, headerBytes) : undefined;
-    writeIpv4Header(packet, 0, header, options);
-    packet.set(payload, headerBytes);
+    const outer = envelope.kind === 'ip' ? envelope : hostHead(pair);
+    const length = restoredBytes(outer, payload.length);
+    if (length > largestIpPacket) return this.#drop('malformed', pair);
+    if (!this.#arena.hasRoom(length)) this.#deliver();
+    const start = this.#arena.take(length);
+    const packet = this.#arena.bytes.subarray(start, start + length);
+    writeRestored(packet, outer, protocol, payload);
+    const header = orUndefined(() => decodeIp(packet));
+    if (header === undefined) return this.#drop('malformed', pair);
+    // Transport mode protects whole packets (RFC 4303 3.3.4).
+    if (isFragmentOfIp(header)) return this.#drop('fragment', pair);
+    if (!matchesFlow(pair.selector, mirrorFlow(flowOf(packet, header))))
+      return this.#drop('selector-mismatch', pair);
     if (envelope.kind === 'udp') repairTransportChecksum(packet, header, pair.pair.natOriginal);
     this.#take(pair, packet, nowMs);
   }
 
-  #take(pair: InstalledPair, packet: Uint8Array, nowMs: number): void {
-    this.#delivered.push(packet);
+  /** An IPv6 packet that came in pieces is handed over in pieces: no router may cut it again. */
+  #take(pair: InstalledPair, packet: Uint8Array, nowMs: number, inPieces = false): void {
+    if (inPieces) this.#delivered.push(...fragmentIpv6(packet, smallestIpv6Mtu, this.#fragmented++));
+    else this.#delivered.push(packet);
     this.#deps.counters.received(pair, packet.length);
     this.#deps.used(pair, nowMs);
   }
@@ -322,15 +304,5 @@ export class InboundPath {
       this.#deps.onFailure(error instanceof Error ? error : new Error(String(error)));
     }
     this.#arena.reset();
-  }
-}
-
-/** What a decoder gives, or nothing when it throws `WireError`. */
-function orUndefined<T>(decode: () => T): T | undefined {
-  try {
-    return decode();
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
   }
 }

@@ -1,13 +1,14 @@
 /** Applies `steering.ts` to the kernel of this network namespace, with the programs `nft` and `ip`. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { IpseckitError } from '../../report/errors.js';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import type { DriverFilter, FilterId, SoftSa } from '../api.js';
 import { errnoOf } from './native.js';
+import { hasIpv6 } from './sockets.js';
 import {
   fallbackRoutes,
   filterComment,
@@ -17,6 +18,7 @@ import {
   routingSetup,
   type SteeringOptions,
   softElement,
+  softSetOf,
   steeringNames,
 } from './steering.js';
 
@@ -40,7 +42,11 @@ const deviceSettings = (tun: string) => [
   [`ipv4/conf/${tun}/src_valid_mark`, '1'],
   [`ipv4/conf/${tun}/send_redirects`, '0'],
   [`ipv4/conf/${tun}/accept_redirects`, '0'],
-  [`ipv6/conf/${tun}/disable_ipv6`, '1'],
+  // No address of its own, and nothing that the kernel says on its own account.
+  [`ipv6/conf/${tun}/addr_gen_mode`, '1'],
+  [`ipv6/conf/${tun}/accept_ra`, '0'],
+  [`ipv6/conf/${tun}/router_solicitations`, '0'],
+  [`ipv6/conf/${tun}/disable_ipv6`, '0'],
 ];
 
 /** The nftables table and the policy routing in force. */
@@ -73,7 +79,9 @@ export class KernelSteering {
         // Read-only in some containers.
       }
     }
-    await run('ip', ['-4', '-batch', '-'], `${routingSetup(tun, tunMtuBytes).join('\n')}\n`);
+    const setup = `${routingSetup(tun, tunMtuBytes).join('\n')}\n`;
+    await run('ip', ['-4', '-batch', '-'], setup);
+    if (carriesIpv6(tun)) await run('ip', ['-6', '-batch', '-'], setup);
   }
 
   /** Puts filters in force, all at once; when that fails, those before stay in force. */
@@ -99,9 +107,11 @@ export class KernelSteering {
     this.#filters = filters;
     this.#innerMtuBytes = innerMtuBytes;
     this.#applied = true;
-    const routes = fallbackRoutes(filters, options).map(route => `route replace ${route}\n`);
-    const flush = `route flush table ${steeringNames.fallbackRouteTable}\n`;
-    await run('ip', ['-4', '-force', '-batch', '-'], flush + routes.join(''), { mayFail: true });
+    for (const family of ipFamilies()) {
+      const routes = fallbackRoutes(filters, options, family).map(route => `route replace ${route}\n`);
+      const flush = `route flush table ${steeringNames.fallbackRouteTable}\n`;
+      await run('ip', [`-${family}`, '-force', '-batch', '-'], flush + routes.join(''), { mayFail: true });
+    }
   }
 
   async #isInForce(): Promise<boolean> {
@@ -127,8 +137,12 @@ export class KernelSteering {
   clearReceived(): Promise<ReadonlyMap<string, number>> {
     return this.#next(async () => {
       if (!this.#applied) return new Map();
-      const { table, softSet } = steeringNames;
-      return softCountersOf(await run('nft', ['-j', 'list', 'set', 'inet', table, softSet], ''));
+      const counters = new Map<string, number>();
+      for (const set of Object.values(steeringNames.softSets)) {
+        const json = await run('nft', ['-j', 'list', 'set', 'inet', steeringNames.table, set], '');
+        for (const [element, packets] of softCountersOf(json)) counters.set(element, packets);
+      }
+      return counters;
     });
   }
 
@@ -137,8 +151,8 @@ export class KernelSteering {
     const element = softElement(soft);
     const shared = [...this.#soft.values()].some(other => softElement(other) === element);
     if (shared || !this.#applied) return;
-    const { table, softSet } = steeringNames;
-    await run('nft', ['-f', '-'], `${change} element inet ${table} ${softSet} { ${element} }\n`);
+    const { table } = steeringNames;
+    await run('nft', ['-f', '-'], `${change} element inet ${table} ${softSetOf(soft)} { ${element} }\n`);
   }
 
   /** Counts as of now. */
@@ -169,7 +183,10 @@ export class KernelSteering {
 
   async #removeAll(): Promise<void> {
     await run('nft', ['-f', '-'], nftRemoval());
-    await run('ip', ['-4', '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, { mayFail: true });
+    for (const family of ipFamilies())
+      await run('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, {
+        mayFail: true,
+      });
   }
 
   /** Reads the counters once more before their rules go; not when somebody has removed the table. */
@@ -195,7 +212,11 @@ export class KernelSteering {
 export function removeSteeringSync(): void {
   const options = { stdio: ['pipe', 'ignore', 'ignore'] as ('pipe' | 'ignore')[], env: programEnvironment() };
   spawnSync('nft', ['-f', '-'], { ...options, input: nftRemoval() });
-  spawnSync('ip', ['-4', '-force', '-batch', '-'], { ...options, input: `${routingRemoval().join('\n')}\n` });
+  for (const family of ipFamilies())
+    spawnSync('ip', [`-${family}`, '-force', '-batch', '-'], {
+      ...options,
+      input: `${routingRemoval().join('\n')}\n`,
+    });
 }
 
 /** Counts per filter from what `nft -j list table` printed about the rules of `filters`. */
@@ -267,6 +288,19 @@ function addCounters(a: SteeringCounters, b: SteeringCounters): SteeringCounters
     blocked: a.blocked + b.blocked,
     clearButSecured: a.clearButSecured + b.clearButSecured,
   };
+}
+
+function ipFamilies(): readonly (4 | 6)[] {
+  return hasIpv6() ? [4, 6] : [4];
+}
+
+/** Not where IPv6 is off and we may not switch it on: then no packet of it leaves either, for want of a route. */
+function carriesIpv6(tun: string): boolean {
+  try {
+    return readFileSync(`/proc/sys/net/ipv6/conf/${tun}/disable_ipv6`, 'utf8').trim() === '0';
+  } catch {
+    return false;
+  }
 }
 
 /** Addresses of this host, and the IPv4 broadcast addresses of its subnets. */

@@ -1,19 +1,21 @@
 /**
- * The native addon (`native/`): batched packet I/O that Node has no calls for. It knows IPv4 only; addresses cross the
- * boundary as numbers.
+ * The native addon (`native/`): batched packet I/O that Node has no calls for. Addresses cross the boundary as words in host
+ * order (`address-words.ts`).
  */
 import { createRequire } from 'node:module';
 import { IpseckitError } from '../../report/errors.js';
-import { addressBytes, addressFamily, type IpAddress } from '../../wire/ip/address.js';
 
 /** A running reader; opaque. */
 export type NativeReader = { readonly __brand: 'NativeReader' };
 
 /** What a descriptor is, for `startReader`. */
-export const readerKinds = { tun: 0, raw: 1, udp: 2, watch: 3 } as const;
+export const readerKinds = { tun: 0, raw: 1, udp: 2, watch: 3, raw6: 4, udp6: 5 } as const;
 
 /** Numbers that describe one packet in a reader's index. */
-export const indexStride = 5;
+export const indexStride = 11;
+
+/** Numbers that say where a datagram goes and where from: peer address, peer port, local address. */
+export const endsStride = 9;
 
 /** The addon's functions. Each throws an `Error` with `code` (`EADDRINUSE`) and `syscall`. */
 export interface NativeIo {
@@ -25,18 +27,19 @@ export interface NativeIo {
   openTun(name: string): number;
   /** Returns how many packets the kernel refused. */
   writeTun(fd: number, packets: readonly Uint8Array[]): number;
-  openRawReceiver(protocol: number, mark: number): number;
-  openRawSender(mark: number): number;
-  /** `noChecksum` 1 sends UDP checksum 0. */
-  openUdp(port: number, mark: number, noChecksum: 0 | 1): number;
+  openRawReceiver(family: 4 | 6, protocol: number, mark: number): number;
+  openRawSender(family: 4 | 6, mark: number): number;
+  /** `carriesEsp` 1 sends UDP checksum 0 in IPv4, and cuts nothing that the engine measured. */
+  openUdp(family: 4 | 6, port: number, mark: number, carriesEsp: 0 | 1): number;
   /** Returns how many packets the kernel refused. */
   sendRaw(fd: number, packets: readonly Uint8Array[]): number;
-  /** `addresses` has three numbers a payload: peer address, peer port, local address (0: the kernel chooses). */
-  sendUdp(fd: number, payloads: readonly Uint8Array[], addresses: Uint32Array): number;
+  /** `ends` has `endsStride` numbers a payload; a local address of zeros lets the kernel choose. */
+  sendUdp(fd: number, family: 4 | 6, payloads: readonly Uint8Array[], ends: Uint32Array): number;
   /**
    * Reads `fd` whenever it has packets, and owns it from now on. `index` gets, a packet, offset and length in `slab`,
-   * and of UDP the peer's address and port and the local address. Of a watched packet the last three are the seconds and
-   * nanoseconds of its time, and twice the number of its device, one more when it leaves.
+   * and of UDP the peer's address and port and the local address. Of a watched packet the first numbers of these three are
+   * the seconds and nanoseconds of its time, and twice the number of its device, one more when it leaves. What is read as
+   * `raw6` gets its header back.
    */
   startReader(
     fd: number,
@@ -50,7 +53,7 @@ export interface NativeIo {
   /** Stops a reader and closes its descriptor; safe to call twice. */
   stopReader(reader: NativeReader): void;
   /** MTU as configured, and the source address, of the route that packets with `mark` take. */
-  findRoute(destination: number, mark: number): readonly [mtuBytes: number, source: number];
+  findRoute(destination: Uint8Array, mark: number): readonly [mtuBytes: number, source: Uint8Array];
   /** A descriptor that tells of changes to nftables, to be read as `raw`: netlink messages. */
   openNftablesWatch(): number;
   /** A descriptor to be read as `raw`: the frames that cross a device, in both directions, from the link layer on. */
@@ -139,34 +142,4 @@ export function accessDenied(what: string, error: unknown): IpseckitError | unde
     next: 'run as root, or with the capabilities CAP_NET_ADMIN and CAP_NET_RAW',
     cause: error,
   });
-}
-
-/** An IPv4 address as a number in host order; `undefined` for IPv6. */
-export function ipv4Number(address: IpAddress): number | undefined {
-  const known = numbers.get(address);
-  if (known !== undefined) return known;
-  if (addressFamily(address) !== 4) return undefined;
-  const [a = 0, b = 0, c = 0, d = 0] = addressBytes(address);
-  const number = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
-  remember(numbers, address, number);
-  return number;
-}
-
-/** The IPv4 address of a number in host order. */
-export function ipv4Address(number: number): IpAddress {
-  const known = addresses.get(number);
-  if (known !== undefined) return known;
-  const address = [24, 16, 8, 0].map(shift => (number >>> shift) & 0xff).join('.') as IpAddress;
-  remember(addresses, number, address);
-  return address;
-}
-
-/** Peers are few and their packets many; a flood of invented addresses must not fill the memory. */
-const rememberedAddresses = 4096;
-const numbers = new Map<IpAddress, number>();
-const addresses = new Map<number, IpAddress>();
-
-function remember<K, V>(map: Map<K, V>, key: K, value: V): void {
-  if (map.size >= rememberedAddresses) map.clear();
-  map.set(key, value);
 }

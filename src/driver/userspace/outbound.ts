@@ -1,37 +1,30 @@
 import type { EspSlot } from '../../crypto/packet-cipher.js';
-import { maskMutableIpv4, writeAh } from '../../wire/ah.js';
+import type { RandomPool } from '../../crypto/random-pool.js';
+import { writeAh } from '../../wire/ah.js';
 import { WireError } from '../../wire/bytes.js';
 import { espHeaderBytes, writeEspHeader, writeEspTrailer } from '../../wire/esp.js';
 import type { IpAddress } from '../../wire/ip/address.js';
-import { fragmentIpv4 } from '../../wire/ip/fragment.js';
-import { fragmentationNeededMessage } from '../../wire/ip/icmp.js';
-import {
-  decodeIpv4,
-  fillIpv4Checksum,
-  type Ipv4Header,
-  ipProtocol,
-  ipv4Field,
-  ipv4FromNumber,
-  ipv4HeaderBytes,
-  writeIpv4Header,
-  writeU16,
-} from '../../wire/ip/packet.js';
+import { fragmentIpv4, fragmentIpv6 } from '../../wire/ip/fragment.js';
+import { fragmentationNeededMessage, packetTooBigMessage } from '../../wire/ip/icmp.js';
+import { addressOf, type IpHeader } from '../../wire/ip/ip.js';
+import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
+import { decodeIpv4, ipProtocol } from '../../wire/ip/packet.js';
 import { type InstalledPair, udpHeaderBytes } from '../installed-pair.js';
 import type { Counters } from './counters.js';
 import type { TunDevice, UdpDatagram, WireSockets } from './io.js';
+import { hasSoundOptions, writeTransportHeader, writeTunnelHeader } from './outer-header.js';
 import { PacketArena } from './packet-arena.js';
+import { smallestMtu } from './path-mtu.js';
 
 /** Enough for a vector of 64 full-sized packets, or any one packet. */
 const arenaBytes = 512 * 1024;
-const tunnelTtl = 64;
-/** Every IPv4 host takes packets of this size: a path that claims less is not believed (`esp-ah.md` 6). */
-const smallestMtu = 576;
 const largestIpPacket = 65_535;
 
 export interface OutboundDependencies {
   readonly tun: Pick<TunDevice, 'write'>;
   readonly sockets: Pick<WireSockets, 'sendIpPackets' | 'sendDatagrams' | 'pathMtu'>;
   readonly counters: Counters;
+  readonly random: RandomPool;
   /** DF bit of the outer header in tunnel mode. */
   readonly dontFragment: 'copy' | 'set' | 'clear';
   onFailure(error: Error): void;
@@ -65,25 +58,25 @@ export class OutboundPath {
   }
 
   /** Sends a packet as it is; it must stay unchanged until `flush`. */
-  sendClear(packet: Uint8Array, header: Ipv4Header): void {
+  sendClear(packet: Uint8Array, header: IpHeader): void {
     const whole = packet.subarray(0, header.totalLength);
-    const mtu = this.#askMtu(ipv4FromNumber(header.destination));
+    const mtu = this.#askMtu(addressOf(header.destination));
     if (header.totalLength > mtu) {
-      if (header.dontFragment) return this.#refuseTooBig(packet, mtu, undefined);
+      if (!mayBeCut(header, mtu)) return this.#refuseTooBig(packet, header, mtu, undefined);
       this.#oversized.set(whole, mtu);
     }
     this.#packets.push(whole);
   }
 
   /** Lays out a clear packet for a pair. */
-  protect(pair: InstalledPair, packet: Uint8Array, header: Ipv4Header, nowMs: number): void {
+  protect(pair: InstalledPair, packet: Uint8Array, header: IpHeader, nowMs: number): void {
     const payloadStart = pair.isTunnel ? 0 : header.headerBytes;
-    const outerHeaderBytes = pair.isTunnel ? ipv4HeaderBytes : header.headerBytes;
+    const outerHeaderBytes = pair.isTunnel ? pair.outerHeaderBytes : header.headerBytes;
     const length = pair.protectedBytes(outerHeaderBytes, header.totalLength - payloadStart);
     const mtu = this.#pathMtu(pair, nowMs);
-    if (length > mtu && this.#cannotBeCut(pair, header)) {
+    if (length > mtu && this.#cannotBeCut(pair, header, mtu)) {
       const innerMtu = pair.innerMtu(mtu);
-      if (header.dontFragment) return this.#refuseTooBig(packet, innerMtu, pair);
+      if (header.dontFragment) return this.#refuseTooBig(packet, header, innerMtu, pair);
       for (const piece of fragmentIpv4(packet, innerMtu)) this.protect(pair, piece, decodeIpv4(piece), nowMs);
       return;
     }
@@ -114,26 +107,25 @@ export class OutboundPath {
     this.#arena.reset();
   }
 
-  #layOutIp(pair: InstalledPair, packet: Uint8Array, header: Ipv4Header, mtu: number): void {
+  #layOutIp(pair: InstalledPair, packet: Uint8Array, header: IpHeader, mtu: number): void {
     const { bytes } = this.#arena;
     const esp = pair.outboundEsp;
     const ah = pair.outboundAh;
     const payloadStart = pair.isTunnel ? 0 : header.headerBytes;
-    const headerBytes = pair.isTunnel ? ipv4HeaderBytes : header.headerBytes;
+    const headerBytes = pair.isTunnel ? pair.outerHeaderBytes : header.headerBytes;
     const length = pair.protectedBytes(headerBytes, header.totalLength - payloadStart);
     if (
       ah !== undefined &&
-      headerBytes > ipv4HeaderBytes &&
+      headerBytes > pair.outerHeaderBytes &&
       !pair.isTunnel &&
-      !hasSoundOptions(packet, headerBytes)
+      !hasSoundOptions(packet, header)
     )
       return this.#deps.counters.drop('malformed', pair);
     const packetStart = this.#arena.take(length);
     const packetEnd = packetStart + length;
     const protocol = ah === undefined ? ipProtocol.esp : ipProtocol.ah;
-    if (pair.isTunnel) this.#writeTunnelHeader(pair, packetStart, header, length, protocol);
-    else this.#writeTransportHeader(packet, packetStart, header, length, protocol);
-    const payloadProtocol = pair.isTunnel ? ipProtocol.ipv4 : header.protocol;
+    this.#writeHeader(pair, packet, header, packetStart, length, protocol);
+    const payloadProtocol = carriedProtocol(pair, header);
     let start = packetStart + headerBytes;
     if (ah !== undefined) {
       start = writeAh(bytes, start, {
@@ -160,7 +152,7 @@ export class OutboundPath {
   }
 
   /** The kernel writes the IP and UDP headers. */
-  #layOutUdp(pair: InstalledPair, packet: Uint8Array, header: Ipv4Header): void {
+  #layOutUdp(pair: InstalledPair, packet: Uint8Array, header: IpHeader): void {
     const { udpLocal: local, udpPeer: peer } = pair;
     if (local === undefined || peer === undefined) return;
     const { bytes } = this.#arena;
@@ -169,7 +161,7 @@ export class OutboundPath {
     const length = pair.protectedBytes(0, payload.length) - udpHeaderBytes;
     const start = this.#arena.take(length);
     const end = start + length;
-    this.#layOutEsp(pair, payload, pair.isTunnel ? ipProtocol.ipv4 : header.protocol, start, end);
+    this.#layOutEsp(pair, payload, carriedProtocol(pair, header), start, end);
     this.#remember(pair, { bytes, start, end, packetStart: start, packetEnd: end, headerBytes: 0 });
     this.#datagrams.push({ local, peer, payload: bytes.subarray(start, end) });
   }
@@ -184,45 +176,25 @@ export class OutboundPath {
     writeEspTrailer(bytes, payloadStart + payload.length, end - esp.layout.icvBytes, nextHeader);
   }
 
-  #writeTunnelHeader(
+  #writeHeader(
     pair: InstalledPair,
-    start: number,
-    inner: Ipv4Header,
-    totalLength: number,
-    protocol: number,
-  ): void {
-    const { dontFragment } = this.#deps;
-    writeIpv4Header(this.#arena.bytes, start, {
-      headerBytes: ipv4HeaderBytes,
-      // DSCP is copied, and ECN in the normal mode of RFC 6040 4.1.
-      tos: inner.tos,
-      totalLength,
-      identification: this.#nextIdentification(),
-      dontFragment: dontFragment === 'copy' ? inner.dontFragment : dontFragment === 'set',
-      moreFragments: false,
-      fragmentOffset: 0,
-      ttl: tunnelTtl,
-      protocol,
-      source: pair.local,
-      destination: pair.peer,
-    });
-  }
-
-  /** The packet's own header with its options. A raw socket would replace identification 0, which AH covers. */
-  #writeTransportHeader(
     packet: Uint8Array,
+    header: IpHeader,
     start: number,
-    header: Ipv4Header,
     totalLength: number,
     protocol: number,
   ): void {
     const { bytes } = this.#arena;
-    bytes.set(packet.subarray(0, header.headerBytes), start);
-    bytes[start + ipv4Field.protocol] = protocol;
-    writeU16(bytes, start + ipv4Field.totalLength, totalLength);
-    if (header.identification === 0)
-      writeU16(bytes, start + ipv4Field.identification, this.#nextIdentification());
-    fillIpv4Checksum(bytes, start, header.headerBytes);
+    const identification = this.#nextIdentification();
+    if (!pair.isTunnel)
+      return writeTransportHeader(bytes, start, packet, header, { totalLength, protocol, identification });
+    const { dontFragment } = this.#deps;
+    writeTunnelHeader(bytes, start, pair, header, {
+      totalLength,
+      protocol,
+      identification,
+      dontFragment: dontFragment === 'copy' ? header.dontFragment : dontFragment === 'set',
+    });
   }
 
   #nextIdentification(): number {
@@ -243,25 +215,36 @@ export class OutboundPath {
   }
 
   #askMtu(destination: IpAddress): number {
-    return Math.max(smallestMtu, this.#deps.sockets.pathMtu(destination));
+    return Math.max(smallestMtu(destination), this.#deps.sockets.pathMtu(destination));
   }
 
   /** Whether the protected packet must go in one piece. The kernel cuts UDP by itself. */
-  #cannotBeCut(pair: InstalledPair, header: Ipv4Header): boolean {
+  #cannotBeCut(pair: InstalledPair, header: IpHeader, mtu: number): boolean {
+    if (header.family === 6) return !mayBeCut(header, mtu);
     if (!pair.isTunnel || this.#deps.dontFragment === 'copy') return header.dontFragment;
     return this.#deps.dontFragment === 'set';
   }
 
-  #refuseTooBig(packet: Uint8Array, mtu: number, pair: InstalledPair | undefined): void {
+  #refuseTooBig(
+    packet: Uint8Array,
+    { family }: IpHeader,
+    mtu: number,
+    pair: InstalledPair | undefined,
+  ): void {
     this.#deps.counters.drop('too-big', pair);
-    this.#deps.tun.write([fragmentationNeededMessage(packet, mtu)]);
+    const message =
+      family === 4
+        ? fragmentationNeededMessage(packet, mtu)
+        : packetTooBigMessage(packet, Math.max(smallestIpv6Mtu, mtu));
+    this.#deps.tun.write([message]);
   }
 
   #cut(packet: Uint8Array): Uint8Array[] {
     const mtu = this.#oversized.get(packet);
     if (mtu === undefined) return [packet];
     try {
-      return fragmentIpv4(packet, mtu);
+      if ((packet[0] ?? 0) >>> 4 === 4) return fragmentIpv4(packet, mtu);
+      return fragmentIpv6(packet, mtu, this.#deps.random.u32());
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#deps.counters.drop('malformed');
@@ -280,12 +263,19 @@ export class OutboundPath {
   }
 }
 
-function hasSoundOptions(packet: Uint8Array, headerBytes: number): boolean {
-  try {
-    maskMutableIpv4(Uint8Array.from(packet.subarray(0, headerBytes)), headerBytes);
-    return true;
-  } catch (error) {
-    if (error instanceof WireError) return false;
-    throw error;
-  }
+/**
+ * Whether a packet may travel in pieces. IPv6 packets are cut by their sender only, and less than 1280 bytes cannot be asked
+ * of it (RFC 2473 7.1). A datagram longer than the path even in clear is one that this host's kernel would have cut, had our
+ * device not taken it whole: we stand in for it.
+ */
+function mayBeCut(header: IpHeader, mtu: number): boolean {
+  if (header.family === 4 || !header.dontFragment) return !header.dontFragment;
+  const { totalLength, protocol } = header;
+  return totalLength <= smallestIpv6Mtu || (totalLength > mtu && protocol !== ipProtocol.tcp);
+}
+
+/** What ESP or AH says that it carries. */
+function carriedProtocol(pair: InstalledPair, header: IpHeader): number {
+  if (pair.isTunnel) return header.family === 4 ? ipProtocol.ipv4 : ipProtocol.ipv6;
+  return header.family === 4 ? header.protocol : header.nextHeader;
 }

@@ -1,13 +1,18 @@
-import type { IpAddress } from '../../wire/ip/address.js';
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 
-/** Smallest path MTU believed from unauthenticated ICMP (esp-ah.md 6). */
-const minimumMtuBytes = 576;
+/** Smallest path MTU believed, from unauthenticated ICMP or a route: every host takes packets of this size. */
+const smallestMtuBytes = { 4: 576, 6: smallestIpv6Mtu } as const;
 /** What ICMP taught is forgotten after this time (RFC 1191: ten minutes). */
 const learnedForMs = 600_000;
 /** A route may change; asking the kernel for every packet costs too much. */
 const routeForMs = 5_000;
 /** More peers than this, and the oldest is forgotten. */
 const maximumEntries = 4096;
+
+export function smallestMtu(destination: IpAddress): number {
+  return smallestMtuBytes[addressFamily(destination)];
+}
 
 interface Entry {
   readonly route: number;
@@ -44,7 +49,7 @@ export class PathMtuCache {
   learn(destination: IpAddress, mtuBytes: number, nowMs: number): void {
     const entry = this.#entries.get(destination);
     if (entry === undefined || mtuBytes >= entry.route) return;
-    const mtu = Math.max(minimumMtuBytes, mtuBytes);
+    const mtu = Math.max(smallestMtu(destination), mtuBytes);
     this.#store(destination, { ...entry, learned: { mtu, untilMs: nowMs + learnedForMs } });
   }
 

@@ -1,23 +1,23 @@
-import { encodeIpv4, type Ipv4Header, ipv4Options, ipv4Payload } from '../../wire/ip/packet.js';
+import { fragmentPart, largestReassembly, reassembled } from '../../wire/ip/fragment.js';
+import type { IpHeader } from '../../wire/ip/ip.js';
 
-/** RFC 1122 3.3.2 asks for 60 to 120 seconds; the other fragments are already on this host. */
+/** RFC 1122 3.3.2 and RFC 8200 4.5 ask for 60 seconds and more; the other fragments are already on this host. */
 const timeoutMs = 15_000;
 const mostPackets = 64;
 const mostFragments = 128;
-const largestPayload = 65_535 - 20;
 
 interface Unfinished {
   readonly sinceMs: number;
-  /** Of the first fragment: it has the header of the whole. */
-  first: { header: Ipv4Header; options: Uint8Array } | undefined;
-  readonly pieces: { offset: number; bytes: Uint8Array }[];
+  /** The first fragment's header as decoded, and its bytes: it has the header of the whole. */
+  first: { readonly header: IpHeader; readonly bytes: Uint8Array } | undefined;
+  readonly pieces: { readonly offset: number; readonly bytes: Uint8Array }[];
   /** Known once the last fragment is there. */
   totalBytes: number | undefined;
 }
 
 /**
- * Puts fragments of IPv4 packets together (RFC 791 3.2), a bounded number at a time: the oldest go first. Overlapping
- * fragments void their packet (RFC 5722's rule for IPv6, which honest senders never meet).
+ * Puts fragments of packets together (RFC 791 3.2, RFC 8200 4.5), a bounded number at a time: the oldest go first.
+ * Overlapping fragments void their packet (RFC 5722; in IPv4 honest senders never meet that rule).
  */
 export class Reassembler {
   readonly #partials = new Map<string, Unfinished>();
@@ -29,19 +29,21 @@ export class Reassembler {
   }
 
   /** Takes a fragment; returns the whole packet once it is complete, in new memory. `context` keeps flows apart. */
-  add(packet: Uint8Array, header: Ipv4Header, nowMs: number, context = ''): Uint8Array | undefined {
-    const { source, destination, protocol, identification } = header;
-    const key = `${source} ${destination} ${protocol} ${identification} ${context}`;
+  add(packet: Uint8Array, header: IpHeader, nowMs: number, context = ''): Uint8Array | undefined {
+    const { identification, offset, more, payload } = fragmentPart(packet, header);
+    // IPv6 tells fragments apart without the protocol (RFC 8200 4.5).
+    const protocol = header.family === 4 ? header.protocol : '6';
+    const key = `${header.source} ${header.destination} ${protocol} ${identification} ${context}`;
     const partial = this.#partials.get(key) ?? this.#begin(key, nowMs);
-    const bytes = Uint8Array.from(ipv4Payload(packet, header));
-    const offset = header.fragmentOffset;
+    const bytes = Uint8Array.from(payload);
     const end = offset + bytes.length;
-    if (!this.#fits(partial, header, offset, end)) {
+    if (end > largestReassembly(header) || !fits(partial, more, offset, end)) {
       this.#partials.delete(key);
       return undefined;
     }
-    if (offset === 0) partial.first = { header, options: Uint8Array.from(ipv4Options(packet, header)) };
-    if (!header.moreFragments) partial.totalBytes = end;
+    if (offset === 0)
+      partial.first = { header, bytes: Uint8Array.from(packet.subarray(0, header.headerBytes)) };
+    if (!more) partial.totalBytes = end;
     partial.pieces.push({ offset, bytes });
     const whole = assemble(partial);
     if (whole !== undefined) this.#partials.delete(key);
@@ -66,26 +68,24 @@ export class Reassembler {
     this.#partials.set(key, partial);
     return partial;
   }
-
-  #fits(partial: Unfinished, header: Ipv4Header, offset: number, end: number): boolean {
-    if (end > largestPayload || partial.pieces.length >= mostFragments) return false;
-    if (end === offset || (header.moreFragments && end % 8 !== 0)) return false;
-    const total = partial.totalBytes ?? (header.moreFragments ? undefined : end);
-    if (total !== undefined) {
-      if (!header.moreFragments && total !== end) return false;
-      if (end > total || partial.pieces.some(piece => piece.offset + piece.bytes.length > total))
-        return false;
-    }
-    return partial.pieces.every(piece => piece.offset >= end || piece.offset + piece.bytes.length <= offset);
-  }
 }
 
-function assemble(partial: Unfinished): Uint8Array | undefined {
-  const { first, pieces, totalBytes } = partial;
+function fits(partial: Unfinished, more: boolean, offset: number, end: number): boolean {
+  if (partial.pieces.length >= mostFragments) return false;
+  if (end === offset || (more && end % 8 !== 0)) return false;
+  const total = partial.totalBytes ?? (more ? undefined : end);
+  if (total !== undefined) {
+    if (!more && total !== end) return false;
+    if (end > total || partial.pieces.some(piece => piece.offset + piece.bytes.length > total)) return false;
+  }
+  return partial.pieces.every(piece => piece.offset >= end || piece.offset + piece.bytes.length <= offset);
+}
+
+function assemble({ first, pieces, totalBytes }: Unfinished): Uint8Array | undefined {
   if (first === undefined || totalBytes === undefined) return undefined;
   const present = pieces.reduce((sum, piece) => sum + piece.bytes.length, 0);
-  if (present !== totalBytes || totalBytes > largestPayload - first.options.length) return undefined;
+  if (present !== totalBytes || totalBytes > largestReassembly(first.header)) return undefined;
   const payload = new Uint8Array(totalBytes);
   for (const piece of pieces) payload.set(piece.bytes, piece.offset);
-  return encodeIpv4({ ...first.header, moreFragments: false, fragmentOffset: 0 }, payload, first.options);
+  return reassembled(first.bytes, first.header, payload);
 }

@@ -1,22 +1,11 @@
+import { existsSync } from 'node:fs';
 import { IpseckitError } from '../../report/errors.js';
-import type { IpAddress } from '../../wire/ip/address.js';
-import { BatchReader } from './batch-reader.js';
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import { ipProtocol } from '../../wire/ip/packet.js';
+import { FamilySockets, type OpenedSockets, rawProtocols } from './family-sockets.js';
 import { udpPortHolder } from './holders.js';
 import type { UdpDatagram, WireSockets } from './io.js';
-import {
-  accessDenied,
-  errnoOf,
-  ipv4Address,
-  ipv4Number,
-  type NativeIo,
-  nativeIo,
-  readerKinds,
-  textOf,
-} from './native.js';
-import { PathMtuCache } from './path-mtu.js';
-
-/** IP protocols received raw. */
-const rawProtocols = { ESP: 50, AH: 51 } as const;
+import { accessDenied, errnoOf, type NativeIo, nativeIo, textOf } from './native.js';
 
 export interface KernelSocketsOptions {
   /** Firewall mark of everything sent, by which steering tells it from other traffic. */
@@ -26,50 +15,41 @@ export interface KernelSocketsOptions {
   /** IP protocols received raw, by name; ESP and AH when absent. */
   readonly rawProtocols?: Readonly<Record<string, number>>;
   /** Does what else a UDP port's socket needs before it is read. */
-  prepareUdp?(fd: number, port: number): void;
+  prepareUdp?(fd: number, port: number, family: 4 | 6): void;
   onFailure(error: Error): void;
 }
 
-/** The kernel's sockets: raw for ESP and AH, UDP for the IKE ports. IPv4. */
+/** The kernel's sockets: raw for ESP and AH, UDP for the IKE ports. IPv4, and IPv6 where the kernel has it. */
 export class KernelSockets implements WireSockets {
-  readonly #native: NativeIo;
-  readonly #mark: number;
-  readonly #readers: BatchReader[] = [];
-  readonly #rawSender: number;
-  /** Descriptors of the UDP ports. */
-  readonly #udp = new Map<number, number>();
-  readonly #pathMtus = new PathMtuCache(destination => this.#route(destination)?.[0] ?? 1500);
+  readonly #ipv4: FamilySockets;
+  readonly #ipv6: FamilySockets | undefined;
   #onIpPackets: (packets: readonly Uint8Array[]) => void = () => {};
   #onDatagrams: (datagrams: readonly UdpDatagram[]) => void = () => {};
-  #closed = false;
 
   /** Throws `IpseckitError`: ENVIRONMENT when a port is taken, ACCESS_DENIED without the privilege. */
   constructor(options: KernelSocketsOptions) {
-    this.#native = nativeIo();
-    this.#mark = options.mark;
-    const native = this.#native;
-    const opened: number[] = [];
+    const native = nativeIo();
+    const descriptors: number[] = [];
     const open = (what: string, fd: () => number) => {
       try {
         const descriptor = fd();
-        opened.push(descriptor);
+        descriptors.push(descriptor);
         return descriptor;
       } catch (error) {
-        for (const descriptor of opened) native.closeFd(descriptor);
+        for (const descriptor of descriptors) native.closeFd(descriptor);
         throw error instanceof IpseckitError ? error : explain(what, error);
       }
     };
     // All are opened before any is read, so that a failure leaves nothing behind.
-    const udp = [options.ikePort, options.natTraversalPort].map(
-      port => [port, open(`UDP port ${port}`, () => openUdp(native, port, options))] as const,
-    );
-    const raw = Object.entries(options.rawProtocols ?? rawProtocols).map(
-      ([name, protocol]) =>
-        [name, open(`the raw ${name} socket`, () => native.openRawReceiver(protocol, options.mark))] as const,
-    );
-    this.#rawSender = open('the raw sending socket', () => native.openRawSender(options.mark));
-    for (const [name, fd] of raw) this.#readRaw(name, fd, options);
-    for (const [port, fd] of udp) this.#readUdp(port, fd, options);
+    const ipv4 = openFamily(native, 4, options, open);
+    const ipv6 = hasIpv6() ? openFamily(native, 6, options, open) : undefined;
+    const events = {
+      onIpPackets: (packets: readonly Uint8Array[]) => this.#onIpPackets(packets),
+      onDatagrams: (datagrams: readonly UdpDatagram[]) => this.#onDatagrams(datagrams),
+      onLost: (what: string, code: string) => options.onFailure(lost(what, code)),
+    };
+    this.#ipv4 = new FamilySockets(native, ipv4, options, events);
+    this.#ipv6 = ipv6 && new FamilySockets(native, ipv6, options, events);
   }
 
   onIpPackets(listener: (packets: readonly Uint8Array[]) => void): void {
@@ -81,97 +61,72 @@ export class KernelSockets implements WireSockets {
   }
 
   sendIpPackets(packets: readonly Uint8Array[]): number {
-    return this.#closed ? packets.length : this.#native.sendRaw(this.#rawSender, packets);
+    const ipv6 = packets.filter(packet => (packet[0] ?? 0) >>> 4 === 6);
+    if (ipv6.length === 0) return this.#ipv4.sendIpPackets(packets);
+    const ipv4 = packets.filter(packet => (packet[0] ?? 0) >>> 4 !== 6);
+    return this.#ipv4.sendIpPackets(ipv4) + (this.#ipv6?.sendIpPackets(ipv6) ?? ipv6.length);
   }
 
   sendDatagrams(datagrams: readonly UdpDatagram[]): number {
-    let refused = this.#closed ? datagrams.length : 0;
-    for (const [port, fd] of this.#closed ? [] : this.#udp) {
-      const ours = datagrams.filter(datagram => datagram.local.port === port);
-      if (ours.length > 0) refused += this.#sendUdp(fd, ours);
-    }
-    return refused + (this.#closed ? 0 : datagrams.filter(({ local }) => !this.#udp.has(local.port)).length);
+    const ipv6 = datagrams.filter(({ peer }) => addressFamily(peer.address) === 6);
+    if (ipv6.length === 0) return this.#ipv4.sendDatagrams(datagrams);
+    const ipv4 = datagrams.filter(({ peer }) => addressFamily(peer.address) === 4);
+    return this.#ipv4.sendDatagrams(ipv4) + (this.#ipv6?.sendDatagrams(ipv6) ?? ipv6.length);
   }
 
   pathMtu(destination: IpAddress): number {
-    return this.#pathMtus.get(destination, performance.now());
+    return this.#familyOf(destination)?.pathMtu(destination) ?? 1500;
   }
 
   localAddress(destination: IpAddress): IpAddress | undefined {
-    const source = this.#route(destination)?.[1];
-    return source === undefined || source === 0 ? undefined : ipv4Address(source);
+    return this.#familyOf(destination)?.localAddress(destination);
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const reader of this.#readers) reader.close();
-    this.#native.closeFd(this.#rawSender);
+    this.#ipv4.close();
+    this.#ipv6?.close();
   }
 
-  #readRaw(name: string, fd: number, options: KernelSocketsOptions): void {
-    this.#readers.push(
-      new BatchReader(this.#native, fd, readerKinds.raw, {
-        onPackets: (batch, count) => this.#onIpPackets(batch.packets(count)),
-        onFailure: code => options.onFailure(lost(`the raw ${name} socket`, code)),
-        onPathMtu: (destination, mtuBytes) =>
-          this.#pathMtus.learn(ipv4Address(destination), mtuBytes, performance.now()),
-      }),
-    );
-  }
-
-  #readUdp(port: number, fd: number, options: KernelSocketsOptions): void {
-    this.#udp.set(port, fd);
-    this.#readers.push(
-      new BatchReader(this.#native, fd, readerKinds.udp, {
-        onPackets: (batch, count) => this.#onDatagrams(datagramsOf(batch, count, port)),
-        onFailure: code => options.onFailure(lost(`UDP port ${port}`, code)),
-      }),
-    );
-  }
-
-  #sendUdp(fd: number, datagrams: readonly UdpDatagram[]): number {
-    const payloads: Uint8Array[] = [];
-    const addresses = new Uint32Array(3 * datagrams.length);
-    for (const { local, peer, payload } of datagrams) {
-      const [to, from] = [ipv4Number(peer.address), ipv4Number(local.address)];
-      if (to === undefined || from === undefined) continue;
-      addresses.set([to, peer.port, from], 3 * payloads.length);
-      payloads.push(payload);
-    }
-    return datagrams.length - payloads.length + this.#native.sendUdp(fd, payloads, addresses);
-  }
-
-  #route(destination: IpAddress): readonly [mtuBytes: number, source: number] | undefined {
-    const number = ipv4Number(destination);
-    if (number === undefined || this.#closed) return undefined;
-    try {
-      return this.#native.findRoute(number, this.#mark);
-    } catch {
-      return undefined; // No route: sending says so, and counts it.
-    }
+  #familyOf(address: IpAddress): FamilySockets | undefined {
+    return addressFamily(address) === 4 ? this.#ipv4 : this.#ipv6;
   }
 }
 
-function datagramsOf(batch: BatchReader, count: number, port: number): UdpDatagram[] {
-  const datagrams: UdpDatagram[] = [];
-  for (let i = 0; i < count; i++) {
-    const [peerAddress, peerPort, localAddress] = batch.addresses(i);
-    datagrams.push({
-      local: { address: ipv4Address(localAddress), port },
-      peer: { address: ipv4Address(peerAddress), port: peerPort },
-      payload: batch.packet(i),
-    });
-  }
-  return datagrams;
+/** Whether this kernel knows IPv6 at all. */
+export function hasIpv6(): boolean {
+  return existsSync('/proc/net/if_inet6');
 }
 
-function openUdp(native: NativeIo, port: number, options: KernelSocketsOptions): number {
+function openFamily(
+  native: NativeIo,
+  family: 4 | 6,
+  options: KernelSocketsOptions,
+  open: (what: string, fd: () => number) => number,
+): OpenedSockets {
+  const { mark } = options;
+  return {
+    family,
+    udp: [options.ikePort, options.natTraversalPort].map(port => ({
+      port,
+      fd: open(`UDP port ${port}`, () => openUdp(native, family, port, options)),
+    })),
+    raw: Object.entries(options.rawProtocols ?? rawProtocols).map(([name, protocol]) => ({
+      name,
+      fd: open(`the raw ${name} socket`, () => native.openRawReceiver(family, protocol, mark)),
+    })),
+    ...(family === 4 || options.rawProtocols !== undefined
+      ? {}
+      : { tooBig: open('the ICMPv6 socket', () => native.openRawReceiver(6, ipProtocol.icmpv6, mark)) }),
+    sender: open('the raw sending socket', () => native.openRawSender(family, mark)),
+  };
+}
+
+function openUdp(native: NativeIo, family: 4 | 6, port: number, options: KernelSocketsOptions): number {
   try {
     // ESP is authenticated already: RFC 3948 2.1 wants its UDP checksum to be zero.
-    const fd = native.openUdp(port, options.mark, port === options.natTraversalPort ? 1 : 0);
+    const fd = native.openUdp(family, port, options.mark, port === options.natTraversalPort ? 1 : 0);
     try {
-      options.prepareUdp?.(fd, port);
+      options.prepareUdp?.(fd, port, family);
     } catch (error) {
       native.closeFd(fd);
       throw error;

@@ -1,20 +1,21 @@
-import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
-import { ipv4ToNumber } from '../../wire/ip/packet.js';
+import type { IpAddress } from '../../wire/ip/address.js';
+import type { PacketAddress } from '../../wire/ip/ip.js';
 import type { DriverFilter, SoftSa, SoftSaStatistics } from '../api.js';
+import { addressKey, addressTextKey } from '../packet-selector.js';
 
 interface Entry {
   readonly soft: SoftSa;
   packetsSent: number;
 }
 
-/** The soft SAs in force: whose packets pass in clear although a filter wants them secured. IPv4. */
+/** The soft SAs in force: whose packets pass in clear although a filter wants them secured. */
 export class SoftAssociations {
   readonly #entries = new Map<string, Entry>();
   /** Clear packets received between two hosts that have a soft SA. */
   readonly #received = new Map<string, number>();
 
   add(soft: SoftSa): void {
-    if (addressFamily(soft.peer) === 6 || this.#entries.has(entryKey(soft))) return;
+    if (this.#entries.has(entryKey(soft))) return;
     this.#entries.set(entryKey(soft), { soft, packetsSent: 0 });
     if (!this.#received.has(hostsKey(soft))) this.#received.set(hostsKey(soft), 0);
   }
@@ -28,10 +29,12 @@ export class SoftAssociations {
   /** Whether a packet that met this outbound filter goes out in clear; counts it. */
   passesOutbound(
     filter: DriverFilter,
-    flow: { readonly source: number; readonly destination: number },
+    flow: { readonly source: PacketAddress; readonly destination: PacketAddress },
   ): boolean {
     if (this.#entries.size === 0 || !allowsClear(filter)) return false;
-    const entry = this.#entries.get(`${filter.id} ${flow.source} ${flow.destination}`);
+    const entry = this.#entries.get(
+      `${filter.id} ${addressKey(flow.source)} ${addressKey(flow.destination)}`,
+    );
     if (entry === undefined) return false;
     entry.packetsSent++;
     return true;
@@ -40,10 +43,10 @@ export class SoftAssociations {
   /** Whether a clear packet that met this inbound filter comes in; counts it. */
   passesInbound(
     filter: DriverFilter,
-    flow: { readonly source: number; readonly destination: number },
+    flow: { readonly source: PacketAddress; readonly destination: PacketAddress },
   ): boolean {
     if (this.#entries.size === 0 || !allowsClear(filter)) return false;
-    const hosts = `${flow.destination} ${flow.source}`;
+    const hosts = `${addressKey(flow.destination)} ${addressKey(flow.source)}`;
     const received = this.#received.get(hosts);
     if (received === undefined) return false;
     this.#received.set(hosts, received + 1);
@@ -65,9 +68,9 @@ function allowsClear(filter: DriverFilter): boolean {
 }
 
 function entryKey({ filterId, local, peer }: SoftSa): string {
-  return `${filterId} ${ipv4ToNumber(local)} ${ipv4ToNumber(peer)}`;
+  return `${filterId} ${addressTextKey(local)} ${addressTextKey(peer)}`;
 }
 
 function hostsKey({ local, peer }: { readonly local: IpAddress; readonly peer: IpAddress }): string {
-  return `${ipv4ToNumber(local)} ${ipv4ToNumber(peer)}`;
+  return `${addressTextKey(local)} ${addressTextKey(peer)}`;
 }

@@ -2,7 +2,8 @@
  * From filters to nftables chains: one rule after the other while filters are few; where they are many, a look-up
  * of the far address first, which leads to a chain with only the filters that can match it.
  */
-import { addressBytes, addressFamily, addressFromBytes, type IpAddress } from '../../wire/ip/address.js';
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import { addressOf, packetAddress } from '../../wire/ip/ip.js';
 import { type AddressRange, prefixLengthOf, printRange, type Selector } from '../../wire/ip/selector.js';
 import type { DriverFilter } from '../api.js';
 
@@ -49,23 +50,21 @@ export function dispatch(name: 'inbound' | 'outbound', rules: readonly FilterRul
   const far = (filter: DriverFilter) =>
     name === 'outbound' ? filter.selector.destination : filter.selector.source;
   const chains: RuleChain[] = [];
-  // IPv6 filters are few and stay in line.
-  const isIpv4 = (rule: FilterRules) => addressFamily(far(rule.filter).first) === 4;
-  const ipv4 = rules.filter(isIpv4);
   const names = new Map<string, string>();
-  const elements: string[] = [];
-  for (const { first, last, members } of intervals(ipv4.map(rule => far(rule.filter)))) {
-    const key = members.join(',');
-    let target = names.get(key);
-    if (target === undefined) {
-      target = `${name}-${names.size}`;
-      names.set(key, target);
-      chains.push({ name: target, lines: members.flatMap(member => ipv4[member]?.lines ?? []) });
-    }
-    elements.push(`${printRange({ first, last })} : goto ${target}`);
-  }
-  const lines = [`ip ${field} vmap { ${elements.join(', ')} }`];
-  for (const rule of rules) if (!isIpv4(rule)) lines.push(...rule.lines);
+  const lines = ([4, 6] as const).flatMap(family => {
+    const ofFamily = rules.filter(rule => addressFamily(far(rule.filter).first) === family);
+    const elements = intervals(ofFamily.map(rule => far(rule.filter))).map(({ first, last, members }) => {
+      const key = `${family} ${members.join(',')}`;
+      const target = names.get(key) ?? `${name}-${names.size}`;
+      if (!names.has(key)) {
+        names.set(key, target);
+        chains.push({ name: target, lines: members.flatMap(member => ofFamily[member]?.lines ?? []) });
+      }
+      return `${printRange({ first, last })} : goto ${target}`;
+    });
+    if (elements.length === 0) return [];
+    return [`${family === 4 ? 'ip' : 'ip6'} ${field} vmap { ${elements.join(', ')} }`];
+  });
   return [...chains, { name, lines }];
 }
 
@@ -76,20 +75,22 @@ interface Interval {
   readonly members: readonly number[];
 }
 
-/** Cuts the IPv4 addresses into intervals within which the same ranges apply. */
+/** Cuts the addresses of a family into intervals within which the same ranges apply. */
 function intervals(ranges: readonly AddressRange[]): Interval[] {
-  const starts = new Map<number, number[]>();
-  const ends = new Map<number, number[]>();
-  const add = (map: Map<number, number[]>, at: number, index: number) => {
+  const starts = new Map<bigint, number[]>();
+  const ends = new Map<bigint, number[]>();
+  const add = (map: Map<bigint, number[]>, at: bigint, index: number) => {
     const list = map.get(at);
     if (list === undefined) map.set(at, [index]);
     else list.push(index);
   };
   for (const [index, range] of ranges.entries()) {
-    add(starts, toNumber(range.first), index);
-    add(ends, toNumber(range.last) + 1, index);
+    add(starts, BigInt(packetAddress(range.first)), index);
+    add(ends, BigInt(packetAddress(range.last)) + 1n, index);
   }
-  const cuts = [...new Set([...starts.keys(), ...ends.keys()])].sort((a, b) => a - b);
+  const isIpv4 = ranges.every(range => addressFamily(range.first) === 4);
+  const toAddress = (value: bigint) => addressOf(isIpv4 ? Number(value) : value);
+  const cuts = [...new Set([...starts.keys(), ...ends.keys()])].sort((a, b) => (a < b ? -1 : 1));
   const active = new Set<number>();
   return cuts.flatMap((cut, i) => {
     for (const index of ends.get(cut) ?? []) active.delete(index);
@@ -97,14 +98,6 @@ function intervals(ranges: readonly AddressRange[]): Interval[] {
     const next = cuts[i + 1];
     if (active.size === 0 || next === undefined) return [];
     const members = [...active].sort((a, b) => a - b);
-    return [{ first: toAddress(cut), last: toAddress(next - 1), members }];
+    return [{ first: toAddress(cut), last: toAddress(next - 1n), members }];
   });
-}
-
-function toNumber(address: IpAddress): number {
-  return addressBytes(address).reduce((value, byte) => value * 256 + byte, 0);
-}
-
-function toAddress(value: number): IpAddress {
-  return addressFromBytes(Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value));
 }

@@ -11,8 +11,15 @@
  * Packets of the engine itself carry the `bypass` mark, packets it opened come in from the TUN device. When the agent
  * dies, table, rules and the unreachable route stay: secured traffic stops, it does not go out in clear.
  */
-import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
-import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
+import { addressFamily, type IpAddress, ipAddress } from '../../wire/ip/address.js';
+import { isLinkLocal } from '../../wire/ip/ip.js';
+import {
+  prefixLengthOf,
+  rangeContains,
+  rangeCovers,
+  rangesOverlap,
+  subnetRange,
+} from '../../wire/ip/selector.js';
 import type { DriverFilter, SoftSa } from '../api.js';
 import { dialupDevicePrefixes } from '../connection-type.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
@@ -21,7 +28,7 @@ import { dispatch, matchOf } from './steering-dispatch.js';
 export const steeringNames = {
   table: 'ipseckit',
   /** Pairs of hosts, far one first, between which clear packets pass filters that allow fallback. */
-  softSet: 'soft',
+  softSets: { 4: 'soft', 6: 'soft6' },
   /** Of the firewall mark only these bits are used, so that others may use theirs. */
   markMask: 0x3000_0000,
   /** To be secured: goes to the TUN device. */
@@ -70,7 +77,12 @@ export function filterComment(index: number): string {
   return `filter ${index}`;
 }
 
-/** The element of the soft set for a soft SA: several of the same hosts share one. */
+/** The set in which hosts of that family are. */
+export function softSetOf({ peer }: Pick<SoftSa, 'peer'>): string {
+  return steeringNames.softSets[addressFamily(peer)];
+}
+
+/** The element of a soft set for a soft SA: several of the same hosts share one. */
 export function softElement({ local, peer }: Pick<SoftSa, 'local' | 'peer'>): string {
   return `${peer} . ${local}`;
 }
@@ -120,14 +132,17 @@ function addressSets(options: SteeringOptions): string {
     set('own', ipv4(options.localAddresses)) +
     set('own6', ofFamily(6, options.localAddresses), 'ipv6_addr') +
     set('groups', ['224.0.0.0/4', '255.255.255.255', ...ipv4(options.broadcastAddresses)]) +
-    softSet(options.softElements ?? [])
+    softSet(4, options.softElements ?? []) +
+    softSet(6, options.softElements ?? [])
   );
 }
 
 /** Each element counts the packets it let in. */
-function softSet(elements: readonly string[]): string {
+function softSet(family: 4 | 6, all: readonly string[]): string {
+  const elements = all.filter(element => element.includes(':') === (family === 6));
   const list = elements.length === 0 ? '' : `    elements = { ${elements.join(', ')} }\n`;
-  return `  set ${steeringNames.softSet} {\n    type ipv4_addr . ipv4_addr; counter;\n${list}  }\n`;
+  const type = `ipv${family}_addr`;
+  return `  set ${steeringNames.softSets[family]} {\n    type ${type} . ${type}; counter;\n${list}  }\n`;
 }
 
 /** Default exemptions. Neighbour discovery is IPv6's ARP, which no filter ever sees either. */
@@ -158,7 +173,7 @@ function outputRules({ ikePort, natTraversalPort }: SteeringOptions): string[] {
 function preroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
   return [
     'iifname "lo" accept',
-    `iifname "${tun}" ${clamp(innerMtuBytes)}`,
+    ...clamp(`iifname "${tun}"`, innerMtuBytes),
     `iifname "${tun}" ${keepOthersMark(openedMark)}`,
     'ip daddr @own accept',
     'ip6 daddr @own6 accept',
@@ -172,10 +187,15 @@ function inputRules({ tun, ikePort, natTraversalPort }: SteeringOptions): string
     `${isNotMarked(0)} ${keepOthersMark(0)}`,
     `iifname { "lo", "${tun}" } accept`,
     'meta l4proto { esp, ah } accept',
+    // IPv6 is put together after this: the first fragment, with protocol and ports, decides about all.
+    'frag frag-off != 0 accept',
     `udp dport { ${ikePort}, ${natTraversalPort} } accept`,
     // A router's "fragmentation needed" about our own packets: the quoted header's protocol, or its UDP source port.
     'icmp type destination-unreachable icmp code 4 @th,136,8 { 50, 51 } accept',
     `icmp type destination-unreachable icmp code 4 @th,136,8 17 @th,224,16 ${natTraversalPort} accept`,
+    'icmpv6 type packet-too-big @th,112,8 { 50, 51 } accept',
+    'icmpv6 type packet-too-big @th,112,8 44 @th,384,8 { 50, 51 } accept',
+    `icmpv6 type packet-too-big @th,112,8 17 @th,384,16 ${natTraversalPort} accept`,
     'jump exempt',
     'goto inbound',
   ];
@@ -187,17 +207,20 @@ function forwardRules({ tun }: SteeringOptions): string[] {
 
 function postroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
   return [
-    `oifname "${tun}" ${clamp(innerMtuBytes)}`,
+    ...clamp(`oifname "${tun}"`, innerMtuBytes),
     // Somebody removed our policy routing: better no traffic than clear traffic.
     `oifname != "${tun}" ${isMarked(secureMark)} drop`,
   ];
 }
 
-const ipAndTcpHeaderBytes = 40;
+const ipAndTcpHeaderBytes = { ipv4: 40, ipv6: 60 } as const;
 
 /** Lowers (the kernel never raises) the segment size a TCP SYN announces, so that no segment must be fragmented. */
-function clamp(innerMtuBytes: number): string {
-  return `tcp flags & (syn | rst) == syn tcp option maxseg size set ${innerMtuBytes - ipAndTcpHeaderBytes}`;
+function clamp(device: string, innerMtuBytes: number): string[] {
+  return Object.entries(ipAndTcpHeaderBytes).map(
+    ([family, headerBytes]) =>
+      `${device} meta nfproto ${family} tcp flags & (syn | rst) == syn tcp option maxseg size set ${innerMtuBytes - headerBytes}`,
+  );
 }
 
 /** The chain of one direction, and where filters are many, the chains it branches to. */
@@ -237,7 +260,7 @@ function outboundRules(filter: DriverFilter, index: number, options: SteeringOpt
           `${device}${matchOf({ ...filter.selector, sourcePort: 0, destinationPort: 0 })}${laterFragment} counter drop ${comment}`,
         ];
   const verdict =
-    filter.action === 'secure' && isIpv4(filter)
+    filter.action === 'secure' && !isOfOneLink(filter)
       ? `${negotiable(filter, options)}counter ${keepOthersMark(secureMark)} accept`
       : 'counter drop';
   return [...fragments, `${match}${verdict} ${comment}`];
@@ -250,8 +273,8 @@ function inboundRules(filter: DriverFilter, index: number, options: SteeringOpti
   if (filter.action === 'block') return [`${match}counter drop ${comment}`];
   if (filter.acceptUnsecured) return [`${match}counter accept ${comment}`];
   const soft =
-    filter.allowFallback && filter.tunnelEndpoint === undefined && isIpv4(filter)
-      ? [`${match}ip saddr . ip daddr @${steeringNames.softSet} counter accept ${comment}`]
+    filter.allowFallback && filter.tunnelEndpoint === undefined
+      ? [`${match}${softMatch(filter)} counter accept ${comment}`]
       : [];
   // On a gateway, packets on their way into a tunnel arrive in clear from the inside.
   return [
@@ -271,17 +294,38 @@ function deviceMatch(field: 'iifname' | 'oifname', { connectionType }: DriverFil
   return `${field} ${connectionType === 'dialup' ? '' : '!= '}${dialupDevices} `;
 }
 
-/** Nothing is negotiated for broadcast and multicast, even where they are not exempt. */
+/**
+ * Nothing is negotiated for broadcast and multicast, even where they are not exempt, nor for the traffic of one link, whose
+ * addresses mean nothing without an adapter.
+ */
 function negotiable(filter: DriverFilter, { noDefaultExempt }: SteeringOptions): string {
-  if (noDefaultExempt < 2) return '';
-  return isIpv4(filter) ? 'ip daddr != @groups ' : 'ip6 daddr != ff00::/8 ';
+  const { source, destination } = filter.selector;
+  if (isIpv4(filter)) return noDefaultExempt < 2 ? '' : 'ip daddr != @groups ';
+  if (isOfOneLink(filter)) return '';
+  return [
+    ...(rangesOverlap(source, linkLocal) ? ['ip6 saddr != fe80::/10 '] : []),
+    ...(rangesOverlap(destination, linkLocal) ? ['ip6 daddr != fe80::/10 '] : []),
+    ...(noDefaultExempt < 2 ? [] : ['ip6 daddr != ff00::/8 ']),
+  ].join('');
+}
+
+const linkLocal = subnetRange(ipAddress('fe80::'), 10);
+
+/** Filters on link-local addresses alone: their traffic cannot be secured, so it does not pass. */
+function isOfOneLink({ selector: { source, destination } }: DriverFilter): boolean {
+  return rangeCovers(linkLocal, source) || rangeCovers(linkLocal, destination);
+}
+
+function softMatch(filter: DriverFilter): string {
+  const family = isIpv4(filter) ? 'ip' : 'ip6';
+  return `${family} saddr . ${family} daddr @${steeringNames.softSets[isIpv4(filter) ? 4 : 6]}`;
 }
 
 function isIpv4(filter: DriverFilter): boolean {
   return addressFamily(filter.selector.source.first) === 4;
 }
 
-/** Lines for `ip -batch`: sets up the device and the routing of marked packets. */
+/** Lines for `ip -4 -batch` and `ip -6 -batch`: sets up the device and the routing of marked packets. */
 export function routingSetup(tun: string, mtuBytes: number): string[] {
   const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
   return [
@@ -295,7 +339,7 @@ export function routingSetup(tun: string, mtuBytes: number): string[] {
   ];
 }
 
-/** Lines for `ip -force -batch`: removes what `routingSetup` and `fallbackRoutes` made; each may fail. */
+/** Lines for `ip -4 -force -batch` and `ip -6 …`: removes what `routingSetup` and `fallbackRoutes` made; each may fail. */
 export function routingRemoval(): string[] {
   const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
   return [
@@ -308,17 +352,23 @@ export function routingRemoval(): string[] {
 }
 
 /**
- * Routes towards tunnelled networks, as arguments of `route replace`: with them, a program on this host finds a source
+ * Routes of one family towards tunnelled networks, as arguments of `route replace`: with them, a program on this host finds a source
  * address, and a route at all, where the host has no default route.
  */
-export function fallbackRoutes(filters: readonly DriverFilter[], options: SteeringOptions): string[] {
+export function fallbackRoutes(
+  filters: readonly DriverFilter[],
+  options: SteeringOptions,
+  family: 4 | 6,
+): string[] {
   const routes = new Map<string, string>();
   for (const { direction, action, tunnelEndpoint, selector } of filters) {
     if (direction !== 'outbound' || action !== 'secure' || tunnelEndpoint === undefined) continue;
     const prefixLength = prefixLengthOf(selector.destination);
-    if (prefixLength === undefined || addressFamily(selector.destination.first) !== 4) continue;
+    if (prefixLength === undefined || addressFamily(selector.destination.first) !== family) continue;
     const destination = `${selector.destination.first}/${prefixLength}`;
-    const source = options.localAddresses.find(address => rangeContains(selector.source, address));
+    const source = options.localAddresses.find(
+      address => rangeContains(selector.source, address) && !isLinkLocal(address),
+    );
     const from = source === undefined ? '' : ` src ${source}`;
     const route = `${destination} dev ${options.tun} table ${steeringNames.fallbackRouteTable}${from} mtu ${options.innerMtuBytes}`;
     if (!routes.has(destination)) routes.set(destination, route);

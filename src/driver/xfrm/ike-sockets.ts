@@ -11,8 +11,7 @@ const ikePort = 500;
 const natTraversalPort = 4500;
 
 /** `setsockopt` levels and options of Linux. */
-const ipLevel = 0;
-const ipXfrmPolicy = 17;
+const xfrmPolicy = { 4: { level: 0, option: 17 }, 6: { level: 41, option: 35 } } as const;
 const udpLevel = 17;
 const udpEncapsulation = 100;
 
@@ -28,8 +27,8 @@ export class IkeSockets {
     const native = netlinkIo();
     this.#sockets = new KernelSockets({
       ...{ mark: 0, ikePort, natTraversalPort, rawProtocols: {}, onFailure },
-      prepareUdp: (fd, port) => {
-        exempt(native, fd);
+      prepareUdp: (fd, port, family) => {
+        exempt(native, fd, family);
         if (port === natTraversalPort) keepEsp(native, fd);
       },
     });
@@ -56,16 +55,17 @@ export class IkeSockets {
   }
 }
 
-function exempt(native: NetlinkIo, fd: number): void {
+function exempt(native: NetlinkIo, fd: number, family: 4 | 6): void {
+  const { level, option } = xfrmPolicy[family];
   for (const direction of ['in', 'out'] as const) {
     const policy = {
-      selector: anySelector(4),
+      selector: anySelector(family),
       direction,
       action: 'allow',
       priority: 0,
       templates: [],
     } as const;
-    native.setSocketOption(fd, ipLevel, ipXfrmPolicy, encodePolicyInfo(policy));
+    native.setSocketOption(fd, level, option, encodePolicyInfo(policy));
   }
 }
 

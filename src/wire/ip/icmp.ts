@@ -1,6 +1,16 @@
-/** The one ICMP message (RFC 792, RFC 1191) the packet engine originates. */
+/** The one ICMP message the packet engine originates, for either family (RFC 792 and 1191, RFC 4443), and reads. */
+import { addressFromBytes, type IpAddress } from './address.js';
 import { checksumOf } from './checksum.js';
-import { decodeIpv4, encodeIpv4, ipProtocol, writeU16 } from './packet.js';
+import { sumOfAddress } from './ip.js';
+import {
+  decodeIpv6,
+  encodeIpv6,
+  extensionHeader,
+  ipv6Field,
+  ipv6HeaderBytes,
+  smallestIpv6Mtu,
+} from './ipv6.js';
+import { decodeIpv4, encodeIpv4, ipProtocol, readU16, readU32, writeU16, writeU32 } from './packet.js';
 
 /** Where the fields of an ICMP "fragmentation needed" message lie. */
 const field = { type: 0, code: 1, checksum: 2, nextHopMtu: 6, quote: 8 } as const;
@@ -36,4 +46,56 @@ export function fragmentationNeededMessage(original: Uint8Array, mtu: number): U
     },
     message,
   );
+}
+
+const icmpv6 = { packetTooBig: 2, mtu: 4 } as const;
+const tooBigHopLimit = 255;
+
+/**
+ * ICMPv6 "packet too big" about `original`, from its destination to its source, asking for packets of at most `mtu` bytes.
+ * Throws `WireError` when `original` is not a whole IPv6 packet.
+ */
+export function packetTooBigMessage(original: Uint8Array, mtu: number): Uint8Array {
+  const header = decodeIpv6(original);
+  const room = smallestIpv6Mtu - ipv6HeaderBytes - field.quote;
+  const quoted = original.subarray(0, Math.min(header.totalLength, room));
+  const message = new Uint8Array(field.quote + quoted.length);
+  message[field.type] = icmpv6.packetTooBig;
+  writeU32(message, icmpv6.mtu, mtu);
+  message.set(quoted, field.quote);
+  const [source, destination] = [header.destination, header.source];
+  const pseudoHeader = sumOfAddress(source) + sumOfAddress(destination) + ipProtocol.icmpv6 + message.length;
+  writeU16(message, field.checksum, checksumOf(message, 0, message.length, pseudoHeader));
+  return encodeIpv6(
+    { tos: 0, flowLabel: 0, nextHeader: ipProtocol.icmpv6, ttl: tooBigHopLimit, source, destination },
+    message,
+  );
+}
+
+/**
+ * What an ICMPv6 "packet too big" about protected packets says: the longest for that destination. `undefined` for any other
+ * packet, and for a quote of anything but ESP, AH, fragments or UDP from `udpPort`.
+ */
+export function readPacketTooBig(
+  packet: Uint8Array,
+  udpPort: number,
+): { readonly destination: IpAddress; readonly mtuBytes: number } | undefined {
+  if ((packet[0] ?? 0) >>> 4 !== 6 || packet.length < ipv6HeaderBytes) return undefined;
+  const header = decodeIpv6(packet);
+  const message = packet.subarray(header.upperStart, header.totalLength);
+  const quote = message.subarray(field.quote);
+  if (header.protocol !== ipProtocol.icmpv6 || message[field.type] !== icmpv6.packetTooBig) return undefined;
+  if (quote.length < ipv6HeaderBytes + 8 || (quote[0] ?? 0) >>> 4 !== 6) return undefined;
+  const next = quote[ipv6Field.nextHeader] ?? 0;
+  const protocol = next === extensionHeader.fragment ? (quote[ipv6HeaderBytes] ?? 0) : next;
+  const isOurs =
+    protocol === ipProtocol.esp ||
+    protocol === ipProtocol.ah ||
+    (protocol === ipProtocol.udp && (next !== protocol || readU16(quote, ipv6HeaderBytes) === udpPort));
+  if (!isOurs) return undefined;
+  const { destination } = ipv6Field;
+  return {
+    destination: addressFromBytes(quote.subarray(destination, destination + 16)),
+    mtuBytes: readU32(message, icmpv6.mtu),
+  };
 }

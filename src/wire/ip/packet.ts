@@ -15,6 +15,7 @@ export const ipProtocol = {
   ipv6: 41,
   esp: 50,
   ah: 51,
+  icmpv6: 58,
   noNextHeader: 59,
 } as const;
 
@@ -42,6 +43,7 @@ const offsetMask = 0x1fff;
 
 /** A decoded header. `source` and `destination` are unsigned 32-bit numbers. */
 export interface Ipv4Header {
+  readonly family: 4;
   /** 20 to 60. */
   readonly headerBytes: number;
   readonly tos: number;
@@ -103,6 +105,7 @@ export function decodeIpv4(packet: Uint8Array): Ipv4Header {
     throw new WireError('truncated', packet.length, `IPv4 packet of ${totalLength} bytes`);
   const flagsAndOffset = readU16(packet, ipv4Field.flagsAndOffset);
   return {
+    family: 4,
     headerBytes,
     tos: packet[ipv4Field.tos] ?? 0,
     totalLength,
@@ -124,7 +127,7 @@ export function decodeIpv4(packet: Uint8Array): Ipv4Header {
 export function writeIpv4Header(
   bytes: Uint8Array,
   start: number,
-  header: Ipv4Header,
+  header: Omit<Ipv4Header, 'family'>,
   options?: Uint8Array,
 ): number {
   const flags = (header.dontFragment ? dontFragmentFlag : 0) | (header.moreFragments ? moreFragmentsFlag : 0);
@@ -150,7 +153,7 @@ export function fillIpv4Checksum(bytes: Uint8Array, start: number, headerBytes: 
 
 /** A whole packet from header fields, `header.totalLength` and `header.headerBytes` being computed. */
 export function encodeIpv4(
-  header: Omit<Ipv4Header, 'headerBytes' | 'totalLength'>,
+  header: Omit<Ipv4Header, 'family' | 'headerBytes' | 'totalLength'>,
   payload: Uint8Array,
   options: Uint8Array = new Uint8Array(0),
 ): Uint8Array {

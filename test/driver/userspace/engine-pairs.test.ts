@@ -123,8 +123,12 @@ describe('pairs that are refused', () => {
   const half = good.outbound[0];
   const v6 = ipAddress('2001:db8::1');
   const cases: [string, string, Partial<SaPair>][] = [
-    ['IPv6 endpoints', 'UNSUPPORTED', { peer: v6 }],
-    ['IPv6 traffic', 'UNSUPPORTED', { mode: 'tunnel', selector: hostSelector(v6, ipAddress('2001:db8::2')) }],
+    ['ends of two families', 'INVALID_POLICY', { peer: v6 }],
+    [
+      'traffic between two families',
+      'INVALID_POLICY',
+      { mode: 'tunnel', selector: hostSelector(v6, ipAddress('192.0.2.1')) },
+    ],
     [
       'AH in UDP',
       'UNSUPPORTED',

@@ -128,7 +128,7 @@ describe('nftRuleset', () => {
     ]);
   });
 
-  test('drops what it cannot secure: IPv6, and later fragments where ports decide', () => {
+  test('secures IPv6, and drops later fragments where ports decide', () => {
     const ruleset = nftRuleset(
       [
         filter('six', 'outbound', 'secure', '2001:db8::1', '2001:db8::2', {
@@ -141,8 +141,26 @@ describe('nftRuleset', () => {
     );
     assert.deepEqual(chain(ruleset, 'outbound').slice(0, 3), [
       'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 meta l4proto 6 frag frag-off != 0 counter drop comment "filter 0"',
-      'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 meta l4proto 6 th dport 80 counter drop comment "filter 0"',
+      'ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 meta l4proto 6 th dport 80 counter meta mark set meta mark & 0xcfffffff | 0x10000000 accept comment "filter 0"',
       'ip saddr 10.0.0.1 ip daddr 10.0.0.2 meta l4proto 17 ip frag-off & 0x1fff != 0 counter drop comment "filter 1"',
+    ]);
+  });
+
+  test('never secures the traffic of one link: filters on it alone drop it, others leave it', () => {
+    const ruleset = nftRuleset(
+      [
+        filter('link', 'outbound', 'secure', 'fe80::1', 'fe80::2'),
+        filter('all', 'outbound', 'secure', '2001:db8::1', '::/0'),
+        filter('all back', 'inbound', 'secure', '::/0', '2001:db8::1'),
+      ],
+      options,
+    );
+    assert.deepEqual(chain(ruleset, 'outbound'), [
+      'ip6 saddr fe80::1 ip6 daddr fe80::2 counter drop comment "filter 0"',
+      'ip6 saddr 2001:db8::1 ip6 daddr != fe80::/10 counter meta mark set meta mark & 0xcfffffff | 0x10000000 accept comment "filter 1"',
+    ]);
+    assert.deepEqual(chain(ruleset, 'inbound'), [
+      'ip6 daddr 2001:db8::1 ip6 saddr != fe80::/10 meta mark & 0x30000000 != 0x10000000 counter drop comment "filter 2"',
     ]);
   });
 
@@ -151,10 +169,17 @@ describe('nftRuleset', () => {
       filter('s', 'inbound', 'secure', '10.0.0.2', '10.0.0.1', { protocol: 6 }),
       filter('soft', 'inbound', 'secure', '10.0.0.0/24', '10.0.0.1', { allowFallback: true }),
     ];
-    const ruleset = nftRuleset(both, { ...options, softElements: ['10.0.0.2 . 10.0.0.1'] });
+    const ruleset = nftRuleset(both, {
+      ...options,
+      softElements: ['10.0.0.2 . 10.0.0.1', 'fd00::2 . fd00::1'],
+    });
     assert.match(
       ruleset,
       /set soft \{\n {4}type ipv4_addr \. ipv4_addr; counter;\n {4}elements = \{ 10\.0\.0\.2 \. 10\.0\.0\.1 \}\n/,
+    );
+    assert.match(
+      ruleset,
+      /set soft6 \{\n {4}type ipv6_addr \. ipv6_addr; counter;\n {4}elements = \{ fd00::2 \. fd00::1 \}\n/,
     );
     assert.deepEqual(chain(ruleset, 'inbound'), [
       'ip saddr 10.0.0.2 ip daddr 10.0.0.1 meta l4proto 6 meta mark & 0x30000000 != 0x10000000 counter drop comment "filter 0"',
@@ -230,6 +255,19 @@ describe('many filters', () => {
     ]);
   });
 
+  test('of both families are looked up apart', () => {
+    const six = Array.from({ length: 20 }, (_, i) =>
+      filter(`six${i}`, 'outbound', 'secure', 'fd00::1', `fd00:9:${i}::/48`),
+    );
+    const ruleset = nftRuleset([...many, ...six], options);
+    const [ipv4 = '', ipv6 = '', ...rest] = chain(ruleset, 'outbound');
+    assert.deepEqual(rest, []);
+    assert.match(ipv4, /^ip daddr vmap/);
+    const target = /fd00:9:11::\/48 : goto (outbound-\d+)/.exec(ipv6)?.[1];
+    assert.ok(target !== undefined, ipv6);
+    assert.match(chain(ruleset, target).join(), /comment "filter 111"$/);
+  });
+
   test('never put more rules in a packet’s way than can match its address', () => {
     const ruleset = nftRuleset([...many, wide], options);
     const lengths = [...ruleset.matchAll(/chain (outbound-\d+) /g)].map(
@@ -270,6 +308,7 @@ test('fallback routes lead to tunnelled networks, from an address the filter cov
         filter('inbound', 'inbound', 'secure', '10.2.0.0/16', '10.0.0.0/24', gateway),
       ],
       options,
+      4,
     ),
     [
       '10.2.0.0/16 dev ipseckit0 table 50052 src 10.0.0.1 mtu 1396',

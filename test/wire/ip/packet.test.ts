@@ -27,6 +27,7 @@ describe('IPv4 header', () => {
     whole.set(ping);
     const header = decodeIpv4(whole);
     assert.deepEqual(header, {
+      family: 4,
       headerBytes: 20,
       tos: 0,
       totalLength: 0x54,

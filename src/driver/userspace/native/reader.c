@@ -11,6 +11,7 @@
 #include <linux/errqueue.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
+#include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,21 +19,27 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum kind { KIND_TUN = 0, KIND_RAW = 1, KIND_UDP = 2, KIND_WATCH = 3 };
+enum kind { KIND_TUN = 0, KIND_RAW = 1, KIND_UDP = 2, KIND_WATCH = 3, KIND_RAW6 = 4, KIND_UDP6 = 5 };
 
 /*
- * What the index tells of each packet; addresses in host order, and only of UDP. Of a watched packet the last three are
- * the time in seconds and its nanoseconds, and the number of the device with the lowest bit set when it leaves.
+ * What the index tells of each packet. The rest is of UDP only; addresses are four words in host order, of which IPv4 uses
+ * the first. Of a watched packet they begin with the time in seconds and its nanoseconds, and the number of the device with
+ * the lowest bit set when it leaves.
  */
 struct entry {
-  uint32_t offset, length, peer_address, peer_port, local_address;
+  uint32_t offset, length, peer_address[4], peer_port, local_address[4];
 };
 
 /* Where a packet came from, whatever its socket. */
 union origin {
-  struct sockaddr_in udp;
+  struct sockaddr_storage any;
   struct sockaddr_ll link;
 };
+
+/* Room before the payload of a raw IPv6 packet, for its header and extension headers. */
+#define IPV6_HEADROOM 256
+/* Room for what the kernel tells of a packet. */
+#define CONTROL_BYTES 512
 
 /* Readiness reports without anything to read before a descriptor is given up. */
 #define MAX_EMPTY_ERRORS 32
@@ -53,6 +60,7 @@ struct reader {
   struct handle *handle;
   int fd, closed, empty_errors;
   enum kind kind;
+  uint8_t protocol; /* of a raw IPv6 socket */
   uint8_t *slab;
   struct entry *index;
   struct long_packet *long_packet; /* TUN only: what has been read, but not all delivered */
@@ -140,14 +148,86 @@ static int read_tun(struct reader *reader, int rest_only) {
   return count;
 }
 
-static uint32_t local_address(struct msghdr *header) {
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
-    if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO) continue;
-    struct in_pktinfo pktinfo;
-    memcpy(&pktinfo, CMSG_DATA(c), sizeof pktinfo);
-    return ntohl(pktinfo.ipi_addr.s_addr);
+static void ipv6_to_words(const struct in6_addr *address, uint32_t *words) {
+  for (int i = 0; i < 4; i++) {
+    memcpy(&words[i], address->s6_addr + 4 * i, sizeof words[i]);
+    words[i] = ntohl(words[i]);
   }
-  return 0;
+}
+
+/* What a control message carries, if it is of that kind; `length` bytes of it. */
+static int read_control(struct cmsghdr *control, int level, int type, void *into, size_t length) {
+  if (control->cmsg_level != level || control->cmsg_type != type || control->cmsg_len < CMSG_LEN(length)) return 0;
+  memcpy(into, CMSG_DATA(control), length);
+  return 1;
+}
+
+static void read_ends(struct msghdr *header, struct entry *entry) {
+  const struct sockaddr_storage *peer = header->msg_name;
+  if (peer->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *from = (const struct sockaddr_in6 *)peer;
+    ipv6_to_words(&from->sin6_addr, entry->peer_address);
+    entry->peer_port = ntohs(from->sin6_port);
+  } else {
+    const struct sockaddr_in *from = (const struct sockaddr_in *)peer;
+    entry->peer_address[0] = ntohl(from->sin_addr.s_addr);
+    entry->peer_port = ntohs(from->sin_port);
+  }
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+    struct in_pktinfo info;
+    struct in6_pktinfo info6;
+    if (read_control(c, IPPROTO_IP, IP_PKTINFO, &info, sizeof info))
+      entry->local_address[0] = ntohl(info.ipi_addr.s_addr);
+    if (read_control(c, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof info6))
+      ipv6_to_words(&info6.ipi6_addr, entry->local_address);
+  }
+}
+
+static int is_extension_header(const struct cmsghdr *control) {
+  return control->cmsg_level == IPPROTO_IPV6 &&
+         (control->cmsg_type == IPV6_HOPOPTS || control->cmsg_type == IPV6_RTHDR || control->cmsg_type == IPV6_DSTOPTS);
+}
+
+static uint8_t extension_protocol(int type) {
+  return type == IPV6_HOPOPTS ? IPPROTO_HOPOPTS : type == IPV6_RTHDR ? IPPROTO_ROUTING : IPPROTO_DSTOPTS;
+}
+
+/*
+ * Puts the header back before the payload of a raw IPv6 packet at `payload`, from what the kernel tells of it: it has put
+ * fragments together, and lists the extension headers in order. Returns how much was put there; 0 when there is no room.
+ */
+static size_t write_ipv6_header(struct msghdr *header, uint8_t protocol, uint8_t *payload, size_t length) {
+  const struct sockaddr_in6 *from = header->msg_name;
+  struct in6_pktinfo info = {.ipi6_ifindex = 0};
+  int hop_limit = 64, traffic_class = 0;
+  size_t extensions = 0;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+    read_control(c, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    read_control(c, IPPROTO_IPV6, IPV6_HOPLIMIT, &hop_limit, sizeof hop_limit);
+    read_control(c, IPPROTO_IPV6, IPV6_TCLASS, &traffic_class, sizeof traffic_class);
+    if (is_extension_header(c)) extensions += c->cmsg_len - CMSG_LEN(0);
+  }
+  size_t total = sizeof(struct ip6_hdr) + extensions;
+  if ((header->msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0 || total > IPV6_HEADROOM || extensions + length > 65535)
+    return 0;
+  uint8_t *start = payload - total, *next = start + sizeof(struct ip6_hdr);
+  struct ip6_hdr ip = {.ip6_flow = htonl(0x60000000u | (uint32_t)(traffic_class & 255) << 20),
+                       .ip6_plen = htons((uint16_t)(extensions + length)),
+                       .ip6_hlim = (uint8_t)hop_limit,
+                       .ip6_src = from->sin6_addr,
+                       .ip6_dst = info.ipi6_addr};
+  memcpy(start, &ip, sizeof ip);
+  uint8_t *named_at = start + offsetof(struct ip6_hdr, ip6_nxt);
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+    if (!is_extension_header(c)) continue;
+    size_t bytes = c->cmsg_len - CMSG_LEN(0);
+    memcpy(next, CMSG_DATA(c), bytes);
+    *named_at = extension_protocol(c->cmsg_type);
+    named_at = next;
+    next += bytes;
+  }
+  *named_at = protocol;
+  return total;
 }
 
 static struct timespec kernel_time(struct msghdr *header) {
@@ -161,9 +241,9 @@ static struct timespec kernel_time(struct msghdr *header) {
 
 static void describe_watched(struct entry *entry, struct msghdr *header, const struct sockaddr_ll *link) {
   struct timespec time = kernel_time(header);
-  entry->peer_address = (uint32_t)time.tv_sec;
+  entry->peer_address[0] = (uint32_t)time.tv_sec;
   entry->peer_port = (uint32_t)time.tv_nsec;
-  entry->local_address = (uint32_t)link->sll_ifindex << 1 | (link->sll_pkttype == PACKET_OUTGOING);
+  entry->local_address[0] = (uint32_t)link->sll_ifindex << 1 | (link->sll_pkttype == PACKET_OUTGOING);
 }
 
 /* One packet a slot. Returns how many, or a negative errno when the socket is of no use any more. */
@@ -171,11 +251,12 @@ static int read_socket(struct reader *reader) {
   struct mmsghdr messages[BATCH_PACKETS];
   struct iovec parts[BATCH_PACKETS];
   union origin peers[BATCH_PACKETS];
-  char controls[BATCH_PACKETS][CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct timespec))]
-      __attribute__((aligned(8)));
+  char controls[BATCH_PACKETS][CONTROL_BYTES] __attribute__((aligned(8)));
+  size_t headroom = reader->kind == KIND_RAW6 ? IPV6_HEADROOM : 0;
   memset(messages, 0, sizeof messages);
   for (int i = 0; i < BATCH_PACKETS; i++) {
-    parts[i] = (struct iovec){.iov_base = reader->slab + (size_t)i * SLOT_BYTES, .iov_len = PACKET_BYTES};
+    uint8_t *slot = reader->slab + (size_t)i * SLOT_BYTES;
+    parts[i] = (struct iovec){.iov_base = slot + headroom, .iov_len = PACKET_BYTES};
     struct msghdr *header = &messages[i].msg_hdr;
     header->msg_iov = &parts[i];
     header->msg_iovlen = 1;
@@ -187,16 +268,22 @@ static int read_socket(struct reader *reader) {
   }
   int count = recvmmsg(reader->fd, messages, BATCH_PACKETS, 0, NULL);
   if (count < 0) return errno == EBADF || errno == ENOTSOCK ? -errno : 0;
+  int kept = 0;
   for (int i = 0; i < count; i++) {
-    struct entry *entry = &reader->index[i];
+    struct entry *entry = &reader->index[kept];
     *entry = (struct entry){.offset = (uint32_t)i * SLOT_BYTES, .length = messages[i].msg_len};
     if (reader->kind == KIND_WATCH) describe_watched(entry, &messages[i].msg_hdr, &peers[i].link);
-    if (reader->kind != KIND_UDP) continue;
-    entry->peer_address = ntohl(peers[i].udp.sin_addr.s_addr);
-    entry->peer_port = ntohs(peers[i].udp.sin_port);
-    entry->local_address = local_address(&messages[i].msg_hdr);
+    if (reader->kind == KIND_UDP || reader->kind == KIND_UDP6) read_ends(&messages[i].msg_hdr, entry);
+    if (reader->kind == KIND_RAW6) {
+      uint8_t *payload = parts[i].iov_base;
+      size_t bytes = write_ipv6_header(&messages[i].msg_hdr, reader->protocol, payload, entry->length);
+      if (bytes == 0) continue;
+      entry->offset += (uint32_t)(headroom - bytes);
+      entry->length += (uint32_t)bytes;
+    }
+    kept++;
   }
-  return count;
+  return kept;
 }
 
 /* Takes one report off the error queue; returns 0 when there is none. */
@@ -274,8 +361,8 @@ static void finalize_handle(napi_env env, void *data, void *hint) {
 
 /*
  * startReader(fd, kind, slab, index, onPackets(count), onFailure(code), onPathMtu(destination, mtu)): takes over `fd`
- * and returns a handle for `stopReader`. `slab` has `slabBytes` bytes; `index` five numbers a packet: offset, length,
- * peer address, peer port, local address.
+ * and returns a handle for `stopReader`. `slab` has `slabBytes` bytes; `index` eleven numbers a packet: offset,
+ * length, four of the peer's address, its port, four of the local address.
  */
 napi_value start_reader(napi_env env, napi_callback_info info) {
   napi_value arguments[7], name, result;
@@ -290,7 +377,7 @@ napi_value start_reader(napi_env env, napi_callback_info info) {
     return NULL;
   if (napi_get_typedarray_info(env, arguments[3], &type, &index_length, &index, NULL, NULL) != napi_ok ||
       type != napi_uint32_array || index_length * 4 < BATCH_PACKETS * sizeof(struct entry) ||
-      slab_length < SLAB_BYTES || kind < KIND_TUN || kind > KIND_WATCH) {
+      slab_length < SLAB_BYTES || kind < KIND_TUN || kind > KIND_UDP6) {
     napi_throw_type_error(env, NULL, "slab or index too small");
     return NULL;
   }
@@ -315,6 +402,12 @@ napi_value start_reader(napi_env env, napi_callback_info info) {
     return throw_errno(env, "uv_poll_init", -error);
   }
   reader->poll.data = reader;
+  if (kind == KIND_RAW6) {
+    int protocol = 0;
+    socklen_t length = sizeof protocol;
+    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length);
+    reader->protocol = (uint8_t)protocol;
+  }
   napi_create_reference(env, arguments[2], 1, &reader->slab_reference);
   napi_create_reference(env, arguments[3], 1, &reader->index_reference);
   napi_create_reference(env, arguments[4], 1, &reader->on_packets);
