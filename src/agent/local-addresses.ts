@@ -5,7 +5,7 @@ import { connectionTypeOf } from '../driver/connection-type.js';
 import type { LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import { fromHex } from '../wire/bytes.js';
-import { addressFromBytes, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
+import { addressFamily, addressFromBytes, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 
 /**
  * This host's addresses, loopback excluded, sorted so that two calls compare. They come from the kernel's own tables,
@@ -68,7 +68,7 @@ export function localAddressTowards(peer: IpAddress): Promise<IpAddress> {
         }),
       );
     };
-    const probe = createSocket('udp4');
+    const probe = createSocket(addressFamily(peer) === 4 ? 'udp4' : 'udp6');
     probe.once('error', fail);
     // Connecting a datagram socket sends nothing; it makes the kernel choose the source address.
     probe.connect(9, peer, () => {

@@ -14,6 +14,7 @@ import {
 import { parseAhProposals, parseEspProposals, parseIkeProposals } from '../policy/proposals.js';
 import { IpseckitError } from '../report/errors.js';
 import { addressFamily, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
+import { isLinkLocal } from '../wire/ip/ip.js';
 import type { PolicySource } from './active-policy.js';
 import { parseIdentity } from './identity-text.js';
 import { randomGuid } from './random-guid.js';
@@ -110,7 +111,8 @@ export interface TunnelDocument {
 
 /**
  * Checks a tunnel document from a command line, the control socket or a file. Throws `IpseckitError`: USAGE
- * naming the field, CONFLICT for fields that exclude each other, UNSUPPORTED for IPv6.
+ * naming the field, CONFLICT for fields that exclude each other or addresses of two families, UNSUPPORTED for link-local
+ * addresses.
  */
 export function parseTunnel(value: unknown): TunnelSpec {
   if (!isRecord(value)) throw bad('a tunnel', 'must be an object');
@@ -130,10 +132,15 @@ export function parseTunnel(value: unknown): TunnelSpec {
   ].map(method => ({ ...method, ...lifetimes }));
   if (methods.length === 0) throw bad('esp', 'needs at least one proposal');
   const remoteId = text(value, 'remoteId');
+  const [local, peer] = [address(value, 'local'), address(value, 'peer')];
+  if (addressFamily(local) !== addressFamily(peer))
+    throw new IpseckitError('CONFLICT', `local: ${local} and ${peer} are of different address families`, {
+      next: 'give --local an address of the family of the peer',
+    });
   return {
     name: requiredText(value, 'name'),
-    local: address(value, 'local'),
-    peer: address(value, 'peer'),
+    local,
+    peer,
     authentication: parseTunnelAuthentication(value),
     traffic: parseTraffic(value),
     ike: parseIkeProposals(text(value, 'ike') ?? defaultTunnelProposals.ike),
@@ -215,7 +222,7 @@ function rulesOf(tunnel: TunnelSpec): Rule[] {
   }
   const between = (sources: readonly Network[], destinations: readonly Network[]) =>
     sources.flatMap(source =>
-      destinations.map(destination => ({
+      destinations.filter(sameFamily(source)).map(destination => ({
         source: { kind: 'subnet', ...source } as const,
         destination: { kind: 'subnet', ...destination } as const,
         protocol: 0,
@@ -249,24 +256,35 @@ function parseTraffic(value: Record<string, unknown>): TunnelSpec['traffic'] {
         next: 'leave out --local-net and --remote-net, or --protocol, --local-port and --remote-port',
       },
     );
-  const host = (name: string): Network => ({ address: address(value, name), prefixLength: 32 });
-  return {
+  const host = (name: string): Network => {
+    const own = address(value, name);
+    return { address: own, prefixLength: addressBits(own) };
+  };
+  const traffic = {
     mode: 'tunnel',
     localNetworks: localNetworks.length > 0 ? localNetworks : [host('local')],
     remoteNetworks: remoteNetworks.length > 0 ? remoteNetworks : [host('peer')],
-  };
+  } as const;
+  checkCounterparts(traffic.localNetworks, 'localNetworks', traffic.remoteNetworks);
+  checkCounterparts(traffic.remoteNetworks, 'remoteNetworks', traffic.localNetworks);
+  return traffic;
 }
 
 function networks(value: Record<string, unknown>, field: string): Network[] {
   const list = value[field] ?? [];
   if (!Array.isArray(list)) throw bad(field, 'must be a list of networks');
   return list.map((entry: unknown) => {
-    const [host = '', prefix = '32', ...more] = String(entry).split('/');
+    const [host = '', prefix, ...more] = String(entry).split('/');
     const parsed = parseIpAddress(host);
-    const prefixLength = Number(prefix);
-    if (parsed === undefined || more.length > 0 || !/^\d+$/.test(prefix) || prefixLength > 32)
-      throw bad(field, `"${String(entry)}" is not a network`, 'write it as 10.0.1.0/24');
-    return { address: ipv4(parsed, field), prefixLength };
+    const prefixLength = prefix === undefined && parsed !== undefined ? addressBits(parsed) : Number(prefix);
+    if (
+      parsed === undefined ||
+      more.length > 0 ||
+      !/^\d+$/.test(prefix ?? '0') ||
+      prefixLength > addressBits(parsed)
+    )
+      throw bad(field, `"${String(entry)}" is not a network`, 'write it as 10.0.1.0/24 or 2001:db8:1::/64');
+    return { address: routable(parsed, field), prefixLength };
   });
 }
 
@@ -281,15 +299,38 @@ function ownIdentity(spelled: string | undefined): Identity | undefined {
 function address(value: Record<string, unknown>, field: string): IpAddress {
   const spelled = requiredText(value, field);
   const parsed = parseIpAddress(spelled);
+  if (parsed === undefined && spelled.includes('%'))
+    throw bad(field, `"${spelled}" names an adapter, which IKE cannot`, 'use an address without "%"');
   if (parsed === undefined) throw bad(field, `"${spelled}" is not an IP address`);
-  return ipv4(parsed, field);
+  return routable(parsed, field);
 }
 
-function ipv4(parsed: IpAddress, field: string): IpAddress {
-  if (addressFamily(parsed) === 6)
-    throw new IpseckitError('UNSUPPORTED', `${field}: ${parsed} is IPv6, which is not supported yet`, {
-      next: 'use an IPv4 address',
+function addressBits(own: IpAddress): 32 | 128 {
+  return addressFamily(own) === 4 ? 32 : 128;
+}
+
+const sameFamily = (one: Network) => (other: Network) =>
+  addressFamily(one.address) === addressFamily(other.address);
+
+/** Every network needs one of its family on the other side. */
+function checkCounterparts(networksHere: readonly Network[], field: string, there: readonly Network[]): void {
+  for (const network of networksHere)
+    if (!there.some(sameFamily(network)))
+      throw new IpseckitError(
+        'CONFLICT',
+        `${field}: nothing on the other side is of the address family of ${network.address}/${network.prefixLength}`,
+        { next: 'give --local-net and --remote-net networks of one family, or of both' },
+      );
+}
+
+/** An address that says by itself where it is. */
+function routable(parsed: IpAddress, field: string): IpAddress {
+  if (isLinkLocal(parsed))
+    throw new IpseckitError('UNSUPPORTED', `${field}: ${parsed} is valid on one link only`, {
+      next: 'use a global (2000::/3) or unique local (fd00::/8) address',
     });
+  if (parsed.startsWith('::ffff:'))
+    throw bad(field, `${parsed} is an IPv4 address written as IPv6`, 'write it as IPv4: 192.0.2.1');
   return parsed;
 }
 

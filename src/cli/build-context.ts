@@ -5,7 +5,7 @@ import { keyFilesIn, namesIn } from '../policy/build.js';
 import type { IpsecpolCommand } from '../policy/ipsecpol/command.js';
 import type { Guid } from '../policy/model.js';
 import { IpseckitError } from '../report/errors.js';
-import { type IpAddress, parseIpAddress } from '../wire/ip/address.js';
+import type { IpAddress } from '../wire/ip/address.js';
 import { readSecretFile } from './secret-file.js';
 
 /** Looks up what a command needs: names and key files. Throws `IpseckitError`: NAME_RESOLUTION, ACCESS_DENIED, USAGE. */
@@ -57,21 +57,18 @@ function known<T>(found: ReadonlyMap<string, T>, name: string): T {
   return value;
 }
 
-/** The IPv4 addresses of a name, in the resolver's order. */
+/** The addresses of a name, IPv4 first. */
 async function resolve(name: string): Promise<IpAddress[]> {
   // Loaded only when there is a name to resolve.
-  const { lookup } = await import('node:dns/promises');
+  const { resolveName } = await import('../agent/resolve-name.js');
   let cause: unknown;
   try {
-    const found = await lookup(name, { all: true, family: 4 });
-    const addresses = found
-      .map(({ address }) => parseIpAddress(address))
-      .filter(address => address !== undefined);
-    if (addresses.length > 0) return addresses;
+    const addresses = await resolveName(name);
+    if (addresses.length > 0) return [...addresses];
   } catch (error) {
     cause = error;
   }
-  throw new IpseckitError('NAME_RESOLUTION', `cannot resolve '${name}' to an IPv4 address`, {
+  throw new IpseckitError('NAME_RESOLUTION', `cannot resolve '${name}' to an address`, {
     next: 'check the name and the resolver (/etc/hosts, /etc/resolv.conf), or write the address',
     ...(cause === undefined ? {} : { cause }),
   });

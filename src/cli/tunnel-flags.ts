@@ -162,7 +162,7 @@ async function resolveName(name: string) {
   // Loaded only when there is a name to resolve.
   const { lookup } = await import('node:dns/promises');
   try {
-    const address = parseIpAddress((await lookup(name, { family: 4 })).address);
+    const address = parseIpAddress((await lookup(name, { order: 'ipv4first' })).address);
     if (address !== undefined) return address;
   } catch {
     // Said below, in our words.

@@ -44,7 +44,7 @@ export type FilterAddressText = AddressText | Extract<AddressSpec, { kind: 'spec
 /** What the edge looked up before. */
 export interface BuildContext {
   newGuid(): Guid;
-  /** The IPv4 addresses of a name of `namesIn(command)`; at least one. */
+  /** The addresses of a name of `namesIn(command)`; at least one. */
   addressesOf(name: string): readonly IpAddress[];
   /** The key in a file of `keyFilesIn(command)`. */
   presharedKey(path: string): Secret<string>;

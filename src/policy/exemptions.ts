@@ -1,6 +1,6 @@
 /** Traffic that no filter sees (`policy-semantics.md` 7), as data: for explaining packets and for checking policies. */
 import { type IpAddress, ipAddress } from '../wire/ip/address.js';
-import { rangeContains, subnetRange } from '../wire/ip/selector.js';
+import { rangeContains, rangeCovers, type Selector, subnetRange } from '../wire/ip/selector.js';
 import type { Packet } from './packet.js';
 
 /** Value of `NoDefaultExempt`: which exemptions are lifted. */
@@ -35,6 +35,21 @@ const ipsecProtocols = [50, 51];
 const multicast = [subnetRange(ipAddress('224.0.0.0'), 4), subnetRange(ipAddress('ff00::'), 8)];
 const loopback = [subnetRange(ipAddress('127.0.0.0'), 8), subnetRange(ipAddress('::1'), 128)];
 const limitedBroadcast = ipAddress('255.255.255.255');
+
+const linkLocal = subnetRange(ipAddress('fe80::'), 10);
+
+/** Why nothing is negotiated for a packet, so that filters which secure leave it to others; `undefined` when it can be. */
+export function cannotBeNegotiated(packet: Packet, context: ExemptionContext): string | undefined {
+  if (isGroupPacket(packet, context)) return 'nothing is negotiated for broadcast and multicast';
+  return [packet.source, packet.destination].some(address => rangeContains(linkLocal, address))
+    ? 'nothing is negotiated for link-local addresses'
+    : undefined;
+}
+
+/** Whether a selector covers link-local addresses alone. A filter that secures such traffic does not let it pass. */
+export function isOfOneLink({ source, destination }: Pick<Selector, 'source' | 'destination'>): boolean {
+  return rangeCovers(linkLocal, source) || rangeCovers(linkLocal, destination);
+}
 
 /** Whether a packet goes to many: broadcast or multicast. Nothing is negotiated for such packets. */
 export function isGroupPacket({ destination }: Packet, context: ExemptionContext): boolean {

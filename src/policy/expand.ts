@@ -4,6 +4,7 @@
  */
 import type { DriverFilter, FilterId } from '../driver/api.js';
 import { addressFamily, type IpAddress, ipAddress } from '../wire/ip/address.js';
+import { isLinkLocal } from '../wire/ip/ip.js';
 import {
   type AddressRange,
   hostRange,
@@ -200,19 +201,17 @@ function endpointOf({ tunnelEndpoint }: Rule, names: ExpandContext['names']): Ip
 }
 
 /**
- * What a filter covers, address by address and direction by direction. A tunnel's filters are never mirrored. IPv6
- * cannot be secured: there, a rule that negotiates covers only what it gives by address, and that does not pass.
+ * What a filter covers, address by address and direction by direction. A tunnel's filters are never mirrored. Nothing is
+ * negotiated between link-local addresses: there, a rule that negotiates does not mean them by "me".
  */
 function selectorsOf(filter: Filter, rule: Rule, scope: Scope): Selector[] {
   const { protocol, sourcePort, destinationPort } = filter;
-  const byAddress = [filter.source, filter.destination].some(
-    ({ kind }) => kind === 'host' || kind === 'subnet',
-  );
-  const onlyIpv4 = rule.action.kind === 'negotiate' && !byAddress;
+  const local =
+    rule.action.kind === 'negotiate' ? scope.local.filter(address => !isLinkLocal(address)) : scope.local;
   const selectors: Selector[] = [];
-  for (const family of onlyIpv4 ? [4 as const] : scope.families)
-    for (const source of rangesOf(filter.source, family, scope))
-      for (const destination of rangesOf(filter.destination, family, scope))
+  for (const family of scope.families)
+    for (const source of rangesOf(filter.source, family, { ...scope, local }))
+      for (const destination of rangesOf(filter.destination, family, { ...scope, local }))
         selectors.push({ source, destination, protocol, sourcePort, destinationPort });
   return filter.mirrored && rule.tunnelEndpoint === undefined
     ? [...selectors, ...selectors.map(mirrorSelector)]

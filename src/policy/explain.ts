@@ -6,7 +6,7 @@ import type { DriverFilter } from '../driver/api.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { printRange, printSelector } from '../wire/ip/selector.js';
 import { describeFilter, describeRule } from './describe.js';
-import { type ExemptionContext, exemptionOf, isGroupPacket } from './exemptions.js';
+import { cannotBeNegotiated, type ExemptionContext, exemptionOf, isOfOneLink } from './exemptions.js';
 import { type ExpandContext, type ExpandedFilter, expandPolicies } from './expand.js';
 import { FilterIndex, field, type PacketWords, packetWords } from './filter-index.js';
 import type { AuthenticationMethod, FilterAction, Policy, Rule } from './model.js';
@@ -157,8 +157,8 @@ export class Explainer {
       return `the rule is for ${adapterWords[connectionType]} only`;
     const negotiates =
       filter.action === 'secure' && !(filter.direction === 'inbound' && filter.acceptUnsecured);
-    return negotiates && isGroupPacket(packet, this.#context)
-      ? 'nothing is negotiated for broadcast and multicast'
+    return negotiates && !isOfOneLink(filter.selector)
+      ? cannotBeNegotiated(packet, this.#context)
       : undefined;
   }
 

@@ -66,9 +66,9 @@ export const findingKinds = {
   'not-negotiable': { severity: 'warning', meaning: 'only Kerberos, which is not negotiable yet' },
   'unresolved-name': { severity: 'error', meaning: 'a DNS name without an address' },
   'mixed-families': { severity: 'error', meaning: 'a filter from IPv4 to IPv6' },
-  'ipv6-not-secured': {
+  'link-local-not-secured': {
     severity: 'error',
-    meaning: 'IPv6 traffic that is to be secured, which is unsupported',
+    meaning: 'link-local addresses in a rule that secures: IKE cannot name the adapter',
   },
   'bad-prefix': { severity: 'error', meaning: 'a subnet with bits behind its mask' },
   'port-without-protocol': { severity: 'error', meaning: 'ports without TCP or UDP' },

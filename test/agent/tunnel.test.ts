@@ -38,7 +38,15 @@ describe('parseTunnel', () => {
 
   test('says which field is wrong', () => {
     assert.match(refused({ peer: 'gateway' }), /^USAGE peer: "gateway" is not an IP address/);
-    assert.match(refused({ peer: '2001:db8::1' }), /^UNSUPPORTED peer: .*IPv6/);
+    assert.match(refused({ peer: '2001:db8::1' }), /^CONFLICT local: .* different address families/);
+    assert.match(refused({ peer: 'fe80::1' }), /^UNSUPPORTED peer: fe80::1 is valid on one link only/);
+    assert.match(refused({ peer: 'fe80::1%eth0' }), /^USAGE peer: "fe80::1%eth0" names an adapter/);
+    assert.match(refused({ peer: '::ffff:192.0.2.1' }), /^USAGE peer: ::ffff:c000:201 is an IPv4 address/);
+    assert.match(refused({ remoteNetworks: ['2001:db8::/129'] }), /^USAGE remoteNetworks: .*not a network/);
+    assert.match(
+      refused({ localNetworks: ['10.1.0.0/16'], remoteNetworks: ['2001:db8::/32'] }),
+      /^CONFLICT localNetworks: nothing on the other side is of the address family of 10\.1\.0\.0\/16/,
+    );
     assert.match(refused({ remoteNetworks: ['10.2.0.0/33'] }), /^USAGE remoteNetworks: "10.2.0.0\/33"/);
     assert.match(refused({ remoteNetworks: '10.2.0.0/16' }), /^USAGE remoteNetworks: must be a list/);
     assert.match(refused({ presharedKey: '' }), /^USAGE presharedKey/);

@@ -186,7 +186,7 @@ describe('what rules mean', { skip, timeout: 400_000 }, () => {
     assert.deepEqual(await passes(), [1, 0, 1, 0]);
   });
 
-  test('IPv6 is blocked and permitted like IPv4, and not cut off by rules that secure', async () => {
+  test('IPv6 is blocked, permitted and secured like IPv4, apart from the traffic of one link', async () => {
     await cable();
     const [ourEnd, theirEnd] = ['2001:db8:66::1', '2001:db8:66::2'];
     for (const [host, address] of [
@@ -208,11 +208,14 @@ describe('what rules mean', { skip, timeout: 400_000 }, () => {
     await agent.call('clearDynamic', {});
     await ipsecpol(agent, `-f [0+<${theirEnd}>] -n PASS`);
     assert.deepEqual(await passes(), [0, 0, 1]);
-    const refused = await agent.command('ipsecpol', '-f', `0+<${theirEnd}>`, '-a', 'PRESHARE:secret');
-    assert.match(refused.stderr, /IPv6 cannot be secured yet \(UNSUPPORTED\)/);
+    const refused = await agent.command('ipsecpol', '-f', '0+<fe80::1>', '-a', 'PRESHARE:secret');
+    assert.match(refused.stderr, /link-local addresses \(fe80::\/10\) mean nothing without an adapter/);
     assert.equal(refused.status, 12);
     await agent.call('clearDynamic', {});
     await ipsecpol(agent, `-f 0+${other} -n ESP[3DES,SHA] -a PRESHARE:secret`, '-f 0+* -a PRESHARE:secret');
-    assert.deepEqual(await passes(), [1, 1, 0]);
+    assert.deepEqual(await passes(), [0, 0, 0]);
+    const [linkLocal] = /fe80::\S+/.exec(hosts.b.run('ip', '-6', 'address', 'show', 'dev', 'eth0')) ?? [];
+    assert.ok(linkLocal !== undefined);
+    assert.equal((await ping(hosts.a, `${linkLocal.replace(/\/.*/, '')}%eth0`, { count: 1 })).received, 1);
   });
 });

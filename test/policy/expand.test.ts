@@ -108,10 +108,14 @@ test("me is every local address of the rule's adapters; a family not there is no
     'outbound block 192.0.2.10 -> any proto 0 ports 0/0',
   ]);
   assert.deepEqual(
-    spec('0=*', host('192.0.2.10', '2001:db8::10')),
-    ['outbound secure 192.0.2.10 -> any proto 0 ports 0/0'],
-    'IPv6 is not cut off by a rule that cannot secure it',
+    spec('0=*', host('192.0.2.10', '2001:db8::10', 'fe80::10')),
+    [
+      'outbound secure 2001:db8::10 -> any proto 0 ports 0/0',
+      'outbound secure 192.0.2.10 -> any proto 0 ports 0/0',
+    ],
+    'nothing is negotiated from a link-local address',
   );
+  assert.equal(spec('[0=*]', host('fe80::10')).length, 1, 'but it is blocked');
 });
 
 describe('order', () => {

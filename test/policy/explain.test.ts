@@ -138,11 +138,6 @@ function claims(policy: Policy, packet: Packet, local: readonly IpAddress[]): Cl
     const families = new Set<number>([4, ...mine.map(addressFamily)]);
     if (!families.has(addressFamily(packet.source))) continue;
     for (const filter of rule.filterList?.filters ?? []) {
-      // IPv6 cannot be secured, so what only says "me" or "any" does not mean it.
-      const namesAddress = [filter.source, filter.destination].some(
-        ({ kind }) => kind === 'host' || kind === 'subnet',
-      );
-      if (rule.action.kind === 'negotiate' && addressFamily(packet.source) === 6 && !namesAddress) continue;
       const ways = filter.mirrored && rule.tunnelEndpoint === undefined ? [filter, turned(filter)] : [filter];
       for (const way of ways)
         for (const [source, destination] of matchingPrefixes(way, packet, mine)) {

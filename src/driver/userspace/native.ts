@@ -23,6 +23,8 @@ export interface NativeIo {
   readonly batchPackets: number;
   /** Size of the memory a reader fills. */
   readonly slabBytes: number;
+  /** `indexStride`, as the addon was built. */
+  readonly indexNumbers: number;
   /** Opens a TUN device and returns its descriptor. */
   openTun(name: string): number;
   /** Returns how many packets the kernel refused. */
@@ -120,7 +122,8 @@ function isNativeIo(addon: unknown): addon is NativeIo {
   return (
     functionNames.every(name => typeof members.get(name) === 'function') &&
     typeof members.get('batchPackets') === 'number' &&
-    typeof members.get('slabBytes') === 'number'
+    typeof members.get('slabBytes') === 'number' &&
+    members.get('indexNumbers') === indexStride
   );
 }
 

@@ -331,7 +331,8 @@ export function routingSetup(tun: string, mtuBytes: number): string[] {
   return [
     `link set dev ${tun} mtu ${mtuBytes} txqueuelen 1000 up`,
     `route add default dev ${tun} table ${secureRouteTable}`,
-    `route add unreachable default metric 4294967295 table ${secureRouteTable}`,
+    // Not 4294967295: in IPv6, "ip route flush" leaves that one, which it takes for the kernel's own.
+    `route add unreachable default metric 4294967294 table ${secureRouteTable}`,
     `rule add pref ${rulePreferences.secure} fwmark ${hex(secureMark)}/${hex(markMask)} lookup ${secureRouteTable}`,
     // Strict reverse path filtering asks "would I answer through the TUN device?" with `iif lo`.
     `rule add pref ${rulePreferences.opened} iif lo fwmark ${hex(openedMark)}/${hex(markMask)} lookup ${secureRouteTable}`,

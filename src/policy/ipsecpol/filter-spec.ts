@@ -169,11 +169,10 @@ function subnet(address: IpAddress, prefixLength: number): AddressText {
   return { kind: 'subnet', address: subnetRange(address, prefixLength).first, prefixLength };
 }
 
-/** A dotted address or a DNS name. Throws `IpseckitError` (USAGE, UNSUPPORTED) with argument and column. */
+/** An address, an IPv6 one with or without `<...>`, or a DNS name. Throws `IpseckitError` (USAGE, UNSUPPORTED) with argument and column. */
 export function parseHost(piece: Piece): HostText {
-  const { text } = piece;
+  const text = /^<.*>$/.test(piece.text) ? piece.text.slice(1, -1) : piece.text;
   const address = parseIpAddress(text);
-  if (address?.includes(':')) piece.fail('a tunnel has IPv4 endpoints', { code: 'UNSUPPORTED' });
   if (address !== undefined) return { kind: 'host', address };
   if (/^[\d.]+$/.test(text)) {
     const octets = piece.split('.');

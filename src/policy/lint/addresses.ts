@@ -1,5 +1,6 @@
 /** Filters whose addresses, ports and protocol do not go together. */
 import { addressFamily } from '../../wire/ip/address.js';
+import { isLinkLocal } from '../../wire/ip/ip.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import { type FindingPlace, finding, type PolicyFinding } from '../findings.js';
 import type { AddressSpec, Filter, Rule } from '../model.js';
@@ -12,8 +13,9 @@ export const addressCheck: Check = {
     rules.flatMap(named => [
       ...(named.rule.filterList?.filters ?? []).flatMap(filter => [
         ...filterFindings(filter, () => placeOf(named, filter)),
-        ...unsecured(named.rule, filter, () => placeOf(named, filter)),
+        ...ofOneLink(named.rule, filter, () => placeOf(named, filter)),
       ]),
+      ...(isLinkLocalSpec(named.rule.tunnelEndpoint) ? [linkLocalFinding(placeOf(named))] : []),
       ...unresolved(named.rule.tunnelEndpoint, 'the tunnel endpoint ', () => placeOf(named)),
     ]),
 };
@@ -44,20 +46,27 @@ function filterFindings(filter: Filter, place: () => FindingPlace): PolicyFindin
 }
 
 /** Such traffic is dropped: nothing may pass in clear that a rule wants secured. */
-function unsecured(
+function ofOneLink(
   { action }: Rule,
   { source, destination }: Filter,
   place: () => FindingPlace,
 ): PolicyFinding[] {
-  if (action.kind !== 'negotiate' || (familyOf(source) !== 6 && familyOf(destination) !== 6)) return [];
-  return [
-    finding(
-      'ipv6-not-secured',
-      place(),
-      'IPv6 cannot be secured yet (UNSUPPORTED): this traffic would be dropped',
-      'permit or block it, or give IPv4 addresses',
-    ),
-  ];
+  if (action.kind !== 'negotiate' || ![source, destination].some(isLinkLocalSpec)) return [];
+  return [linkLocalFinding(place())];
+}
+
+function linkLocalFinding(place: FindingPlace): PolicyFinding {
+  return finding(
+    'link-local-not-secured',
+    place,
+    'link-local addresses (fe80::/10) mean nothing without an adapter, which IKE cannot name: this traffic is dropped',
+    'permit or block it, or give global or unique local addresses',
+  );
+}
+
+function isLinkLocalSpec(spec: AddressSpec | undefined): boolean {
+  if (spec?.kind !== 'host' && spec?.kind !== 'subnet') return false;
+  return isLinkLocal(spec.address) && (spec.kind === 'host' || spec.prefixLength >= 10);
 }
 
 function addressFindings(spec: AddressSpec, place: () => FindingPlace): PolicyFinding[] {

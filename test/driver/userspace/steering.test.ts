@@ -282,7 +282,7 @@ test('routing set-up and removal name the same rules and tables', () => {
   assert.deepEqual(routingSetup('ipseckit0', 65_535), [
     'link set dev ipseckit0 mtu 65535 txqueuelen 1000 up',
     'route add default dev ipseckit0 table 50051',
-    'route add unreachable default metric 4294967295 table 50051',
+    'route add unreachable default metric 4294967294 table 50051',
     'rule add pref 50 fwmark 0x10000000/0x30000000 lookup 50051',
     'rule add pref 51 iif lo fwmark 0x30000000/0x30000000 lookup 50051',
     'rule add pref 32800 lookup 50052',

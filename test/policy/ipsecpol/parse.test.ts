@@ -233,7 +233,6 @@ describe('errors say what, where and what next', () => {
     ['-f 0+<2001:db8::>/ffff::', 'USAGE', /expected a prefix length/],
     ['-f 0+<2001:db8::>/32/1', 'USAGE', /a second '\/'/],
     ['-f 0+<>', 'USAGE', /expected an IPv6 address, found nothing/],
-    ['-f 0+* -t fe80::1', 'UNSUPPORTED', /IPv4/],
     ['-f 0=* -t 0.0.0.0', 'USAGE', /0\.0\.0\.0 is no host/],
     ['-f 0+* -1s 3DES-SHA', 'USAGE', /expected cipher-hash-group/],
     ['-f 0+* -1s AES128-GCM-14', 'USAGE', /expected/],

@@ -194,9 +194,9 @@ const structure = {
     withFilter(good, { source: { kind: 'host', address: ipAddress('2001:db8::1') } }),
     /one side is IPv4 and the other IPv6/,
   ],
-  'ipv6-not-secured': [
-    withFilter(good, { destination: { kind: 'host', address: ipAddress('2001:db8::1') } }),
-    /IPv6 cannot be secured yet \(UNSUPPORTED\)/,
+  'link-local-not-secured': [
+    withFilter(good, { destination: { kind: 'host', address: ipAddress('fe80::1') } }),
+    /link-local addresses \(fe80::\/10\) mean nothing without an adapter/,
   ],
   'bad-prefix': [
     withFilter(good, { source: { kind: 'subnet', address: ipAddress('10.1.2.3'), prefixLength: 8 } }),

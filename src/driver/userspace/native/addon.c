@@ -48,5 +48,6 @@ NAPI_MODULE_INIT() {
   }
   napi_set_named_property(env, exports, "batchPackets", make_int(env, BATCH_PACKETS));
   napi_set_named_property(env, exports, "slabBytes", make_int(env, SLAB_BYTES));
+  napi_set_named_property(env, exports, "indexNumbers", make_int(env, sizeof(struct entry) / sizeof(uint32_t)));
   return exports;
 }

@@ -20,6 +20,15 @@ struct packet {
   size_t length;
 };
 
+/*
+ * What a reader's index tells of each packet. The rest is of UDP only; addresses are four words in host order, of which IPv4 uses
+ * the first. Of a watched packet they begin with the time in seconds and its nanoseconds, and the number of the device with
+ * the lowest bit set when it leaves.
+ */
+struct entry {
+  uint32_t offset, length, peer_address[4], peer_port, local_address[4];
+};
+
 /* Throws an Error with `code` (`EADDRINUSE`) and `syscall`; returns NULL for the caller to return. */
 napi_value throw_errno(napi_env env, const char *syscall, int error);
 

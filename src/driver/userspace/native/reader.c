@@ -21,15 +21,6 @@
 
 enum kind { KIND_TUN = 0, KIND_RAW = 1, KIND_UDP = 2, KIND_WATCH = 3, KIND_RAW6 = 4, KIND_UDP6 = 5 };
 
-/*
- * What the index tells of each packet. The rest is of UDP only; addresses are four words in host order, of which IPv4 uses
- * the first. Of a watched packet they begin with the time in seconds and its nanoseconds, and the number of the device with
- * the lowest bit set when it leaves.
- */
-struct entry {
-  uint32_t offset, length, peer_address[4], peer_port, local_address[4];
-};
-
 /* Where a packet came from, whatever its socket. */
 union origin {
   struct sockaddr_storage any;
