@@ -7,7 +7,19 @@ import { after, before, describe, test } from 'node:test';
 import type { DriverFilter } from '../../src/driver/api.js';
 import { ping, transfer } from '../lab/traffic.js';
 import { DriverOnHost } from './driver-on-host.js';
-import { insides, one, oneInside, other, otherInside, selector } from './driver-suite.js';
+import {
+  insides,
+  insides6,
+  one,
+  one6,
+  oneInside,
+  oneInside6,
+  other,
+  other6,
+  otherInside,
+  otherInside6,
+  selector,
+} from './driver-suite.js';
 import { createPair, type HostPair } from './namespaces.js';
 import { type StaticConnection, secureFilter, staticEnds } from './static-pair.js';
 
@@ -25,6 +37,8 @@ export interface EngineUnderTest {
   readonly engine: 'userspace' | 'xfrm';
   readonly skip: string | false;
   readonly witness: (hosts: HostPair) => Promise<CableWitness>;
+  /** Whether the connections of IPv6 are tried too. */
+  readonly ipv6: boolean;
   /** Whether the engine counts the packets of each filter. */
   readonly countsFilters: boolean;
   /** Connections that are tried with TCP too; in a slow machine it costs seconds. */
@@ -39,6 +53,9 @@ export interface Bench {
   readonly a: DriverOnHost;
   readonly b: DriverOnHost;
 }
+
+/** Between IPv6 addresses. */
+const ends6 = { one: one6, other: other6 };
 
 const connections: readonly (StaticConnection & { readonly title: string })[] = [
   { title: 'transport ESP 3DES-SHA1', mode: 'transport', esp: { encryption: '3des', hash: 'sha1' } },
@@ -76,10 +93,53 @@ const connections: readonly (StaticConnection & { readonly title: string })[] = 
     esp: { encryption: '3des' },
     ah: { hash: 'sha256' },
   },
+  {
+    title: 'IPv6 transport ESP 3DES-SHA1',
+    ...ends6,
+    mode: 'transport',
+    esp: { encryption: '3des', hash: 'sha1' },
+  },
+  {
+    title: 'IPv6 transport AH SHA256 over ESP AES128',
+    ...ends6,
+    mode: 'transport',
+    esp: { encryption: 'aes128' },
+    ah: { hash: 'sha256' },
+  },
+  {
+    title: 'IPv6 transport ESP AES128-GCM in UDP',
+    ...ends6,
+    mode: 'transport',
+    esp: { encryption: 'aes128gcm' },
+    udpEncapsulation: true,
+  },
+  { title: 'IPv6 tunnel AH SHA1', ...ends6, mode: 'tunnel', selector: insides6, ah: { hash: 'sha1' } },
+  {
+    title: 'IPv4 in an IPv6 tunnel ESP AES128-SHA1',
+    ...ends6,
+    mode: 'tunnel',
+    selector: insides,
+    esp: { encryption: 'aes128', hash: 'sha1' },
+  },
+  {
+    title: 'IPv6 in an IPv4 tunnel ESP 3DES-MD5 in UDP',
+    mode: 'tunnel',
+    selector: insides6,
+    esp: { encryption: '3des', hash: 'md5' },
+    udpEncapsulation: true,
+  },
 ].map(
   connection =>
     ({ name: connection.title, one, other, ...connection }) as StaticConnection & { title: string },
 );
+
+/** The addresses between which its traffic goes. */
+function endsOf({ mode, one: near, other: far, selector: traffic }: StaticConnection): [string, string] {
+  if (mode === 'transport') return [near, far];
+  return traffic === insides6 ? [oneInside6, otherInside6] : [oneInside, otherInside];
+}
+
+const isIpv6 = ({ one: near, selector: traffic }: StaticConnection) => near === one6 || traffic === insides6;
 
 /** Declares the tests. */
 export function driverBehaviour(title: string, under: EngineUnderTest): void {
@@ -91,7 +151,13 @@ export function driverBehaviour(title: string, under: EngineUnderTest): void {
     let b: DriverOnHost;
 
     before(async () => {
-      hosts = await createPair({ prefix: 'drv', a: [`${one}/24`], b: [`${other}/24`] });
+      hosts = await createPair({
+        prefix: 'drv',
+        a: [`${one}/24`, `${one6}/64`],
+        b: [`${other}/24`, `${other6}/64`],
+      });
+      hosts.a.run('ip', 'address', 'add', `${oneInside6}/64`, 'dev', 'lo');
+      hosts.b.run('ip', 'address', 'add', `${otherInside6}/64`, 'dev', 'lo');
       hosts.a.run('ip', 'address', 'add', `${oneInside}/24`, 'dev', 'lo');
       hosts.b.run('ip', 'address', 'add', `${otherInside}/24`, 'dev', 'lo');
       witness = await under.witness(hosts);
@@ -117,11 +183,12 @@ export function driverBehaviour(title: string, under: EngineUnderTest): void {
     }
 
     for (const connection of connections) {
+      if (isIpv6(connection) && !under.ipv6) continue;
       test(`${connection.title}: ping and TCP both ways, nothing in clear`, async () => {
         await connect(connection);
         const withTcp = under.withTcp(connection.title);
         const least = withTcp ? 100 : 3;
-        const [near, far] = connection.mode === 'tunnel' ? [oneInside, otherInside] : [one, other];
+        const [near, far] = endsOf(connection);
         try {
           const { received } = await ping(hosts.a, far, { count: 3, intervalSeconds: 0.05 });
           assert.equal(received, 3);

@@ -15,6 +15,7 @@ driverBehaviour('user-space driver between two hosts', {
   engine: 'userspace',
   skip: driverSuiteSkip(),
   witness: async hosts => new Witness(hosts.b),
+  ipv6: true,
   countsFilters: true,
   withTcp: () => true,
   more: ownTests,

@@ -4,6 +4,7 @@ import { TcpdumpWitness } from '../../support/tcpdump-witness.js';
 
 driverBehaviour('xfrm driver between two hosts', {
   engine: 'xfrm',
+  ipv6: false,
   skip: false,
   witness: hosts => TcpdumpWitness.on(hosts),
   countsFilters: false,
