@@ -1,3 +1,4 @@
+import { describeConfiguration } from '../../src/agent/gateway-client.js';
 import type { TunnelInfo } from '../../src/agent/tunnel.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
@@ -11,14 +12,15 @@ export default class TunnelListCommand extends IpseckitCommand<readonly TunnelIn
     if (tunnels.length === 0) this.print('There are no persistent tunnels.');
     else
       this.printTable(
-        ['Name', 'State', 'Local', 'Peer', 'Mode', 'Traffic', 'Last failure'],
-        tunnels.map(({ name, state, local, peer, mode, traffic, lastFailure }) => [
+        ['Name', 'State', 'Local', 'Peer', 'Mode', 'Traffic', 'Assigned', 'Last failure'],
+        tunnels.map(({ name, state, local, peer, mode, traffic, configuration, lastFailure }) => [
           name,
           state,
           local,
           peer,
           mode,
           traffic,
+          configuration === undefined ? '' : describeConfiguration(configuration),
           lastFailure ?? '',
         ]),
       );

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { NegotiationError } from '../../src/agent/failure.js';
+import { describeConfiguration } from '../../src/agent/gateway-client.js';
 import { readSettings } from '../../src/agent/settings.js';
 import { parseTunnel, type TunnelInfo } from '../../src/agent/tunnel.js';
 import { agentCall } from '../../src/cli/agent.js';
@@ -10,13 +11,19 @@ import { aborted, interruption, openOneShot, runCommand } from '../../src/cli/on
 import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
 import { aggressiveWarning, tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
 import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
+import { askUser } from '../../src/cli/xauth-prompt.js';
 import type { QuickModeInfo } from '../../src/ike/api.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { IpseckitError } from '../../src/report/errors.js';
+import type { Configuration } from '../../src/wire/isakmp/transaction.js';
 
 type Result =
   | { readonly tunnel: TunnelInfo }
-  | { readonly quickModes: readonly QuickModeInfo[]; readonly commandStatus?: number };
+  | {
+      readonly quickModes: readonly QuickModeInfo[];
+      readonly configuration?: Configuration;
+      readonly commandStatus?: number;
+    };
 
 export default class TunnelUpCommand extends IpseckitCommand<Result> {
   static override summary = 'bring up a connection to a gateway right now, without daemon or stored policy';
@@ -28,6 +35,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --remote-net 10.2.0.0/16',
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --ike 3des-sha1-modp1024 --esp 3des-sha1 -- ssh 198.51.100.7',
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --protocol tcp --remote-port 445 --persist files',
+    '<%= config.bin %> tunnel up vpn.example.com --psk-file key --xauth-user ann --mode-config pull',
     '<%= config.bin %> tunnel up 198.51.100.7 --cert host.p12 --ca root.pem --remote-net 10.2.0.0/16',
   ];
   static override usage = 'tunnel up PEER --psk-file FILE | --cert FILE [FLAGS] [-- COMMAND …]';
@@ -78,6 +86,8 @@ Without --local-net and --remote-net the traffic between this host and the peer 
         this.print(
           `Tunnel '${tunnel.name}' is up: ${tunnel.local} - ${tunnel.peer}, ${tunnel.mode} mode, ${tunnel.traffic}`,
         );
+        if (tunnel.configuration !== undefined)
+          this.print(`The gateway gave us ${describeConfiguration(tunnel.configuration)}.`);
         return { tunnel };
       }
       const keyFiles = flags['export-keys'] === undefined ? undefined : new KeyFiles(flags['export-keys']);
@@ -89,6 +99,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       show(`engine: ${driver.name} (${reason})`);
       const tunnel = await openOneShot(spec, {
         driver,
+        prompt: askUser,
         patience: { timeoutMs: flags.timeout * 1000, interrupted },
         ike: {
           exportKeys: keyFiles !== undefined,
@@ -100,16 +111,20 @@ Without --local-net and --remote-net the traffic between this host and the peer 
           if (event.kind === 'keys') keyFiles?.write(event.keys);
         },
       });
+      const { configuration } = tunnel;
+      const given = configuration === undefined ? {} : { configuration };
+      if (configuration !== undefined) show(`assigned: ${describeConfiguration(configuration)}`);
+      if (configuration?.banner !== undefined) show(configuration.banner);
       for (const quickMode of tunnel.quickModes) show(`up: ${describeQuickMode(quickMode)}`);
       try {
         if (command.length === 0) {
           show('Ctrl-C takes it down.');
           await aborted(interrupted);
-          return { quickModes: tunnel.quickModes };
+          return { quickModes: tunnel.quickModes, ...given };
         }
         const commandStatus = await runCommand(command);
         process.exitCode = commandStatus;
-        return { quickModes: tunnel.quickModes, commandStatus };
+        return { quickModes: tunnel.quickModes, ...given, commandStatus };
       } finally {
         await tunnel.close();
         show('down: the SAs are deleted at the peer.');

@@ -1,4 +1,4 @@
-import type { DriverFilter, FilterId } from '../driver/api.js';
+import type { AssignedAddress, DriverFilter, FilterId } from '../driver/api.js';
 import type { Identity, IkePolicy, MainModePolicy, QuickModePolicy, QuickModeRequest } from '../ike/api.js';
 import type { ExpandedFilter } from '../policy/expand.js';
 import { type Policy, policyDefaults, type Rule } from '../policy/model.js';
@@ -19,12 +19,17 @@ export interface PolicySource {
   readonly policy: Policy;
   /** What an ad-hoc tunnel asks of IKE beyond a policy's vocabulary. */
   readonly ike?: TunnelIkeSettings;
+  /** The address a gateway gave this host for it. */
+  readonly assigned?: AssignedAddress;
 }
 
 export interface TunnelIkeSettings {
   readonly identity?: Identity;
   readonly peerIdentity?: Identity;
   readonly natTraversal?: MainModePolicy['natTraversal'];
+  readonly xauth?: MainModePolicy['xauth'];
+  /** While the gateway has assigned no address, nothing but its main mode is negotiated. */
+  readonly modeConfig?: MainModePolicy['modeConfig'];
   /** Its own, instead of the machine's. */
   readonly credentials?: MainModePolicy['credentials'];
 }
@@ -130,7 +135,8 @@ export class ActivePolicy implements IkePolicy {
   ): { local: IpAddress; peer: IpAddress; quickMode: QuickModePolicy } | undefined {
     const active = this.#byId.get(filterId);
     if (active?.rule.action.kind !== 'negotiate') return undefined;
-    const { filter } = active;
+    const { filter, source } = active;
+    if (source.ike?.modeConfig !== undefined && source.assigned === undefined) return undefined;
     const { methods } = active.rule.action;
     if (filter.tunnelEndpoint === undefined) {
       const selector: Selector = {
@@ -208,6 +214,8 @@ function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
     natTraversal: source.ike?.natTraversal ?? 'auto',
     deadPeerDetection,
     ...(aggressive ? { aggressive } : {}),
+    ...(source.ike?.xauth === undefined ? {} : { xauth: source.ike.xauth }),
+    ...(source.ike?.modeConfig === undefined ? {} : { modeConfig: source.ike.modeConfig }),
     ...(source.ike?.identity === undefined ? {} : { identity: source.ike.identity }),
     ...(source.ike?.credentials === undefined ? {} : { credentials: source.ike.credentials }),
     ...(source.ike?.peerIdentity === undefined ? {} : { peerIdentity: source.ike.peerIdentity }),
@@ -219,7 +227,10 @@ export function mainModeMeaning({ policy, ike }: PolicySource, { authentication 
   const methods = authentication.map(method =>
     method.kind === 'preshared' ? { kind: method.kind, key: method.key.reveal() } : method,
   );
-  return JSON.stringify([methods, policy.keyExchange, ike]);
+  const { xauth, modeConfig, ...rest } = ike ?? {};
+  const user = xauth && [xauth.user, xauth.password?.reveal()];
+  // The address is what came of the negotiation.
+  return JSON.stringify([methods, policy.keyExchange, rest, user, modeConfig?.kind]);
 }
 
 /** The sources of one origin. */

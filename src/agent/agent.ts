@@ -1,4 +1,5 @@
 import type { Credentials } from '../crypto/certificates/credentials.js';
+import type { Secret } from '../crypto/secret.js';
 import type {
   Driver,
   DriverEvent,
@@ -19,12 +20,15 @@ import type {
   MainModePolicy,
   NegotiationFailure,
   NegotiationStep,
+  PromptField,
   QuickModeInfo,
+  UserPrompt,
 } from '../ike/api.js';
 import { IkeEngine } from '../ike/engine.js';
 import { type ExpansionNote, expandPolicies } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
+import type { Configuration } from '../wire/isakmp/transaction.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import { onCalendar } from './calendar.js';
 import type { Clock } from './clock.js';
@@ -46,8 +50,12 @@ export interface AgentDependencies extends SurroundingsSources {
   /** Fetches revocation lists, with a result for each URL; without it only those of the credentials count. */
   fetchCrls?(urls: readonly string[]): Promise<readonly FetchedCrl[]>;
   readonly ike?: IkeOptions;
+  /** Asks the user what a gateway wants to know; when absent, or without an answer, nobody is there. */
+  prompt?(prompt: UserPrompt): Promise<PromptAnswers | undefined>;
   onEvent(event: AgentEvent): void;
 }
+
+export type PromptAnswers = Readonly<Partial<Record<PromptField, Secret<string>>>>;
 
 /** What an agent tells whoever runs it. */
 export type AgentEvent =
@@ -79,6 +87,11 @@ export class Agent {
   readonly #surroundings: Surroundings;
   #notes: readonly ExpansionNote[] = [];
   readonly #responseFilters = new ResponseFilters();
+  readonly #connecting = new Map<
+    string,
+    { resolve(configuration: Configuration): void; reject(failure: NegotiationFailure): void }
+  >();
+  #connects = 0;
   readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
   #cancelWake: () => void = () => {};
   readonly #lastSent = new LastSent();
@@ -149,6 +162,7 @@ export class Agent {
     const { next, notes, changed, endingMainModes, staleQuickModes } = this.#change(sources);
     this.#policy = next;
     this.#notes = notes;
+    await this.#setAssignedAddresses();
     await this.#setDriverFilters();
     this.#fallback.policyChanged(id => next.find(id) !== undefined && !changed.has(id));
     for (const { peer } of endingMainModes())
@@ -250,6 +264,18 @@ export class Agent {
     return () => this.#keyWatchers.delete(watcher);
   }
 
+  /**
+   * Negotiates main mode with a gateway, and what it configures its clients with. Resolves with that; rejects with the
+   * `NegotiationFailure`.
+   */
+  connect(local: IpAddress, peer: IpAddress): Promise<Configuration> {
+    const id = `connect ${++this.#connects}`;
+    return new Promise((resolve, reject) => {
+      this.#connecting.set(id, { resolve, reject });
+      this.#run(this.#ike.connect({ id, local, peer }, this.#now()));
+    });
+  }
+
   /** The last IKE message sent to a peer. */
   lastSent(peer: IpAddress): NegotiationStep | undefined {
     return this.#lastSent.to(peer);
@@ -337,11 +363,19 @@ export class Agent {
       case 'acquired':
         for (const waiter of this.#finish(effect.requestId)) waiter.resolve(effect.pairId);
         return;
+      case 'connected':
+        this.#connecting.get(effect.requestId)?.resolve(effect.configuration);
+        this.#connecting.delete(effect.requestId);
+        return;
+      case 'prompt':
+        return this.#ask(effect.prompt);
       case 'acquireFailed': {
         const request = this.#requests.get(effect.requestId);
         if (request) driver.negotiationFailed(request.filterId, request.peer);
         onEvent({ kind: 'failure', failure: effect.failure });
         for (const waiter of this.#finish(effect.requestId)) waiter.reject(effect.failure);
+        this.#connecting.get(effect.requestId)?.reject(effect.failure);
+        this.#connecting.delete(effect.requestId);
         return;
       }
       case 'fetchCrls':
@@ -386,6 +420,25 @@ export class Agent {
       return;
     }
     if (this.#responseFilters.add(pair)) this.#refreshDriverFilters();
+  }
+
+  #ask(prompt: UserPrompt): void {
+    const asked = this.#deps.prompt?.(prompt) ?? Promise.resolve(undefined);
+    asked
+      .catch((error: unknown) => this.#reportError(error))
+      .then(answers => {
+        this.#run(this.#ike.answerPrompt(prompt.id, answers ?? undefined, this.#now()));
+      });
+  }
+
+  async #setAssignedAddresses(): Promise<void> {
+    const assigned = this.#policy.sources.flatMap(source => source.assigned ?? []);
+    const { driver } = this.#deps;
+    if (driver.setAssignedAddresses !== undefined) await driver.setAssignedAddresses(assigned);
+    else if (assigned.length > 0)
+      throw new IpseckitError('UNSUPPORTED', `the driver ${driver.name} cannot take an assigned address`, {
+        next: 'use --driver userspace',
+      });
   }
 
   /** One change at a time reaches the driver, each with what is in force when its turn comes. */

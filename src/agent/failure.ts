@@ -9,6 +9,7 @@ const codeOf: Partial<Record<FailureReason, ErrorCode>> = {
   'no-certificate': 'AUTHENTICATION_FAILED',
   'no-peer-certificate': 'AUTHENTICATION_FAILED',
   'certificate-refused': 'AUTHENTICATION_FAILED',
+  'xauth-failed': 'AUTHENTICATION_FAILED',
   'invalid-signature': 'AUTHENTICATION_FAILED',
   'authentication-unsupported': 'UNSUPPORTED',
 };

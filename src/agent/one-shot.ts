@@ -2,8 +2,10 @@ import type { PairId } from '../driver/api.js';
 import type { NegotiationFailure } from '../ike/api.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
+import type { ActiveFilter, PolicySource } from './active-policy.js';
 import type { Agent } from './agent.js';
 import { NegotiationError } from './failure.js';
+import { configuredTunnel } from './gateway-client.js';
 import { type TunnelSpec, tunnelSource } from './tunnel.js';
 
 /** How long to wait, and what ends the waiting earlier. */
@@ -12,37 +14,48 @@ export interface Patience {
   readonly interrupted?: AbortSignal;
 }
 
+/** A tunnel that is up: its pairs, and itself with what its gateway has configured. */
+export interface TunnelUp {
+  readonly pairs: readonly PairId[];
+  readonly tunnel: TunnelSpec;
+}
+
 /**
  * Puts one ad-hoc tunnel in force on a started agent, beside what is there, and negotiates all its pairs.
  * Throws `NegotiationError`, or `IpseckitError` (NO_RESPONSE, INTERRUPTED); the tunnel's filters stay in force
  * (traffic is held, not leaked) until the caller takes them away.
  */
-export async function bringUp(
-  agent: Agent,
-  tunnel: TunnelSpec,
-  patience: Patience,
-): Promise<readonly PairId[]> {
+export async function bringUp(agent: Agent, tunnel: TunnelSpec, patience: Patience): Promise<TunnelUp> {
   const source = tunnelSource(tunnel);
   await agent.setSources([...agent.sources, source]);
-  const outbound = agent
-    .filters()
-    .filter(active => active.source === source && active.filter.direction === 'outbound');
-  if (outbound.length === 0)
+  if (outboundOf(agent, source).length === 0)
     throw new IpseckitError('ENVIRONMENT', `${tunnel.local} is not an address of this host`, {
       next: '"ip address" shows its addresses; --local chooses another',
     });
   const limit = patienceLimit(agent, tunnel.peer, patience);
   try {
+    let inForce = source;
+    let configured = tunnel;
+    if (tunnel.modeConfig !== undefined) {
+      const configuration = await Promise.race([agent.connect(tunnel.local, tunnel.peer), limit.reached]);
+      configured = configuredTunnel(tunnel, configuration);
+      inForce = tunnelSource(configured);
+      await agent.setSources(agent.sources.map(other => (other === source ? inForce : other)));
+    }
     const pairs: PairId[] = [];
     // One after the other: the first negotiation brings the main mode that the others share.
-    for (const { filter } of outbound)
+    for (const { filter } of outboundOf(agent, inForce))
       pairs.push(await Promise.race([agent.negotiate(filter.id, tunnel.local, tunnel.peer), limit.reached]));
-    return pairs;
+    return { pairs, tunnel: configured };
   } catch (error) {
     throw isFailure(error) ? new NegotiationError(error) : error;
   } finally {
     limit.cancel();
   }
+}
+
+function outboundOf(agent: Agent, source: PolicySource): ActiveFilter[] {
+  return agent.filters().filter(active => active.source === source && active.filter.direction === 'outbound');
 }
 
 /** Rejects when patience is at its end; `cancel` ends the waiting. */

@@ -10,7 +10,8 @@ import type { TunnelFiles } from './tunnel-files.js';
 const attemptMs = 60_000;
 
 interface Entry {
-  readonly spec: TunnelSpec;
+  /** With what the gateway has configured, once it is up. */
+  spec: TunnelSpec;
   lastFailure?: string;
   negotiating: boolean;
 }
@@ -84,7 +85,8 @@ export class TunnelBook {
   async #attempt(spec: TunnelSpec): Promise<void> {
     const entry = this.#entries.get(spec.name);
     try {
-      await bringUp(this.#agent, spec, { timeoutMs: attemptMs });
+      const { tunnel } = await bringUp(this.#agent, spec, { timeoutMs: attemptMs });
+      if (entry) entry.spec = tunnel;
     } catch (error) {
       if (entry) entry.lastFailure = error instanceof Error ? error.message : String(error);
       throw error;
@@ -114,6 +116,7 @@ export class TunnelBook {
       traffic: describeTraffic(spec),
       state,
       pairs,
+      ...(spec.configuration === undefined ? {} : { configuration: spec.configuration }),
       ...(state === 'down' && lastFailure !== undefined ? { lastFailure } : {}),
     };
   }

@@ -1,7 +1,7 @@
 import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { Secret } from '../crypto/secret.js';
 import type { PairId } from '../driver/api.js';
-import type { Identity } from '../ike/api.js';
+import type { Identity, XauthUser } from '../ike/api.js';
 import {
   type AddressSpec,
   type Filter,
@@ -15,7 +15,9 @@ import { parseAhProposals, parseEspProposals, parseIkeProposals } from '../polic
 import { IpseckitError } from '../report/errors.js';
 import { addressFamily, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 import { isLinkLocal } from '../wire/ip/ip.js';
+import type { Configuration } from '../wire/isakmp/transaction.js';
 import type { PolicySource } from './active-policy.js';
+import { assignedAddress, parseGatewayClient } from './gateway-client.js';
 import { parseIdentity } from './identity-text.js';
 import { randomGuid } from './random-guid.js';
 import { authenticationMethods, parseTunnelAuthentication } from './tunnel-authentication.js';
@@ -54,6 +56,12 @@ export interface TunnelSpec {
   readonly forceEncapsulation: boolean;
   /** Aggressive mode instead of main mode. */
   readonly aggressive: boolean;
+  /** The user, for a gateway that asks for one. */
+  readonly xauth?: XauthUser;
+  /** How our address inside the gateway's network comes: asked for, or waited for; absent: it comes from nowhere. */
+  readonly modeConfig?: 'pull' | 'push';
+  /** What the gateway has configured us with. */
+  readonly configuration?: Configuration;
   readonly identity?: Identity;
   readonly peerIdentity?: Identity;
 }
@@ -67,6 +75,8 @@ export interface TunnelInfo {
   readonly traffic: string;
   readonly state: 'up' | 'negotiating' | 'down';
   readonly pairs: readonly PairId[];
+  /** What the gateway has given us. */
+  readonly configuration?: Configuration;
   /** Why it is down, when the last attempt failed. */
   readonly lastFailure?: string;
 }
@@ -105,6 +115,9 @@ export interface TunnelDocument {
   readonly mainModeLifetimeSeconds?: number;
   readonly forceEncapsulation?: boolean;
   readonly aggressive?: boolean;
+  readonly xauthUser?: string;
+  readonly xauthPassword?: string;
+  readonly modeConfig?: 'pull' | 'push';
   readonly localId?: string;
   readonly remoteId?: string;
 }
@@ -149,6 +162,7 @@ export function parseTunnel(value: unknown): TunnelSpec {
       count(value, 'mainModeLifetimeSeconds', 60, 86_400 * 30) ?? policyDefaults.mainModeLifetimeSeconds,
     forceEncapsulation: value.forceEncapsulation === true,
     aggressive: value.aggressive === true,
+    ...parseGatewayClient(value),
     ...optional('identity', ownIdentity(text(value, 'localId'))),
     ...optional('peerIdentity', remoteId === undefined ? undefined : parseIdentity(remoteId)),
   };
@@ -174,12 +188,17 @@ export function tunnelSource(tunnel: TunnelSpec): PolicySource {
     policy,
     ike: {
       natTraversal: tunnel.forceEncapsulation ? 'forced' : 'auto',
+      ...optional('xauth', tunnel.xauth),
+      ...(tunnel.modeConfig === undefined
+        ? {}
+        : { modeConfig: { kind: tunnel.modeConfig, ...optional('address', tunnel.configuration?.address) } }),
       ...optional('identity', tunnel.identity),
       ...optional('peerIdentity', tunnel.peerIdentity),
       ...(tunnel.authentication.kind === 'certificate'
         ? { credentials: tunnel.authentication.credentials }
         : {}),
     },
+    ...optional('assigned', assignedAddress(tunnel)),
   };
 }
 
@@ -231,9 +250,17 @@ function rulesOf(tunnel: TunnelSpec): Rule[] {
         mirrored: false,
       })),
     );
+  // Until the gateway has assigned an address, what is with itself stands for networks it has to name, or cannot reach yet.
+  const reachable = traffic.remoteNetworks.filter(({ address: remote }) =>
+    traffic.localNetworks.some(({ address: own }) => addressFamily(own) === addressFamily(remote)),
+  );
+  const remoteNetworks =
+    reachable.length > 0
+      ? traffic.remoteNetworks
+      : [{ address: tunnel.peer, prefixLength: addressBits(tunnel.peer) }];
   return [
-    rule('out', between(traffic.localNetworks, traffic.remoteNetworks), tunnel.peer),
-    rule('in', between(traffic.remoteNetworks, traffic.localNetworks), tunnel.local),
+    rule('out', between(traffic.localNetworks, remoteNetworks), tunnel.peer),
+    rule('in', between(remoteNetworks, traffic.localNetworks), tunnel.local),
   ];
 }
 
@@ -243,7 +270,7 @@ function parseTraffic(value: Record<string, unknown>): TunnelSpec['traffic'] {
   const protocol = count(value, 'protocol', 0, 255) ?? 0;
   const localPort = count(value, 'localPort', 0, 65_535) ?? 0;
   const remotePort = count(value, 'remotePort', 0, 65_535) ?? 0;
-  if (remoteNetworks.length === 0 && localNetworks.length === 0) {
+  if (remoteNetworks.length === 0 && localNetworks.length === 0 && value.modeConfig === undefined) {
     if ((localPort !== 0 || remotePort !== 0) && protocol !== 6 && protocol !== 17)
       throw new IpseckitError('CONFLICT', 'ports need --protocol tcp or udp');
     return { mode: 'transport', protocol, localPort, remotePort };
@@ -263,8 +290,12 @@ function parseTraffic(value: Record<string, unknown>): TunnelSpec['traffic'] {
   const traffic = {
     mode: 'tunnel',
     localNetworks: localNetworks.length > 0 ? localNetworks : [host('local')],
-    remoteNetworks: remoteNetworks.length > 0 ? remoteNetworks : [host('peer')],
+    // A gateway that assigns an address may name the networks, too.
+    remoteNetworks:
+      remoteNetworks.length > 0 || value.modeConfig !== undefined ? remoteNetworks : [host('peer')],
   } as const;
+  // Which address of ours is at the other end of them, the gateway has still to say.
+  if (value.modeConfig !== undefined) return traffic;
   checkCounterparts(traffic.localNetworks, 'localNetworks', traffic.remoteNetworks);
   checkCounterparts(traffic.remoteNetworks, 'remoteNetworks', traffic.localNetworks);
   return traffic;

@@ -2,11 +2,12 @@ import { Secret } from '../crypto/secret.js';
 import { IpseckitError } from '../report/errors.js';
 
 /** Asks for a secret on the terminal, without echo. Throws `IpseckitError` (USAGE) where there is no terminal. */
-export async function askSecret(question: string): Promise<Secret<string>> {
+export async function askSecret(
+  question: string,
+  next = 'put it in a file, mode 0600, and name that with --passphrase-file',
+): Promise<Secret<string>> {
   if (!process.stdin.isTTY)
-    throw new IpseckitError('USAGE', `${question}: there is no terminal to ask on`, {
-      next: 'put it in a file, mode 0600, and name that with --passphrase-file',
-    });
+    throw new IpseckitError('USAGE', `${question}: there is no terminal to ask on`, { next });
   // Loaded only to ask.
   const { default: inquirer } = await import('inquirer');
   const { secret } = await inquirer.prompt([

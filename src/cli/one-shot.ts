@@ -1,18 +1,21 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { Agent, type AgentEvent } from '../agent/agent.js';
+import { Agent, type AgentEvent, type PromptAnswers } from '../agent/agent.js';
 import { systemClock } from '../agent/clock.js';
 import { CrlFetcher } from '../agent/crl-fetcher.js';
 import { localAddresses } from '../agent/local-addresses.js';
 import { bringUp, type Patience } from '../agent/one-shot.js';
 import type { TunnelSpec } from '../agent/tunnel.js';
 import type { Driver } from '../driver/api.js';
-import type { IkeOptions, QuickModeInfo } from '../ike/api.js';
+import type { IkeOptions, QuickModeInfo, UserPrompt } from '../ike/api.js';
 import { IpseckitError } from '../report/errors.js';
+import type { Configuration } from '../wire/isakmp/transaction.js';
 
 /** A connection of this process's own: up until `close`. */
 export interface OneShotTunnel {
   readonly quickModes: readonly QuickModeInfo[];
+  /** What the gateway has given this host. */
+  readonly configuration?: Configuration;
   /** Deletes the SAs at the peer and leaves nothing behind. */
   close(): Promise<void>;
 }
@@ -28,6 +31,8 @@ export async function openOneShot(
     readonly patience: Patience;
     readonly ike: IkeOptions;
     onEvent(event: AgentEvent): void;
+    /** Asks the user what the gateway wants to know. */
+    prompt(prompt: UserPrompt): Promise<PromptAnswers | undefined>;
   },
 ): Promise<OneShotTunnel> {
   const crls = new CrlFetcher({ nowMs: Date.now });
@@ -39,12 +44,14 @@ export async function openOneShot(
     fetchCrls: urls => crls.fetch(urls),
     ike: options.ike,
     onEvent: options.onEvent,
+    prompt: options.prompt,
   });
   try {
     await agent.start();
-    const pairs = await bringUp(agent, tunnel, options.patience);
+    const { pairs, tunnel: up } = await bringUp(agent, tunnel, options.patience);
     return {
       quickModes: agent.quickModes().filter(({ pair }) => pairs.includes(pair.id)),
+      ...(up.configuration === undefined ? {} : { configuration: up.configuration }),
       close: () => agent.stop('the tunnel was taken down'),
     };
   } catch (error) {

@@ -6,6 +6,7 @@ import { IpseckitError } from '../report/errors.js';
 import { parseIpAddress } from '../wire/ip/address.js';
 import { crlCheckFlag } from './certificate-flags.js';
 import { tunnelCredentials } from './tunnel-credentials.js';
+import { xauthPassword } from './xauth-prompt.js';
 
 /** Flags that describe an ad-hoc connection. */
 export const tunnelFlags = {
@@ -80,6 +81,20 @@ export const tunnelFlags = {
   }),
   lifetime: Flags.integer({ summary: 'seconds until a key is replaced', min: 60 }),
   'ike-lifetime': Flags.integer({ summary: 'seconds until main mode is negotiated anew', min: 60 }),
+  'xauth-user': Flags.string({
+    summary: 'user name for a gateway that asks for one (XAUTH); the password is asked for on the terminal',
+    helpValue: 'NAME',
+  }),
+  'xauth-password-file': Flags.file({
+    summary: 'file, mode 0600, whose first line is the password of --xauth-user',
+    dependsOn: ['xauth-user'],
+  }),
+  'mode-config': Flags.option({
+    options: ['pull', 'push'] as const,
+    summary:
+      "get this host's address inside the gateway's network from it, by asking (pull) or by waiting (push); without --remote-net its networks, too",
+    exclusive: ['local-net'],
+  })(),
   aggressive: Flags.boolean({
     summary:
       'negotiate in aggressive mode, and answer in it: for peers that know no other; shows identities and a hash of the preshared key to anyone who asks',
@@ -111,6 +126,9 @@ export interface TunnelFlagValues {
   readonly 'remote-id'?: string | undefined;
   readonly lifetime?: number | undefined;
   readonly 'ike-lifetime'?: number | undefined;
+  readonly 'xauth-user'?: string | undefined;
+  readonly 'xauth-password-file'?: string | undefined;
+  readonly 'mode-config'?: 'pull' | 'push' | undefined;
   readonly aggressive?: boolean | undefined;
   readonly encap?: boolean | undefined;
 }
@@ -137,6 +155,8 @@ export async function tunnelDocument(
     mainModeLifetimeSeconds: flags['ike-lifetime'],
     forceEncapsulation: flags.encap,
     aggressive: flags.aggressive,
+    xauthUser: flags['xauth-user'],
+    modeConfig: flags['mode-config'],
   };
   return {
     format: 'ipseckit-tunnel',
@@ -145,6 +165,7 @@ export async function tunnelDocument(
     local: flags.local ?? (await localAddressTowards(peer)),
     peer,
     ...(await tunnelCredentials(flags)),
+    ...(await xauthPassword(flags)),
     ...withoutUndefined(given),
   };
 }

@@ -6,10 +6,12 @@
 import type { CertificateTest } from '../crypto/certificates/chain.js';
 import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { Crl } from '../crypto/certificates/crl.js';
+import type { Secret } from '../crypto/secret.js';
 import type { FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.js';
 import type { AuthenticationMethod, MainModeMethod, SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import type { Selector } from '../wire/ip/selector.js';
+import type { Configuration } from '../wire/isakmp/transaction.js';
 import type { VendorProfile } from './vendor-profile.js';
 
 /** Phase-1 settings towards one peer. */
@@ -34,6 +36,13 @@ export interface MainModePolicy {
    * identities in clear and, to anyone who asks, a hash from which a weak preshared key can be guessed.
    */
   readonly aggressive?: boolean;
+  /** As client of a gateway that insists on XAUTH: only its methods are offered. */
+  readonly xauth?: XauthUser;
+  /**
+   * As client of a gateway: our address inside its network comes from it, asked for (`pull`) or waited for (`push`).
+   * With `address`, another one is not accepted: SAs for that one are in use.
+   */
+  readonly modeConfig?: { readonly kind: 'pull' | 'push'; readonly address?: IpAddress };
   /** RFC 3706, used only with peers that announce it. */
   readonly deadPeerDetection?: {
     readonly idleSeconds: number;
@@ -41,6 +50,25 @@ export interface MainModePolicy {
     readonly retries: number;
   };
 }
+
+/** Who we are to a gateway that asks for a user by XAUTH (draft-beaulieu-ike-xauth-02). */
+export interface XauthUser {
+  readonly user: string;
+  /** Without it the gateway's question becomes a `prompt` effect. */
+  readonly password?: Secret<string>;
+}
+
+/** A question of a gateway to its user. `answerPrompt` answers it. */
+export interface UserPrompt {
+  readonly id: string;
+  readonly peer: IpAddress;
+  /** The gateway's own words: a message, a challenge. */
+  readonly text?: string;
+  readonly asks: readonly PromptField[];
+}
+
+/** What a gateway can ask for. */
+export type PromptField = 'password' | 'passcode' | 'next PIN' | 'answer';
 
 export type Identity =
   | { readonly kind: 'address'; readonly address: IpAddress }
@@ -110,6 +138,13 @@ export interface AcquireRequest {
   readonly quickMode: QuickModePolicy;
 }
 
+/** Ask for a main mode, and what the gateway configures us with; `id` comes back in the outcome. */
+export interface ConnectRequest {
+  readonly id: string;
+  readonly local: IpAddress;
+  readonly peer: IpAddress;
+}
+
 export type IkeEffect =
   | { readonly kind: 'send'; readonly datagram: IkeDatagram }
   | { readonly kind: 'installInbound'; readonly pair: SaPair }
@@ -119,6 +154,9 @@ export type IkeEffect =
   | { readonly kind: 'acquireFailed'; readonly requestId: string; readonly failure: NegotiationFailure }
   /** Answer with `crlsFetched`; asked only with `IkeOptions.fetchCrls`. */
   | { readonly kind: 'fetchCrls'; readonly requestId: string; readonly urls: readonly string[] }
+  /** A `ConnectRequest` is done; a failed one ends as `acquireFailed`. */
+  | { readonly kind: 'connected'; readonly requestId: string; readonly configuration: Configuration }
+  | { readonly kind: 'prompt'; readonly prompt: UserPrompt }
   | { readonly kind: 'audit'; readonly event: AuditEvent }
   | { readonly kind: 'progress'; readonly step: NegotiationStep }
   | { readonly kind: 'keys'; readonly keys: ExportedKeys };
@@ -157,6 +195,10 @@ export type FailureReason =
   | 'certificate-refused'
   | 'invalid-signature'
   | 'invalid-id'
+  /** The gateway does not accept the user or the password, or nobody was there to answer it. */
+  | 'xauth-failed'
+  /** The gateway gave no usable address. */
+  | 'no-address'
   | 'invalid-key-exchange'
   | 'malformed'
   /** Its main mode has made as many quick modes as the policy allows (master-key PFS: one). */

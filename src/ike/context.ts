@@ -26,6 +26,8 @@ import { type Timer, TimerQueue } from './timers.js';
 /** What exchanges report to the part of the engine that started them (`negotiations.ts`). */
 export interface ExchangeListener {
   mainModeEstablished(mainMode: EstablishedMainMode): void;
+  /** Quick modes can begin. */
+  mainModeReady(mainMode: EstablishedMainMode): void;
   mainModeFailed(mainMode: MainMode, failure: NegotiationFailure): void;
   /** It is gone, for whatever reason; its quick modes go with it. */
   mainModeClosed(mainMode: MainMode): void;

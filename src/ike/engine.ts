@@ -2,6 +2,7 @@
  * The IKE engine (RFC 2407 to 2409): datagrams, requests and the time go in, effects come out. It owns no socket,
  * clock or file, and keeps no reference to a datagram it was given.
  */
+import type { Secret } from '../crypto/secret.js';
 import type { Endpoint, IkeDatagram, PairId } from '../driver/api.js';
 import { toHex, WireError } from '../wire/bytes.js';
 import type { IpAddress } from '../wire/ip/address.js';
@@ -9,12 +10,14 @@ import { decodeHeader, decodeMessage, findPayload, type IsakmpHeader } from '../
 import { exchangeTypes, notifyTypes, payloadTypes } from '../wire/isakmp/numbers.js';
 import type {
   AcquireRequest,
+  ConnectRequest,
   ExportedKeys,
   FetchedCrl,
   IkeEffect,
   IkeEnvironment,
   IkeStatistics,
   MainModeInfo,
+  PromptField,
   QuickModeInfo,
 } from './api.js';
 import { CrlsWanted, WaitingForCrls } from './auth/revocation.js';
@@ -29,6 +32,8 @@ import { receiveMainMode } from './main-mode-receive.js';
 import { Negotiations } from './negotiations.js';
 import type { PairRecord } from './quick-mode.js';
 import { receiveQuickMode } from './quick-mode-receive.js';
+import { receiveTransaction } from './transaction.js';
+import { answerPrompt } from './xauth.js';
 
 export class IkeEngine {
   readonly #context: Context;
@@ -55,6 +60,20 @@ export class IkeEngine {
   /** Negotiates a pair for some traffic; the same request again joins the first. */
   acquire(request: AcquireRequest, nowMs: number): IkeEffect[] {
     return this.#at(nowMs, () => this.#negotiations.acquire(request));
+  }
+
+  /** Negotiates a main mode, and what the gateway configures us with; ends as `connected` or `acquireFailed`. */
+  connect(request: ConnectRequest, nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => this.#negotiations.connect(request));
+  }
+
+  /** What the user answers to a `prompt` effect; without answers nobody is there, and the main mode fails. */
+  answerPrompt(
+    id: string,
+    answers: Readonly<Partial<Record<PromptField, Secret<string>>>> | undefined,
+    nowMs: number,
+  ): IkeEffect[] {
+    return this.#at(nowMs, () => answerPrompt(this.#context, id, answers));
   }
 
   /** Withdraws an acquire: it ends as `acquireFailed` with reason `cancelled`. */
@@ -230,13 +249,19 @@ export class IkeEngine {
         if (mainMode !== undefined) receiveInformational(context, mainMode, incoming);
         return;
       }
+      case exchangeTypes.Transaction: {
+        const mainMode = this.#find(header);
+        if (mainMode !== undefined && isEstablished(mainMode))
+          receiveTransaction(context, mainMode, incoming);
+        return;
+      }
       case exchangeTypes.Base:
       case exchangeTypes['Authentication only']:
       case exchangeTypes['New group mode']:
         refuseWithoutState(context, incoming, notifyTypes['UNSUPPORTED-EXCHANGE-TYPE'], () => {});
         return;
       default:
-        // Transactions and AuthIP (243 to 246) get no answer: a Windows peer falls back to IKE by itself.
+        // AuthIP (243 to 246) gets no answer: a Windows peer falls back to IKE by itself.
         return;
     }
   }

@@ -53,6 +53,14 @@ const reasons: Readonly<Record<FailureReason, { readonly windowsCode: number; re
     windowsCode: 13869,
     next: 'Make the filters of both sides mirror images, and check the identity that is expected of the peer.',
   },
+  'xauth-failed': {
+    windowsCode: 13801,
+    next: 'Check the user name and the password; a one-time password counts once.',
+  },
+  'no-address': {
+    windowsCode: 13816,
+    next: 'Check the address pool of the gateway; take the tunnel down and up again.',
+  },
   'invalid-key-exchange': {
     windowsCode: 13822,
     next: 'Check the peer: its Diffie-Hellman value is unusable.',

@@ -188,6 +188,7 @@ const identityEvents: Partial<Record<FailureReason, 544 | 545>> = {
   'preshared-keys-differ': 545,
   'authentication-failed': 545,
   'invalid-signature': 545,
+  'xauth-failed': 545,
   'invalid-id': 544,
   'no-peer-certificate': 544,
   'certificate-refused': 544,
@@ -284,6 +285,7 @@ export function exportedMainModeKeys(
 /** Forgets a main mode and everything that ran under it; says nothing to the peer. */
 export function closeMainMode(context: Context, mainMode: MainMode): void {
   mainMode.request?.stop();
+  mainMode.client?.request?.stop();
   for (const request of mainMode.pendingDeletes.values()) request.stop();
   for (const timer of mainMode.timers) context.timers.cancel(timer);
   mainMode.timers.clear();

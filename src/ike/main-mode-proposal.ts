@@ -20,7 +20,7 @@ import type { Proposal, SaPayload, Transform } from '../wire/isakmp/payloads.js'
 import type { AttributeMismatch, MainModePolicy } from './api.js';
 import { type AuthenticationOffer, authenticationOffers } from './auth/offers.js';
 import { mainModeSeconds, shorter } from './lifetimes.js';
-import type { CandidateFilter, MainModeChoice } from './main-mode.js';
+import type { CandidateFilter, MainMode, MainModeChoice } from './main-mode.js';
 import {
   closest,
   type Difference,
@@ -41,7 +41,7 @@ export function mainModeSa(
   only: CandidateFilter = () => true,
 ): SaPayload {
   const lifetime = mainModeSeconds(policy.lifetimeSeconds);
-  const transforms = candidates(policy, only).map(({ method, authentication }, index) => ({
+  const transforms = candidates(policy, only, 'initiator').map(({ method, authentication }, index) => ({
     number: index + 1,
     transformId: keyIke,
     attributes: [
@@ -58,8 +58,8 @@ interface Candidate {
 }
 
 /** What we offer and accept, preferred first: the way to authenticate weighs more than the algorithms. */
-function candidates(policy: MainModePolicy, only: CandidateFilter): Candidate[] {
-  return authenticationOffers(policy)
+function candidates(policy: MainModePolicy, only: CandidateFilter, role: MainMode['role']): Candidate[] {
+  return authenticationOffers(policy, role)
     .flatMap(authentication => policy.methods.map(method => ({ method, authentication })))
     .filter(only)
     .slice(0, decodeLimits.transformsPerSa);
@@ -70,9 +70,10 @@ export function chooseMainMode(
   sa: SaPayload,
   policy: MainModePolicy,
   only: CandidateFilter = () => true,
+  role: MainMode['role'] = 'responder',
 ): MainModeVerdict {
   const offers = offersOf(sa);
-  for (const candidate of candidates(policy, only))
+  for (const candidate of candidates(policy, only, role))
     for (const { proposal, transform, read } of offers)
       if (differences(candidate, transform, read).length === 0)
         return {
@@ -84,7 +85,7 @@ export function chooseMainMode(
           proposal,
           transform,
         };
-  return { refused: refusals(offers, candidates(policy, only)) };
+  return { refused: refusals(offers, candidates(policy, only, role)) };
 }
 
 /** Our answer: the chosen transform, as it came but for attributes we do not know. */
@@ -114,7 +115,7 @@ export function acceptMainMode(
         },
       ],
     };
-  return chooseMainMode(sa, policy, only);
+  return chooseMainMode(sa, policy, only, 'initiator');
 }
 
 interface Offer {

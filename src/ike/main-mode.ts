@@ -9,6 +9,7 @@ import type { IdPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { MainModePolicy, NegotiationFailure } from './api.js';
 import type { AuthenticationOffer } from './auth/offers.js';
 import { type FetchedRevocation, nothingFetched } from './auth/revocation.js';
+import type { ClientSession } from './client-session.js';
 import { FragmentQueues } from './fragments.js';
 import type { MessageKeys } from './protection.js';
 import type { QuickMode } from './quick-mode.js';
@@ -155,6 +156,8 @@ export interface MainMode {
   lastInboundAtMs: number;
   /** Microsoft's reliable deletes under way, by message id. */
   readonly pendingDeletes: Map<number, Retransmission>;
+  /** As client of a gateway: what comes between main mode and the first quick mode. */
+  client?: ClientSession;
   /** Messages that arrive in fragments. */
   readonly fragments: FragmentQueues;
   /** The peer has sent fragments. */
@@ -208,6 +211,11 @@ export type EstablishedMainMode = MainMode & { state: Extract<MainModeState, { s
 
 export function isEstablished(mainMode: MainMode): mainMode is EstablishedMainMode {
   return mainMode.state.stage === 'established';
+}
+
+/** Whether quick modes can begin: it is established, and the gateway has nothing more to settle before. */
+export function isReady(mainMode: MainMode): mainMode is EstablishedMainMode {
+  return isEstablished(mainMode) && (mainMode.client === undefined || mainMode.client.stage === 'done');
 }
 
 /** Whether the cookie is the zero that stands for "none yet". */

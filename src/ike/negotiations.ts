@@ -4,15 +4,17 @@
  */
 import type { PairId } from '../driver/api.js';
 import { printSelector } from '../wire/ip/selector.js';
-import type { AcquireRequest, FailureReason, NegotiationFailure } from './api.js';
+import type { AcquireRequest, ConnectRequest, FailureReason, NegotiationFailure } from './api.js';
 import { authenticationOffers, nothingToOffer } from './auth/offers.js';
+import { closedDuringSession, isClient, startClientSession } from './client-session.js';
+import { Connections } from './connections.js';
 import type { Context, ExchangeListener } from './context.js';
 import { watchPeer } from './dead-peer.js';
 import { deleteMainMode, endPair, newestMainMode } from './deletion.js';
 import { failure } from './failures.js';
 import { startKeepalives } from './keepalive.js';
 import { initiatorSoftSeconds } from './lifetimes.js';
-import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
+import { type EstablishedMainMode, isEstablished, isReady, type MainMode } from './main-mode.js';
 import { isFirstContact, startMainMode } from './main-mode-initiator.js';
 import { auditFailure, closeMainMode, endMainMode } from './main-mode-life.js';
 import { passableMethods } from './nat-traversal.js';
@@ -42,17 +44,40 @@ interface Wanted {
   restarted: boolean;
 }
 
+type Hosts = Pick<MainMode, 'local' | 'peer'>;
+
+/** Quick modes cannot begin yet. */
+function isPending(mainMode: MainMode): boolean {
+  return !isReady(mainMode) && mainMode.state.stage !== 'closed';
+}
+
 export class Negotiations implements ExchangeListener {
   readonly #context: Context;
+  readonly #connections: Connections;
   readonly #wanted = new Map<string, Wanted>();
 
   constructor(context: Context) {
     this.#context = context;
+    this.#connections = new Connections(context, mainMode => this.#closeUnwanted(mainMode));
   }
 
   /** Requests being worked on. */
   get active(): number {
     return this.#wanted.size;
+  }
+
+  /** A main mode and the gateway's configuration, whether they are there or have to be negotiated. */
+  connect(request: ConnectRequest): void {
+    const context = this.#context;
+    const ready = newestMainMode(context, request, mainMode => !mainMode.retired && isReady(mainMode));
+    const there = ready ?? this.#negotiating(request);
+    if (there !== undefined) {
+      this.#connections.add(request, there);
+      return;
+    }
+    const start = this.#mayStart(request);
+    if ('reason' in start) this.#connections.refuse(request, start.reason, start.text);
+    else this.#connections.add(request, this.#startMainMode(request, start.policy));
   }
 
   acquire({ id, ...request }: AcquireRequest): void {
@@ -73,6 +98,7 @@ export class Negotiations implements ExchangeListener {
 
   /** Withdraws a request; the exchanges nobody else waits for end silently. */
   cancel(requestId: string): void {
+    this.#connections.cancel(requestId);
     for (const wanted of this.#wanted.values()) {
       if (!wanted.requestIds.delete(requestId)) continue;
       this.#report(requestId, this.#failure(wanted, 'cancelled', 'the request was withdrawn'));
@@ -82,6 +108,7 @@ export class Negotiations implements ExchangeListener {
 
   /** Ends every negotiation towards a peer (or all), reporting `reason` to those who wait. */
   abandonAll(reason: FailureReason, text: string, peer?: MainMode['peer']): void {
+    this.#connections.abandon(reason, text, peer);
     for (const wanted of [...this.#wanted.values()]) {
       if (peer !== undefined && wanted.request.peer !== peer) continue;
       this.#abandon(wanted);
@@ -100,6 +127,12 @@ export class Negotiations implements ExchangeListener {
     }
     watchPeer(context, mainMode);
     startKeepalives(context, mainMode);
+    if (isClient(mainMode.policy)) startClientSession(context, mainMode);
+    else this.mainModeReady(mainMode);
+  }
+
+  mainModeReady(mainMode: EstablishedMainMode): void {
+    this.#connections.ready(mainMode);
     for (const wanted of this.#wantedOf(mainMode)) {
       if (wanted.quickMode !== undefined && wanted.mainMode !== mainMode) continue;
       if (mainMode.retired) this.#advance(wanted.request);
@@ -108,6 +141,7 @@ export class Negotiations implements ExchangeListener {
   }
 
   mainModeFailed(mainMode: MainMode, reason: NegotiationFailure): void {
+    this.#connections.failed(mainMode, reason);
     for (const wanted of this.#wantedOf(mainMode)) {
       if (wanted.mainMode !== mainMode) continue;
       delete wanted.mainMode;
@@ -118,6 +152,8 @@ export class Negotiations implements ExchangeListener {
 
   mainModeClosed(mainMode: MainMode): void {
     const context = this.#context;
+    const unfinished = closedDuringSession(mainMode);
+    if (unfinished !== undefined) this.mainModeFailed(mainMode, unfinished);
     for (const quickMode of mainMode.quickModes.values()) {
       const { state } = quickMode;
       if (state.stage === 'awaiting 2') {
@@ -195,7 +231,8 @@ export class Negotiations implements ExchangeListener {
         'main mode',
         'the peer seems to have lost it: starting anew',
       );
-      wanted.mainMode = this.#negotiating(wanted) ?? this.#startMainMode(wanted, mainMode.policy);
+      wanted.mainMode =
+        this.#negotiating(wanted.request) ?? this.#startMainMode(wanted.request, mainMode.policy);
     }
   }
 
@@ -221,38 +258,51 @@ export class Negotiations implements ExchangeListener {
   #advance(request: Wanted['request']): void {
     const context = this.#context;
     const wanted = this.#want(request);
-    if (wanted.quickMode !== undefined || (wanted.mainMode && !isEstablished(wanted.mainMode))) return;
-    const established = newestMainMode(context, request, mainMode => !mainMode.retired);
+    if (wanted.quickMode !== undefined || (wanted.mainMode && isPending(wanted.mainMode))) return;
+    const established = newestMainMode(context, request, mainMode => !mainMode.retired && isReady(mainMode));
     if (established) {
       this.#start(wanted, established);
       return;
     }
-    const negotiating = this.#negotiating(wanted);
+    const negotiating = this.#negotiating(request);
     if (negotiating) {
       wanted.mainMode = negotiating;
       return;
     }
-    const policy = context.environment.policy.mainMode(request.local, request.peer);
-    if (policy === undefined) this.#refuse(wanted, 'no-policy', `no rule covers ${request.peer}`);
-    else if (authenticationOffers(policy).length === 0) {
-      const { reason, text } = nothingToOffer(policy);
-      this.#refuse(wanted, reason, `the rule for ${request.peer} cannot be used: ${text}`);
-    } else if (policy.methods.length === 0 || request.quickMode.methods.length === 0)
+    const start = this.#mayStart(request);
+    if ('reason' in start) this.#refuse(wanted, start.reason, start.text);
+    else if (request.quickMode.methods.length === 0)
       this.#refuse(wanted, 'no-proposal-chosen', `the rule for ${request.peer} has no security method`);
-    else wanted.mainMode = this.#startMainMode(wanted, policy);
+    else wanted.mainMode = this.#startMainMode(request, start.policy);
   }
 
-  #startMainMode({ request: { local, peer } }: Wanted, policy: MainMode['policy']): MainMode {
+  /** The policy of a new main mode, or why there can be none. */
+  #mayStart({
+    local,
+    peer,
+  }: Hosts):
+    | { readonly policy: MainMode['policy'] }
+    | { readonly reason: FailureReason; readonly text: string } {
+    const policy = this.#context.environment.policy.mainMode(local, peer);
+    if (policy === undefined) return { reason: 'no-policy', text: `no rule covers ${peer}` };
+    if (authenticationOffers(policy).length === 0) {
+      const { reason, text } = nothingToOffer(policy);
+      return { reason, text: `the rule for ${peer} cannot be used: ${text}` };
+    }
+    if (policy.methods.length === 0)
+      return { reason: 'no-proposal-chosen', text: `the rule for ${peer} has no security method` };
+    return { policy };
+  }
+
+  #startMainMode({ local, peer }: Hosts, policy: MainMode['policy']): MainMode {
     return startMainMode(this.#context, local, peer, policy, isFirstContact(this.#context, { local, peer }));
   }
 
   /** Our own main mode with this peer that is still being negotiated. */
-  #negotiating({ request: { local, peer } }: Wanted): MainMode | undefined {
+  #negotiating({ local, peer }: Hosts): MainMode | undefined {
     return this.#context.mainModes
       .ofPeer(peer)
-      .find(
-        mainMode => mainMode.role === 'initiator' && mainMode.local === local && !isEstablished(mainMode),
-      );
+      .find(mainMode => mainMode.role === 'initiator' && mainMode.local === local && isPending(mainMode));
   }
 
   #start(wanted: Wanted, mainMode: EstablishedMainMode): void {
@@ -314,8 +364,15 @@ export class Negotiations implements ExchangeListener {
     this.#wanted.delete(wanted.key);
     const { mainMode, quickMode } = wanted;
     if (quickMode) this.#stop(quickMode);
-    if (mainMode === undefined || isEstablished(mainMode) || mainMode.state.stage === 'closed') return;
-    const othersWait = [...this.#wanted.values()].some(other => other.mainMode === mainMode);
+    if (mainMode !== undefined) this.#closeUnwanted(mainMode);
+  }
+
+  /** Closes a main mode that is not ready and that nobody waits for any more. */
+  #closeUnwanted(mainMode: MainMode): void {
+    if (!isPending(mainMode)) return;
+    const othersWait =
+      this.#connections.waitFor(mainMode) ||
+      [...this.#wanted.values()].some(other => other.mainMode === mainMode);
     if (!othersWait) closeMainMode(this.#context, mainMode);
   }
 

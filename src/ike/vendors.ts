@@ -46,6 +46,9 @@ export function natRevision(policy: MainModePolicy, vendors: PeerVendors): 'rfc'
 
 const windowsServer2003 = new ByteWriter().bytes(vendorIds.msNt5.bytes).u32(4).finish();
 
+/** Gateways name the networks behind them only to clients that say so. */
+const ciscoUnity = new ByteWriter().bytes(vendorIds.ciscoUnity.bytes).u16(0x0100).finish();
+
 /** The vendor IDs we send in main mode 1 or 2, in order. */
 export function ownVendors(
   profile: IkeOptions['vendorProfile'],
@@ -68,5 +71,9 @@ export function ownVendors(
           vendorIds.dpd.bytes,
           vendorIds.fragmentation.bytes,
         ];
-  return list.map(data => ({ kind: 'vid', data }));
+  const client = [
+    ...(policy.xauth === undefined ? [] : [vendorIds.xauth.bytes]),
+    ...(policy.modeConfig === undefined ? [] : [ciscoUnity]),
+  ];
+  return [...list, ...client].map(data => ({ kind: 'vid', data }));
 }

@@ -20,7 +20,7 @@ export const errorClasses = {
   AUTHENTICATION_FAILED: {
     exitCode: 10,
     meaning:
-      'the peers could not authenticate each other: the preshared keys differ, or a certificate is refused',
+      'the peers could not authenticate each other: the preshared keys differ, a certificate or a user is refused',
   },
   ENVIRONMENT: {
     exitCode: 11,

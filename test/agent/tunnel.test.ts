@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
+import { configuredTunnel } from '../../src/agent/gateway-client.js';
 import { describeTraffic, parseTunnel, tunnelSource } from '../../src/agent/tunnel.js';
 import { IpseckitError } from '../../src/report/errors.js';
+import { ipAddress } from '../../src/wire/ip/address.js';
 
 const document = {
   format: 'ipseckit-tunnel',
@@ -60,6 +62,38 @@ describe('parseTunnel', () => {
     assert.match(refused({ version: 2 }), /^USAGE format/);
     assert.throws(() => parseTunnel('office'), IpseckitError);
     assert.throws(() => parseTunnel(null), IpseckitError);
+  });
+
+  test('a gateway that gives addresses: what it wants, and what it names', () => {
+    const asked = { ...document, xauthUser: 'ann', xauthPassword: 'hidden word', modeConfig: 'pull' };
+    const tunnel = parseTunnel(asked);
+    assert.doesNotMatch(JSON.stringify(tunnel) + inspect(tunnelSource(tunnel), { depth: 12 }), /hidden word/);
+    const configuration = {
+      address: ipAddress('10.3.0.7'),
+      dnsServers: [],
+      winsServers: [],
+      networks: [{ address: ipAddress('10.2.0.0'), prefixLength: 16 }],
+    };
+    const configured = configuredTunnel(tunnel, configuration);
+    assert.equal(describeTraffic(configured), '10.3.0.7/32 <-> 10.2.0.0/16');
+    const source = tunnelSource(configured);
+    assert.deepEqual(source.assigned, { address: '10.3.0.7', networks: configuration.networks });
+    assert.equal(source.ike?.modeConfig?.address, '10.3.0.7');
+    const named = configuredTunnel(parseTunnel({ ...asked, remoteNetworks: ['10.9.0.0/16'] }), configuration);
+    assert.equal(describeTraffic(named), '10.3.0.7/32 <-> 10.9.0.0/16');
+    assert.throws(() => configuredTunnel(tunnel, { ...configuration, networks: [] }), /names no network/);
+    const around = parseTunnel({ ...asked, remoteNetworks: ['198.51.100.0/24'] });
+    assert.throws(() => configuredTunnel(around, configuration), /contains the gateway 198.51.100.7 itself/);
+  });
+
+  test('what a gateway client cannot mean', () => {
+    assert.match(refused({ modeConfig: 'ask' }), /^USAGE modeConfig/);
+    assert.match(refused({ xauthPassword: 'x' }), /^USAGE xauthUser: is missing/);
+    assert.match(refused({ xauthUser: '' }), /^USAGE xauthUser/);
+    assert.match(
+      refused({ modeConfig: 'pull', localNetworks: ['10.1.0.0/24'] }),
+      /^CONFLICT the gateway assigns/,
+    );
   });
 
   test('the key is nowhere in what can be printed', () => {

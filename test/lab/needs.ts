@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 
 const programs = {
   charon: '/usr/lib/ipsec/charon',
+  'xauth-generic': '/usr/lib/ipsec/plugins/libstrongswan-xauth-generic.so',
   swanctl: '/usr/sbin/swanctl',
   'linux.uml': '/usr/bin/linux.uml',
   tshark: '/usr/bin/tshark',

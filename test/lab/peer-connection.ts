@@ -35,6 +35,10 @@ export interface PeerConnection {
   readonly dpdAction?: 'clear' | 'trap' | 'restart';
   /** `trap`: the first matching packet negotiates. */
   readonly startAction?: 'none' | 'trap' | 'start';
+  /** Users with their passwords: the peer has to be one of them (XAUTH) after the other proof. */
+  readonly users?: Readonly<Record<string, string>>;
+  /** Addresses for the peer (`10.3.0.0/24`), and what else mode-config gives it, as swanctl.conf names it. */
+  readonly pool?: ViciMessage & { readonly addrs: string };
   /** Further settings of the connection and of the child, as swanctl.conf names them. */
   readonly extra?: ViciMessage;
   readonly childExtra?: ViciMessage;
@@ -65,12 +69,14 @@ export function loadConnMessage(one: PeerConnection): ViciMessage {
       dpd_delay: seconds(one.dpdDelaySeconds),
       dpd_timeout: seconds(one.dpdTimeoutSeconds),
       ...one.extra,
+      ...(one.pool === undefined ? {} : { pools: [one.name] }),
       local: localAuthentication(one),
       remote: {
         auth: one.certificates ? 'pubkey' : 'psk',
         id: one.certificates ? (one.remoteId ?? '%any') : remoteId(one),
         revocation: one.certificates?.revocation,
       },
+      ...(one.users === undefined ? {} : { 'remote-user': { auth: 'xauth', round: '1' } }),
       children: { [one.name]: child(one) },
     },
   };
@@ -89,9 +95,16 @@ export function loadSharedMessage(one: PeerConnection): ViciMessage {
 export function credentialMessages(
   one: PeerConnection,
 ): (readonly [command: string, message: ViciMessage])[] {
-  const { certificates } = one;
-  if (certificates === undefined) return [['load-shared', loadSharedMessage(one)]];
+  const { certificates, users = {}, pool, name } = one;
+  const others = [
+    ...Object.entries(users).map(
+      ([user, data]) => ['load-shared', { id: user, type: 'XAUTH', data, owners: [user] }] as const,
+    ),
+    ...(pool === undefined ? [] : [['load-pool', { [name]: pool }] as const]),
+  ];
+  if (certificates === undefined) return [['load-shared', loadSharedMessage(one)], ...others];
   return [
+    ...others,
     ['load-key', { type: 'any', data: certificates.privateKey }],
     ...certificates.authorities.map(data => ['load-cert', { type: 'X509', flag: 'CA', data }] as const),
     ...(certificates.crls ?? []).map(data => ['load-cert', { type: 'X509_CRL', data }] as const),

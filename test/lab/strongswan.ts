@@ -234,7 +234,7 @@ function strongswanConf(folder: string, options: CharonOptions): string {
       ' ',
     ),
     ...(own ? ['kernel-libipsec'] : []),
-    ...'kernel-netlink socket-default vici'.split(' '),
+    ...'kernel-netlink socket-default vici xauth-generic unity'.split(' '),
   ];
   // Its own ESP must not be caught by its own routes: what carries the mark goes around them.
   const marks = own

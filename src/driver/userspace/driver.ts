@@ -2,6 +2,7 @@ import { randomFillSync } from 'node:crypto';
 import { IpseckitError } from '../../report/errors.js';
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import type {
+  AssignedAddress,
   Driver,
   DriverEvent,
   DriverFilter,
@@ -123,6 +124,10 @@ export class UserspaceDriver implements Driver {
     engine.setFilters(filters, nowMs());
     timer.arm();
     await steering.apply(filters, this.#innerMtuBytes(filters));
+  }
+
+  async setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void> {
+    await this.#started().steering.assign(assigned, ordinaryMtuBytes - maximumOverheadBytes[4]);
   }
 
   sendIke(datagram: IkeDatagram): void {

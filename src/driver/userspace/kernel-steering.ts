@@ -6,10 +6,11 @@ import { networkInterfaces } from 'node:os';
 import { IpseckitError } from '../../report/errors.js';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
-import type { DriverFilter, FilterId, SoftSa } from '../api.js';
+import type { AssignedAddress, DriverFilter, FilterId, SoftSa } from '../api.js';
 import { errnoOf } from './native.js';
 import { hasIpv6 } from './sockets.js';
 import {
+  assignedAddressLines,
   fallbackRoutes,
   filterComment,
   nftRemoval,
@@ -57,6 +58,7 @@ export class KernelSteering {
   /** Soft SAs, by filter and hosts. */
   readonly #soft = new Map<string, SoftSa>();
   #applied = false;
+  #assigned: readonly AssignedAddress[] = [];
   /** Counted under rule sets that have been replaced. */
   #earlier: SteeringCounters = { filters: new Map(), blocked: 0, clearButSecured: 0 };
   #latest: SteeringCounters = this.#earlier;
@@ -153,6 +155,22 @@ export class KernelSteering {
     if (shared || !this.#applied) return;
     const { table } = steeringNames;
     await run('nft', ['-f', '-'], `${change} element inet ${table} ${softSetOf(soft)} { ${element} }\n`);
+  }
+
+  /** Gives this host exactly these addresses inside networks of gateways. */
+  assign(assigned: readonly AssignedAddress[], mtuBytes: number): Promise<void> {
+    return this.#next(async () => {
+      const { tun } = this.#options;
+      const [before, after] = [this.#assigned, assigned].map(list => list.map(one => JSON.stringify(one)));
+      const gone = this.#assigned.filter(one => !after?.includes(JSON.stringify(one)));
+      const added = assigned.filter(one => !before?.includes(JSON.stringify(one)));
+      const lines = (change: 'add' | 'remove', list: readonly AssignedAddress[]) =>
+        list.flatMap(one => assignedAddressLines(change, one, tun, mtuBytes)).join('\n');
+      this.#assigned = assigned;
+      if (gone.length > 0)
+        await run('ip', ['-4', '-force', '-batch', '-'], `${lines('remove', gone)}\n`, { mayFail: true });
+      if (added.length > 0) await run('ip', ['-4', '-batch', '-'], `${lines('add', added)}\n`);
+    });
   }
 
   /** Counts as of now. */

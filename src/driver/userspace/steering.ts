@@ -20,7 +20,7 @@ import {
   rangesOverlap,
   subnetRange,
 } from '../../wire/ip/selector.js';
-import type { DriverFilter, SoftSa } from '../api.js';
+import type { AssignedAddress, DriverFilter, SoftSa } from '../api.js';
 import { dialupDevicePrefixes } from '../connection-type.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
 
@@ -350,6 +350,29 @@ export function routingRemoval(): string[] {
     `route flush table ${secureRouteTable}`,
     `route flush table ${fallbackRouteTable}`,
   ];
+}
+
+/**
+ * Lines for `ip -force -batch`: addresses that gateways gave this host, and the routes that use them, before those there
+ * may be already. All of it goes with the device.
+ */
+export function assignedAddressLines(
+  change: 'add' | 'remove',
+  { address, networks }: AssignedAddress,
+  tun: string,
+  mtuBytes: number,
+): string[] {
+  const routes = networks.map(
+    network => `${network.address}/${network.prefixLength} dev ${tun} src ${address} mtu ${mtuBytes}`,
+  );
+  if (change === 'remove')
+    return [
+      ...routes.map(route => `route del ${route}`),
+      `address del ${address}/32 dev ${tun}`,
+      // The kernel takes every route through a device away with its last address.
+      `route replace default dev ${tun} table ${steeringNames.secureRouteTable}`,
+    ];
+  return [`address replace ${address}/32 dev ${tun}`, ...routes.map(route => `route prepend ${route}`)];
 }
 
 /**

@@ -9,7 +9,7 @@ import {
 import type { Secret } from '../../crypto/secret.js';
 import type { CertificateMethod } from '../../policy/model.js';
 import { bytesEqual } from '../../wire/bytes.js';
-import { authenticationMethods } from '../../wire/isakmp/numbers.js';
+import { authenticationMethods, xauthMethods } from '../../wire/isakmp/numbers.js';
 import type { FailureReason, MainModePolicy } from '../api.js';
 import { type SignatureMethod, signatureMethods } from './signatures.js';
 
@@ -19,7 +19,10 @@ export type AuthenticationOffer =
   | { readonly kind: 'certificate'; readonly id: number; readonly signature: SignatureMethod };
 
 /** What we can offer and accept. Several CAs and the certificates under them make one offer a kind of key. */
-export function authenticationOffers(policy: MainModePolicy): AuthenticationOffer[] {
+export function authenticationOffers(
+  policy: MainModePolicy,
+  role: 'initiator' | 'responder' = 'initiator',
+): AuthenticationOffer[] {
   const offers: AuthenticationOffer[] = [];
   for (const method of policy.authentication) {
     if (method.kind === 'preshared')
@@ -30,7 +33,18 @@ export function authenticationOffers(policy: MainModePolicy): AuthenticationOffe
         if (signature !== undefined) offers.push({ kind: 'certificate', id: signature.id, signature });
       }
   }
-  return offers.filter(({ id }, i) => offers.findIndex(other => other.id === id) === i);
+  const distinct = offers.filter(({ id }, i) => offers.findIndex(other => other.id === id) === i);
+  return policy.xauth === undefined ? distinct : distinct.flatMap(offer => withXauth(offer, role));
+}
+
+/** The same way, with the user's own proof after it: we are the user, whichever side begins. None by ECDSA. */
+function withXauth(offer: AuthenticationOffer, role: 'initiator' | 'responder'): AuthenticationOffer[] {
+  if (offer.kind === 'preshared')
+    return [
+      { ...offer, id: xauthMethods[role === 'initiator' ? 'presharedInitiator' : 'presharedResponder'] },
+    ];
+  if (offer.id !== authenticationMethods['RSA signatures']) return [];
+  return [{ ...offer, id: xauthMethods[role === 'initiator' ? 'rsaInitiator' : 'rsaResponder'] }];
 }
 
 /** Why there is no offer at all, as a failure of ours. */

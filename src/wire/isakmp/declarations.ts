@@ -17,6 +17,7 @@ import {
   payloadTypes,
   protocols,
   situations,
+  transactionTypes,
   transformIds,
 } from './numbers.js';
 import type {
@@ -42,6 +43,7 @@ import type {
   UnknownPayload,
   VidPayload,
 } from './payloads.js';
+import { printTransactionAttributes } from './transaction.js';
 import { recogniseVendorId } from './vendor-ids.js';
 
 const transform = struct<Transform>('TRANSFORM', {
@@ -188,10 +190,10 @@ declare<VidPayload>(payloadTypes.VID, {
 
 declare<AttributesPayload>(payloadTypes.ATTRIBUTES, {
   kind: constant('attributes'),
-  messageType: u8({ names: { REQUEST: 1, REPLY: 2, SET: 3, ACK: 4 } }),
+  messageType: u8({ names: transactionTypes }),
   reserved: reserved(1),
   identifier: u16(),
-  attributes: attributes(),
+  attributes: { ...attributes(), print: printTransactionAttributes },
 });
 
 for (const { natD, natOa } of [natPayloadTypes.draft04, natPayloadTypes.draft02, natPayloadTypes.rfc]) {

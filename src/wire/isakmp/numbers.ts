@@ -201,6 +201,42 @@ export const authenticationMethods = {
   'XAUTH RSA (responder)': 65006,
 } as const;
 
+/** The methods by which the initiator or the responder is the one to prove itself by XAUTH as well (XAUTH draft 7.2). */
+export const xauthMethods = {
+  presharedInitiator: authenticationMethods.Kerberos,
+  presharedResponder: authenticationMethods['GSS-API'],
+  rsaInitiator: authenticationMethods['XAUTH RSA (initiator)'],
+  rsaResponder: authenticationMethods['XAUTH RSA (responder)'],
+} as const;
+
+/** What an attributes payload does (draft-dukes-ike-mode-cfg-02 3.3). */
+export const transactionTypes = { REQUEST: 1, REPLY: 2, SET: 3, ACK: 4 } as const;
+
+/** Attributes of the transaction exchange (draft-dukes-ike-mode-cfg-02 3.4, draft-beaulieu-ike-xauth-02 6.2, Cisco). */
+export const transactionAttributes = {
+  INTERNAL_IP4_ADDRESS: 1,
+  INTERNAL_IP4_NETMASK: 2,
+  INTERNAL_IP4_DNS: 3,
+  INTERNAL_IP4_NBNS: 4,
+  INTERNAL_ADDRESS_EXPIRY: 5,
+  APPLICATION_VERSION: 7,
+  INTERNAL_IP4_SUBNET: 13,
+  SUPPORTED_ATTRIBUTES: 14,
+  XAUTH_TYPE: 16520,
+  XAUTH_USER_NAME: 16521,
+  XAUTH_USER_PASSWORD: 16522,
+  XAUTH_PASSCODE: 16523,
+  XAUTH_MESSAGE: 16524,
+  XAUTH_CHALLENGE: 16525,
+  XAUTH_DOMAIN: 16526,
+  XAUTH_STATUS: 16527,
+  XAUTH_NEXT_PIN: 16528,
+  XAUTH_ANSWER: 16529,
+  UNITY_BANNER: 28672,
+  UNITY_DEF_DOMAIN: 28674,
+  UNITY_SPLIT_INCLUDE: 28676,
+} as const;
+
 /** Encapsulation modes of phase 2 (RFC 2407 4.5, RFC 3947 5.1, and the NAT traversal drafts). */
 export const encapsulationModes = {
   tunnel: 1,

@@ -114,10 +114,10 @@ export interface VidPayload {
   readonly data: Uint8Array;
 }
 
-/** Attributes of the transaction exchange (draft-dukes-ike-mode-cfg): decoded only to be shown. */
+/** Attributes of the transaction exchange (draft-dukes-ike-mode-cfg-02 3.2); `transaction.ts` knows them. */
 export interface AttributesPayload {
   readonly kind: 'attributes';
-  /** 1 request, 2 reply, 3 set, 4 acknowledge. */
+  /** `transactionTypes`. */
   readonly messageType: number;
   readonly identifier: number;
   readonly attributes: readonly DataAttribute[];

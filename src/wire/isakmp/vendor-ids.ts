@@ -115,6 +115,12 @@ export const vendorIds = {
     'Windows 8 or later; a group follows, 4 bytes',
   ),
   dpd: vendorId('DPD 1.0', 'exact', 'afcad71368a1f1c96b8696fc77570100', 'dead peer detection (RFC 3706)'),
+  ciscoUnity: vendorId(
+    'Cisco Unity',
+    'prefix',
+    '12f5f28c457168a9702d9fe274cc',
+    'Cisco extensions of mode-config: banner, split tunnels; a version follows, 2 bytes',
+  ),
   xauth: vendorId('XAUTH', 'exact', '09002689dfd6b712', 'extended authentication'),
   /** MD5 of our name. */
   ipseckit: vendorId('ipseckit', 'exact', '48f1d62b80d070a94269c6ceafbe47ca', 'ipseckit'),

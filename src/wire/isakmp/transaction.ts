@@ -1,0 +1,152 @@
+/** What the attributes of the transaction exchange hold: the configuration a gateway gives its clients. */
+import { ByteReader, ByteWriter, toHex, WireError } from '../bytes.js';
+import { addressBytes, addressFromBytes, type IpAddress } from '../ip/address.js';
+import { maskToPrefix, subnetRange } from '../ip/selector.js';
+import { attributeNumber, type DataAttribute, tlv } from './attributes.js';
+import { nameOf, transactionAttributes as types } from './numbers.js';
+
+/** A network a gateway leads to. */
+export interface ConfiguredNetwork {
+  readonly address: IpAddress;
+  readonly prefixLength: number;
+}
+
+/** What a gateway configures its client with (draft-dukes-ike-mode-cfg-02 3.4, Cisco Unity). */
+export interface Configuration {
+  /** Our address inside its network. */
+  readonly address?: IpAddress;
+  readonly netmask?: IpAddress;
+  readonly dnsServers: readonly IpAddress[];
+  readonly winsServers: readonly IpAddress[];
+  /** What lies behind it (INTERNAL_IP4_SUBNET, UNITY_SPLIT_INCLUDE); nothing when it does not say. */
+  readonly networks: readonly ConfiguredNetwork[];
+  readonly domain?: string;
+  /** Text for the user, without control characters. */
+  readonly banner?: string;
+  readonly applicationVersion?: string;
+  /** How long the address may be used. */
+  readonly expirySeconds?: number;
+}
+
+/** Networks, servers and bytes of text looked at; a gateway has no use for more. */
+const limits = { entries: 64, textBytes: 4_096 } as const;
+
+/** Network and mask. Cisco's entries have 6 more bytes, protocol and ports, which nobody uses; strongSwan sends either. */
+const splitEntryBytes = 14;
+const subnetBytes = 8;
+
+/** Reads a configuration. Attributes it does not know, and empty ones, are ignored. Throws `WireError`. */
+export function readConfiguration(attributes: readonly DataAttribute[]): Configuration {
+  const valuesOf = (type: number) =>
+    attributes.flatMap(attribute =>
+      attribute.form === 'tlv' && attribute.type === type && attribute.bytes.length > 0
+        ? [attribute.bytes]
+        : [],
+    );
+  const addresses = (type: number) => valuesOf(type).slice(0, limits.entries).map(ipv4);
+  const texts = (type: number) => valuesOf(type).map(printableText);
+  const [address] = addresses(types.INTERNAL_IP4_ADDRESS);
+  const [netmask] = addresses(types.INTERNAL_IP4_NETMASK);
+  const expiry = attributes.find(({ type }) => type === types.INTERNAL_ADDRESS_EXPIRY);
+  const expirySeconds = expiry && attributeNumber(expiry);
+  const [banner] = texts(types.UNITY_BANNER);
+  const [domain] = texts(types.UNITY_DEF_DOMAIN);
+  const [applicationVersion] = texts(types.APPLICATION_VERSION);
+  return {
+    ...(address === undefined ? {} : { address }),
+    ...(netmask === undefined ? {} : { netmask }),
+    dnsServers: addresses(types.INTERNAL_IP4_DNS),
+    winsServers: addresses(types.INTERNAL_IP4_NBNS),
+    networks: distinct([
+      ...valuesOf(types.INTERNAL_IP4_SUBNET).flatMap(networks),
+      ...valuesOf(types.UNITY_SPLIT_INCLUDE).flatMap(networks),
+    ]).slice(0, limits.entries),
+    ...(domain === undefined ? {} : { domain }),
+    ...(banner === undefined ? {} : { banner }),
+    ...(applicationVersion === undefined ? {} : { applicationVersion }),
+    ...(expirySeconds === undefined ? {} : { expirySeconds }),
+  };
+}
+
+/** The inverse, for what a gateway would send. */
+export function writeConfiguration(configuration: Configuration): DataAttribute[] {
+  const { address, netmask, dnsServers, winsServers, domain, banner, applicationVersion, expirySeconds } =
+    configuration;
+  const one = (type: number, bytes: Uint8Array | undefined) =>
+    bytes === undefined ? [] : [tlv(type, bytes)];
+  const text = (value: string | undefined) => (value === undefined ? undefined : Buffer.from(value, 'utf8'));
+  const mask = (prefixLength: number) =>
+    prefixLength === 0 ? 0 : (0xffff_ffff << (32 - prefixLength)) >>> 0;
+  return [
+    ...one(types.INTERNAL_IP4_ADDRESS, address && addressBytes(address)),
+    ...one(types.INTERNAL_IP4_NETMASK, netmask && addressBytes(netmask)),
+    ...dnsServers.map(server => tlv(types.INTERNAL_IP4_DNS, addressBytes(server))),
+    ...winsServers.map(server => tlv(types.INTERNAL_IP4_NBNS, addressBytes(server))),
+    ...configuration.networks.map(network =>
+      tlv(
+        types.INTERNAL_IP4_SUBNET,
+        new ByteWriter().bytes(addressBytes(network.address)).u32(mask(network.prefixLength)).finish(),
+      ),
+    ),
+    ...one(types.UNITY_DEF_DOMAIN, text(domain)),
+    ...one(types.UNITY_BANNER, text(banner)),
+    ...one(types.APPLICATION_VERSION, text(applicationVersion)),
+    ...one(
+      types.INTERNAL_ADDRESS_EXPIRY,
+      expirySeconds === undefined ? undefined : new ByteWriter().u32(expirySeconds).finish(),
+    ),
+  ];
+}
+
+/** Text of a peer, for a terminal: what could steer one becomes a space. */
+export function printableText(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes.subarray(0, limits.textBytes)).toString('utf8');
+  return text
+    .replace(/\r\n?/g, '\n')
+    .replace(/[^\P{Cc}\n]/gu, ' ')
+    .trim();
+}
+
+/** Attributes whose value nobody may see. */
+const secretTypes: ReadonlySet<number> = new Set([
+  types.XAUTH_USER_PASSWORD,
+  types.XAUTH_PASSCODE,
+  types.XAUTH_NEXT_PIN,
+  types.XAUTH_ANSWER,
+]);
+
+/** One line an attribute; passwords are not shown. */
+export function printTransactionAttributes(attributes: readonly DataAttribute[]): string[] {
+  return attributes.map(attribute => {
+    const name = nameOf(types, attribute.type);
+    if (attribute.form === 'tv') return `${name} ${attribute.value}`;
+    if (attribute.bytes.length === 0) return `${name} (empty)`;
+    return `${name} ${secretTypes.has(attribute.type) ? '(not shown)' : toHex(attribute.bytes)}`;
+  });
+}
+
+function distinct(networks: readonly ConfiguredNetwork[]): ConfiguredNetwork[] {
+  return [
+    ...new Map(networks.map(network => [`${network.address}/${network.prefixLength}`, network])).values(),
+  ];
+}
+
+function ipv4(bytes: Uint8Array): IpAddress {
+  if (bytes.length !== 4) throw new WireError('bad-length', 0, `an IPv4 address of ${bytes.length} bytes`);
+  return addressFromBytes(bytes);
+}
+
+function networks(bytes: Uint8Array): ConfiguredNetwork[] {
+  const entryBytes = bytes.length % splitEntryBytes === 0 ? splitEntryBytes : subnetBytes;
+  if (bytes.length % entryBytes !== 0)
+    throw new WireError('bad-length', 0, `networks in ${bytes.length} bytes`);
+  const reader = new ByteReader(bytes);
+  return Array.from({ length: bytes.length / entryBytes }, () => {
+    const address = ipv4(reader.bytes(4, 'network'));
+    const mask = ipv4(reader.bytes(4, 'mask'));
+    reader.bytes(entryBytes - subnetBytes, 'protocol and ports');
+    const prefixLength = maskToPrefix(mask);
+    if (prefixLength === undefined) throw new WireError('bad-value', 4, `the mask ${mask} has holes`);
+    return { address: subnetRange(address, prefixLength).first, prefixLength };
+  });
+}

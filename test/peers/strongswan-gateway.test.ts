@@ -1,0 +1,241 @@
+/** strongSwan as a gateway that wants a user (XAUTH) and gives its clients their address (mode-config). */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { NegotiationError } from '../../src/agent/failure.js';
+import type { TunnelDocument } from '../../src/agent/tunnel.js';
+import { printPem } from '../../src/crypto/certificates/pem.js';
+import { waitFor } from '../lab/command.js';
+import { needs } from '../lab/needs.js';
+import type { PeerConnection } from '../lab/peer-connection.js';
+import { Charon } from '../lab/strongswan.js';
+import { ping } from '../lab/traffic.js';
+import { AgentOnHost } from '../support/agent-host.js';
+import { type Identity, testCa, testLeaf } from '../support/certificates.js';
+import { createPair, type HostPair } from '../support/namespaces.js';
+
+const ours = '10.69.0.1';
+const theirs = '10.69.0.2';
+const inside = '10.2.0.1';
+const presharedKey = 'a group key';
+const user = 'ann';
+const password = 'ann has a password';
+
+const certificatePem = ({ certificate }: Identity) => printPem('CERTIFICATE', certificate.der);
+const keyPem = ({ privateKey }: Identity) => privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+
+describe('strongSwan as a gateway for clients', {
+  skip: needs('charon', 'nft', 'ping', 'xauth-generic'),
+}, () => {
+  let hosts: HostPair;
+  let agent: AgentOnHost;
+  let charon: Charon;
+
+  before(async () => {
+    hosts = await createPair({ prefix: 'gw', a: [`${ours}/24`], b: [`${theirs}/24`] });
+    hosts.b.run('ip', 'address', 'add', `${inside}/24`, 'dev', 'lo');
+    agent = await AgentOnHost.start(hosts.a, { args: ['--verbose'] });
+    charon = await Charon.start({
+      host: hosts.b,
+      esp: 'kernel-libipsec',
+      settings: 'cisco_unity = yes\n  i_dont_care_about_security_and_use_aggressive_mode_psk = yes',
+    });
+  });
+
+  after(async () => {
+    await agent?.remove();
+    await charon?.stop();
+    await hosts?.destroy();
+  });
+
+  async function withLogs(work: () => Promise<void>): Promise<void> {
+    const [ourLog, theirLog] = [agent.log.length, charon.log().length];
+    try {
+      await work();
+    } catch (error) {
+      await agent.call('tunnelDown', { name: 'office' }).catch(() => {});
+      console.log(`--- ours\n${agent.log.slice(ourLog)}\n--- strongSwan\n${charon.log().slice(theirLog)}`);
+      throw error;
+    }
+  }
+
+  const gateway: PeerConnection = {
+    ...{ name: 'peer', local: theirs, remote: '%any', psk: presharedKey, mode: 'tunnel', encapsulate: true },
+    ...{ ike: ['aes256-sha256-ecp256'], esp: ['aes128-sha256'], localSelector: '10.2.0.0/24' },
+    users: { [user]: password },
+    pool: {
+      addrs: '10.3.0.7-10.3.0.9',
+      dns: ['10.2.0.53', '10.2.0.54'],
+      nbns: ['10.2.0.137'],
+      split_include: ['10.2.0.0/24'],
+      '28672': ['Be nice'],
+    },
+  };
+
+  const tunnel = (overrides: Partial<TunnelDocument> = {}): Omit<TunnelDocument, 'format' | 'version'> => ({
+    ...{ name: 'office', local: ours, peer: theirs, presharedKey, remoteNetworks: ['10.2.0.0/24'] },
+    ...{ ike: 'aes256-sha256-ecp256', esp: 'aes128-sha256' },
+    ...{ xauthUser: user, xauthPassword: password, modeConfig: 'pull' },
+    ...overrides,
+  });
+
+  const addresses = () => hosts.a.run('ip', '-4', '-o', 'address', 'show', 'dev', 'ipseckit0');
+
+  /** Traffic flows from the assigned address, and nothing of it is left after `tunnel down`. */
+  async function checkTunnel(): Promise<void> {
+    const [info] = await agent.call('tunnelList', {});
+    const address = info?.configuration?.address ?? 'none';
+    assert.match(address, /^10\.3\.0\.[789]$/);
+    assert.ok(addresses().includes(` ${address}/32 `));
+    assert.ok(hosts.a.run('ip', '-4', 'route', 'get', inside).includes(` src ${address} `));
+    assert.deepEqual(await ping(hosts.a, inside, { count: 3 }), { sent: 3, received: 3 });
+    const [pair] = (await agent.call('associations', {})).quickModes;
+    assert.equal(pair?.pair.selector.source.first, address);
+    const [child] = await charon.installedChildren();
+    assert.deepEqual(child?.remoteSelectors, [`${address}/32`]);
+    await agent.call('tunnelDown', { name: 'office' });
+    assert.doesNotMatch(addresses(), /10\.3\.0/);
+    assert.doesNotMatch(hosts.a.run('ip', '-4', 'route'), /10\.2\.0/);
+    await waitFor('strongSwan to forget', async () => (await charon.listSas()).length === 0);
+  }
+
+  test('user, address, servers, banner; a ping from the assigned address', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      const { configuration, traffic } = await agent.tunnelUp(tunnel());
+      assert.equal(configuration?.address, '10.3.0.7');
+      assert.deepEqual(configuration?.dnsServers, ['10.2.0.53', '10.2.0.54']);
+      assert.deepEqual(configuration?.winsServers, ['10.2.0.137']);
+      assert.equal(configuration?.banner, 'Be nice');
+      assert.equal(traffic, '10.3.0.7/32 <-> 10.2.0.0/24');
+      const { stdout } = await agent.command('ipseckit', 'tunnel', 'list', '--json');
+      assert.match(stdout, /"10\.2\.0\.53"/);
+      assert.doesNotMatch(stdout + agent.log, /ann has a password/);
+      await checkTunnel();
+    }));
+
+  test('the networks come from the gateway when none are asked for', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      const { remoteNetworks: _, ...rest } = tunnel();
+      const { traffic } = await agent.tunnelUp(rest);
+      assert.equal(traffic, '10.3.0.7/32 <-> 10.2.0.0/24');
+      await checkTunnel();
+    }));
+
+  test('a gateway that pushes', () =>
+    withLogs(async () => {
+      await charon.load({ ...gateway, extra: { pull: 'no' } });
+      await agent.tunnelUp(tunnel({ modeConfig: 'push' }));
+      await checkTunnel();
+    }));
+
+  test('in aggressive mode, as a named member of a group', () =>
+    withLogs(async () => {
+      await charon.load({ ...gateway, remoteId: 'group@example.com', extra: { aggressive: 'yes' } });
+      await agent.tunnelUp(tunnel({ aggressive: true, localId: 'group@example.com' }));
+      await checkTunnel();
+    }));
+
+  test('certificates first, then the user', () =>
+    withLogs(async () => {
+      const dayMs = 86_400_000;
+      const valid = { notBeforeMs: Date.now() - dayMs, notAfterMs: Date.now() + 30 * dayMs };
+      const root = testCa('C=DE, O=Example, CN=Root', undefined, { key: 'rsa', ...valid });
+      const own = testLeaf('C=DE, O=Example, CN=ours', root, { key: 'rsa', ...valid });
+      const other = testLeaf('C=DE, O=Example, CN=theirs', root, { key: 'rsa', ...valid });
+      const { psk: _, ...rest } = gateway;
+      await charon.load({
+        ...rest,
+        certificates: {
+          own: certificatePem(other),
+          privateKey: keyPem(other),
+          authorities: [certificatePem(root)],
+        },
+      });
+      const { presharedKey: __, ...client } = tunnel();
+      await agent.tunnelUp({
+        ...client,
+        certificate: certificatePem(own),
+        privateKey: keyPem(own),
+        authorities: certificatePem(root),
+      });
+      await checkTunnel();
+    }));
+
+  test('mode-config alone, and XAUTH alone', () =>
+    withLogs(async () => {
+      const { users: _, ...withoutUsers } = gateway;
+      await charon.load(withoutUsers);
+      const { xauthUser: __, xauthPassword: ___, ...client } = tunnel();
+      await agent.tunnelUp(client);
+      await checkTunnel();
+
+      const { pool: ____, ...withoutPool } = gateway;
+      await charon.load({ ...withoutPool, remoteSelector: `${ours}/32` });
+      const { modeConfig: _____, ...userOnly } = tunnel();
+      const { configuration } = await agent.tunnelUp(userOnly);
+      assert.equal(configuration, undefined);
+      assert.deepEqual(await ping(hosts.a, inside, { count: 2 }), { sent: 2, received: 2 });
+      await agent.call('tunnelDown', { name: 'office' });
+    }));
+
+  test('a wrong password ends with a reason of its own, and leaves nothing', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      await assert.rejects(agent.tunnelUp(tunnel({ xauthPassword: 'wrong' })), error => {
+        assert.ok(error instanceof NegotiationError, String(error));
+        assert.equal(error.failure.reason, 'xauth-failed');
+        assert.equal(error.code, 'AUTHENTICATION_FAILED');
+        assert.match(error.message, /refused the user "ann"/);
+        return true;
+      });
+      assert.deepEqual((await agent.call('associations', {})).mainModes, []);
+      assert.doesNotMatch(addresses(), /10\.3\.0/);
+    }));
+
+  test('an empty pool is told as such', () =>
+    withLogs(async () => {
+      const { pool: _, ...withoutPool } = gateway;
+      await charon.load(withoutPool);
+      await assert.rejects(agent.tunnelUp(tunnel()), error => {
+        assert.ok(error instanceof NegotiationError, String(error));
+        assert.equal(error.failure.reason, 'no-address');
+        return true;
+      });
+    }));
+
+  test('tunnel up with a password file, in its own process', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      await agent.stop();
+      const folder = mkdtempSync(join(tmpdir(), 'ipseckit-gw-'));
+      try {
+        const file = (name: string, text: string, mode = 0o600) => {
+          writeFileSync(join(folder, name), text, { mode });
+          return join(folder, name);
+        };
+        const up = (passwordFile: string, ...rest: string[]) =>
+          agent.command(
+            'ipseckit',
+            ...['tunnel', 'up', theirs, '--psk-file', file('psk', presharedKey)],
+            ...['--ike', 'aes256-sha256-ecp256', '--esp', 'aes128-sha256', '--mode-config', 'pull'],
+            ...['--xauth-user', user, '--xauth-password-file', passwordFile, ...rest],
+          );
+        const good = await up(file('good', `${password}\n`), '--', 'ping', '-c', '2', inside);
+        assert.equal(good.status, 0, good.stdout + good.stderr);
+        assert.match(good.stderr, /assigned: address 10\.3\.0\.7, DNS 10\.2\.0\.53 10\.2\.0\.54/);
+        assert.match(good.stderr, /Be nice/);
+        const bad = await up(file('bad', 'wrong\n'), '--', 'true');
+        assert.equal(bad.status, 10, bad.stdout + bad.stderr);
+        assert.match(bad.stderr, /refused the user "ann"/);
+        const open = await up(file('open', password, 0o644), '--', 'true');
+        assert.equal(open.status, 5);
+        assert.ok(!existsSync('/sys/class/net/ipseckit0'));
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    }));
+});
