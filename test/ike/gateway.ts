@@ -90,6 +90,7 @@ export class Gateway {
       initialContact: nothing,
       mainModeDoubted: nothing,
       peerDead: nothing,
+      pairLost: nothing,
     };
   }
 
