@@ -3,6 +3,7 @@ import { after, before, describe } from 'node:test';
 import { needs } from '../lab/needs.js';
 import { bootUmlPair, type UmlPair } from '../lab/uml-host.js';
 import { connectionTests } from './kernel/connections.js';
+import { engineTests } from './kernel/engines.js';
 import { ipsecpolTests } from './kernel/ipsecpol.js';
 import { keysByHandTests } from './kernel/keys-by-hand.js';
 import { rekeyTests } from './kernel/rekey.js';
@@ -33,6 +34,6 @@ function onMachine(prefix: string, tests: readonly ((hosts: () => PeerHosts) => 
 
 // Side by side: the second one mostly waits.
 describe('a Linux kernel with strongSwan', { skip, concurrency: 2 }, () => {
-  onMachine('kernel', [keysByHandTests, connectionTests, ipsecpolTests, rekeyTests]);
+  onMachine('kernel', [keysByHandTests, engineTests, connectionTests, ipsecpolTests, rekeyTests]);
   onMachine('restart', [restartTests]);
 });

@@ -2,7 +2,11 @@
 import { umlSuite } from '../lab/uml-suite.js';
 
 umlSuite('the kernel as engine', {
-  files: ['dist/test/peers/uml/xfrm-behaviour.js', 'dist/test/peers/uml/xfrm-strongswan.js'],
+  files: [
+    'dist/test/peers/uml/xfrm-behaviour.js',
+    'dist/test/peers/uml/xfrm-lifecycle.js',
+    'dist/test/peers/uml/xfrm-strongswan.js',
+  ],
   needs: ['charon', 'ping', 'tcpdump'],
   timeoutSeconds: 600,
 });

@@ -251,7 +251,9 @@ export function driverBehaviour(title: string, under: EngineUnderTest): void {
       await assert.rejects(transfer(hosts.a, hosts.b, other, { bytes: 1000, port: 7002, timeoutSeconds: 2 }));
       await a.setFilters([block, permit]);
       await assert.rejects(transfer(hosts.a, hosts.b, other, { bytes: 1000, port: 7001, timeoutSeconds: 2 }));
-      assert.equal((await ping(hosts.a, other, { count: 2, intervalSeconds: 0.05 })).received, 0);
+      // Some engines tell the program that it may not.
+      for (let i = 0; i < 2; i++)
+        assert.equal((await ping(hosts.a, other, { count: 1 }).catch(() => ({ received: 0 }))).received, 0);
       const { filters, driver } = await a.report();
       if (counts) assert.ok((new Map(filters).get('b') ?? 0) >= 2);
       assert.ok(driver.drops.blocked >= 2);

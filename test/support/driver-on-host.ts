@@ -7,10 +7,12 @@ import type {
   DriverStatistics,
   PairStatistics,
   SaPair,
+  SoftSa,
+  SoftSaStatistics,
 } from '../../src/driver/api.js';
 import { toHex } from '../../src/wire/bytes.js';
+import type { LabHost } from '../lab/lab-host.js';
 import type { DriverRequest, HexPair } from './driver-program.js';
-import type { Host } from './namespaces.js';
 
 /** What a driver counted. */
 export interface DriverReport {
@@ -45,7 +47,7 @@ export class DriverOnHost {
 
   /** Starts one; throws `DriverRefusal` when the driver cannot start. `nodeFlags` as for `node` itself. */
   static async start(
-    host: Host,
+    host: LabHost,
     nodeFlags: readonly string[] = [],
     engine: 'userspace' | 'xfrm' = 'userspace',
   ): Promise<DriverOnHost> {
@@ -81,6 +83,23 @@ export class DriverOnHost {
 
   async remove(pairId: SaPair['id']): Promise<void> {
     await this.#ask({ kind: 'remove', pairId });
+  }
+
+  /** What IKE says when it gives up. */
+  async negotiationFailed(filterId: SoftSa['filterId'], peer: SoftSa['peer']): Promise<void> {
+    await this.#ask({ kind: 'negotiationFailed', soft: { filterId, peer } });
+  }
+
+  async addSoftSa(soft: SoftSa): Promise<void> {
+    await this.#ask({ kind: 'addSoftSa', soft });
+  }
+
+  async removeSoftSa(soft: SoftSa): Promise<void> {
+    await this.#ask({ kind: 'removeSoftSa', soft });
+  }
+
+  async softSaStatistics(): Promise<SoftSaStatistics[]> {
+    return (await this.#ask({ kind: 'softSaStatistics' })) as SoftSaStatistics[];
   }
 
   async report(): Promise<DriverReport> {

@@ -3,7 +3,7 @@
  * is answered with a JSON line. `DriverOnHost` in `driver-on-host.ts` is its other end.
  */
 import { createInterface } from 'node:readline';
-import type { DriverFilter, SaHalf, SaPair } from '../../src/driver/api.js';
+import type { DriverFilter, SaHalf, SaPair, SoftSa } from '../../src/driver/api.js';
 import { UserspaceDriver } from '../../src/driver/userspace/driver.js';
 import { XfrmDriver } from '../../src/driver/xfrm/driver.js';
 import { IpseckitError } from '../../src/report/errors.js';
@@ -23,6 +23,9 @@ export type DriverRequest =
   | { readonly kind: 'setFilters'; readonly filters: readonly DriverFilter[] }
   | { readonly kind: 'install'; readonly pair: HexPair }
   | { readonly kind: 'remove'; readonly pairId: SaPair['id'] }
+  | { readonly kind: 'negotiationFailed'; readonly soft: Omit<SoftSa, 'local'> }
+  | { readonly kind: 'addSoftSa' | 'removeSoftSa'; readonly soft: SoftSa }
+  | { readonly kind: 'softSaStatistics' }
   | { readonly kind: 'statistics' }
   | { readonly kind: 'events' }
   | { readonly kind: 'stop' };
@@ -46,6 +49,13 @@ async function answer(request: DriverRequest): Promise<unknown> {
     }
     case 'remove':
       return driver.removePair(request.pairId);
+    case 'negotiationFailed':
+      return driver.negotiationFailed(request.soft.filterId, request.soft.peer);
+    case 'addSoftSa':
+    case 'removeSoftSa':
+      return driver[request.kind](request.soft);
+    case 'softSaStatistics':
+      return driver.softSaStatistics();
     case 'statistics': {
       const filters = [...(await driver.filterPackets())];
       const { user, system } = process.cpuUsage();
