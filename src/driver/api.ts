@@ -1,6 +1,6 @@
 /**
- * The SA API: the typed boundary between the driver, IKE and the agent. Types only. Any engine (`userspace`,
- * later `xfrm`) implements `Driver`; the agent is its only caller.
+ * The SA API: the typed boundary between the driver, IKE and the agent. Types only. Each engine (`userspace`,
+ * `xfrm`) implements `Driver`; the agent is its only caller.
  */
 import type { EncryptionId, HashId } from '../crypto/algorithms.js';
 import type { IpAddress } from '../wire/ip/address.js';

@@ -22,6 +22,7 @@ describe('settings.json', () => {
   const wrong: readonly (readonly [text: string, complaint: RegExp])[] = [
     ['{"noDefaultExempt": 4}', /settings\.json: noDefaultExempt: expected 0, 1, 2, 3$/],
     ['{"noDefaultExempt": "3"}', /noDefaultExempt: expected 0, 1, 2, 3$/],
+    ['{"driver": "kernel"}', /driver: expected auto, xfrm, userspace$/],
     ['{"noDefaultExemption": 1}', /noDefaultExemption: unknown field$/],
     ['[]', /expected an object$/],
     ['{"noDefaultExempt"', /settings\.json: .*JSON/],

@@ -34,6 +34,8 @@ export interface XfrmEngineOptions {
 
 /** Acquires of the same filter and peer are told this often. */
 const acquireIntervalMs = 1_000;
+/** Peers are few; a flood of packets to invented ones must not fill the memory. */
+const rememberedAcquires = 4096;
 /** How long what a failed negotiation leaves waiting is refused, for the kernel to throw it away. */
 const refusalMs = 150;
 /** The kernel does not tell of the first packet on an SA: new pairs are looked at this often, older ones that. */
@@ -126,7 +128,8 @@ export class XfrmEngine {
     checkPair(pair);
     this.removePair(pair.id);
     const record = new PairRecord(pair, pairRequestId(++this.#pairCount), performance.now());
-    addStates(this.#socket, statesOf(record, 'inbound'));
+    // Outbound ones too, so that whatever the kernel refuses is refused now; no policy sends with them yet.
+    addStates(this.#socket, [...statesOf(record, 'inbound'), ...statesOf(record, 'outbound')]);
     this.#pairs.add(record);
     this.#policies.put(this.#carrying.add(record, this.#policiesTowards(record, 'inbound')));
     this.#lookSoon();
@@ -143,14 +146,15 @@ export class XfrmEngine {
         other.pair.peer === record.pair.peer,
     );
     if (!record.outboundActive) {
-      addStates(this.#socket, statesOf(record, 'outbound'));
       record.outboundActive = true;
       this.#keyAdditions++;
       if (renews) this.#rekeys++;
     }
-    this.#policies.put(this.#carrying.add(record, this.#policiesTowards(record, 'outbound')));
-    const placed = this.#rules.placeOf(record.pair, 'outbound');
-    if (placed !== undefined) this.#answered(placed.filter.id, record.pair.peer);
+    this.#reporting(() => {
+      this.#policies.put(this.#carrying.add(record, this.#policiesTowards(record, 'outbound')));
+      const placed = this.#rules.placeOf(record.pair, 'outbound');
+      if (placed !== undefined) this.#answered(placed.filter.id, record.pair.peer);
+    });
   }
 
   removePair(pairId: PairId): void {
@@ -158,11 +162,14 @@ export class XfrmEngine {
     if (record === undefined) return;
     this.#pastBytes = addBytes(this.#pastBytes, record.pair, this.#statisticsOf(record));
     this.#pairs.remove(record);
-    this.#turn(record, this.#policiesOf(record));
-    deleteStates(
-      this.#socket,
-      [...statesOf(record, 'outbound'), ...statesOf(record, 'inbound')].map(({ id }) => id),
-    );
+    this.#reporting(() => {
+      this.#turn(record, this.#policiesOf(record));
+      const states = [...statesOf(record, 'outbound'), ...statesOf(record, 'inbound')];
+      deleteStates(
+        this.#socket,
+        states.map(({ id }) => id),
+      );
+    });
     this.#keyDeletions++;
   }
 
@@ -173,9 +180,11 @@ export class XfrmEngine {
     const placed = this.#rules.find(filterId);
     if (placed === undefined) return;
     const refusal = refusalPolicy(placed, known.acquire.packet);
-    this.#policies.put([refusal]);
-    this.#answered(filterId, peer);
-    this.#after(refusalMs, () => this.#policies.remove([refusal]));
+    this.#reporting(() => {
+      this.#policies.put([refusal]);
+      this.#answered(filterId, peer);
+    });
+    this.#after(refusalMs, () => this.#reporting(() => this.#policies.remove([refusal])));
   }
 
   addSoftSa(soft: SoftSa): void {
@@ -256,6 +265,8 @@ export class XfrmEngine {
     const nowMs = performance.now();
     const toldAtMs = this.#acquires.get(key)?.toldAtMs;
     if (toldAtMs !== undefined && nowMs - toldAtMs < acquireIntervalMs) return;
+    const [oldest] = this.#acquires.keys();
+    if (oldest !== undefined && this.#acquires.size >= rememberedAcquires) this.#acquires.delete(oldest);
     this.#acquires.set(key, { acquire, toldAtMs: nowMs });
     this.#emit(event);
   }
@@ -266,13 +277,11 @@ export class XfrmEngine {
       const peer = { address: source, port: sourcePort };
       if (record.peer.address === peer.address && record.peer.port === peer.port) return;
       const before = this.#policiesOf(record);
-      try {
+      this.#reporting(() => {
         moveStates(this.#socket, record, peer);
         this.#turn(record, before);
         this.#policies.put(this.#carrying.add(record, this.#policiesOf(record)));
-      } catch (error) {
-        this.#emit({ kind: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
-      }
+      });
       return this.#emit({ kind: 'peerMoved', pairId: record.pair.id, peer });
     }
   }
@@ -340,6 +349,15 @@ export class XfrmEngine {
       this.#emit({ kind: 'inboundUsed', pairId: record.pair.id });
     }
     this.#lookSoon();
+  }
+
+  /** What goes wrong where nobody waits for it is an event. */
+  #reporting(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#emit({ kind: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
+    }
   }
 
   #after(milliseconds: number, action: () => void): void {

@@ -60,7 +60,6 @@ export function moveStates(socket: XfrmSocket, record: PairRecord, peer: PairRec
   record.peer = peer;
   for (const direction of ['inbound', 'outbound'] as const) {
     const next = statesOf(record, direction);
-    if (direction === 'outbound' && !record.outboundActive) continue;
     if (sameAddress) {
       for (const state of next) socket.demand(xfrmRequests.updateState(state), 'to follow the peer');
       continue;

@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util';
 import { IpseckitError } from '../../report/errors.js';
 import { decodeXfrm, encodeRequests, type XfrmMessage, type XfrmRequest } from '../../wire/netlink/xfrm.js';
 import { xfrmGroups } from '../../wire/netlink/xfrm-structures.js';
@@ -88,9 +89,13 @@ export function refused(what: string, code: number): IpseckitError {
     return new IpseckitError('ACCESS_DENIED', `the kernel refuses ${what}: operation not permitted`, {
       next: 'run as root, or with the capabilities CAP_NET_ADMIN and CAP_NET_RAW',
     });
-  return new IpseckitError('ENVIRONMENT', `the kernel refuses ${what} (error ${code})`, {
-    next: 'try "--driver userspace", which needs nothing of the kernel but TUN',
-  });
+  return new IpseckitError(
+    'ENVIRONMENT',
+    `the kernel refuses ${what}${code > 0 ? ` (${getSystemErrorName(-code)})` : ''}`,
+    {
+      next: 'try "--driver userspace", which needs nothing of the kernel but TUN',
+    },
+  );
 }
 
 function open<T>(action: () => T): T {

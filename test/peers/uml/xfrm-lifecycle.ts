@@ -121,11 +121,11 @@ describe('xfrm driver on a host', { timeout: 240_000 }, () => {
     const ends = staticEnds(connection, 2);
     await a.setFilters(ends.one.filters);
     await a.events();
-    const pinging = ping(hosts.a, other, { count: 1 });
-    const event = await eventOf('acquire');
-    assert.deepEqual([event.filterId, event.local, event.peer], [ends.one.filters[0]?.id, one, other]);
     const b = await DriverOnHost.start(hosts.b, [], 'xfrm');
     try {
+      const pinging = ping(hosts.a, other, { count: 1 });
+      const event = await eventOf('acquire');
+      assert.deepEqual([event.filterId, event.local, event.peer], [ends.one.filters[0]?.id, one, other]);
       await b.install(ends.other.pair);
       await a.install(ends.one.pair);
       assert.equal((await pinging).received, 1);
