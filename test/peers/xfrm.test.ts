@@ -8,5 +8,5 @@ umlSuite('the kernel as engine', {
     'dist/test/peers/uml/xfrm-strongswan.js',
   ],
   needs: ['charon', 'ping', 'tcpdump'],
-  timeoutSeconds: 600,
+  timeoutSeconds: 900,
 });
