@@ -52,13 +52,18 @@ export async function bootUmlPair(options: {
 
 function addTap(host: Host, device: string, addresses: readonly string[]): void {
   host.run('ip', 'tuntap', 'add', device, 'mode', 'tap');
-  for (const address of addresses) host.run('ip', 'address', 'add', address, 'dev', device);
+  for (const address of addresses)
+    host.run('ip', 'address', 'add', address, 'dev', device, ...ready(address));
   host.run('ip', 'link', 'set', device, 'up');
 }
 
 function deviceUp(device: string, addresses: readonly string[]): string[] {
-  return [...addresses.map(address => `ip address add ${address} dev ${device}`), `ip link set ${device} up`];
+  const add = (address: string) => ['ip address add', address, 'dev', device, ...ready(address)].join(' ');
+  return [...addresses.map(add), `ip link set ${device} up`];
 }
+
+/** An IPv6 address is of use at once only if nobody asks whether another host has it. */
+const ready = (address: string) => (address.includes(':') ? ['nodad'] : []);
 
 async function untilReady(
   host: Host,

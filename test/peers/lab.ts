@@ -10,6 +10,12 @@ export const ourAddress = '10.66.0.1';
 export const theirAddress = '10.66.0.2';
 const ourInside = '10.1.0.1';
 const theirInside = '10.2.0.1';
+/** The same for IPv6. */
+export const ourAddress6 = 'fd66::1';
+export const theirAddress6 = 'fd66::2';
+const ourInside6 = 'fd71::1';
+const theirInside6 = 'fd72::1';
+export const insideNetworks6 = { ours: 'fd71::/64', theirs: 'fd72::/64' } as const;
 export const insideNetworks = { ours: '10.1.0.0/24', theirs: '10.2.0.0/24' } as const;
 
 export const psk = 'a preshared key';
@@ -36,8 +42,10 @@ export type Mode = 'transport' | 'tunnel';
 
 /** Gives both hosts an address in a network of their own, for tunnels. */
 export function addInsides({ ours, theirs }: PeerHosts): void {
-  ours.run('ip', 'address', 'add', `${ourInside}/24`, 'dev', 'lo');
-  theirs.run('ip', 'address', 'add', `${theirInside}/24`, 'dev', 'lo');
+  for (const address of [`${ourInside}/24`, `${ourInside6}/64`])
+    ours.run('ip', 'address', 'add', address, 'dev', 'lo');
+  for (const address of [`${theirInside}/24`, `${theirInside6}/64`])
+    theirs.run('ip', 'address', 'add', address, 'dev', 'lo');
 }
 
 export async function startLab(
@@ -109,7 +117,11 @@ export function ourConnection(
 }
 
 /** The address that traffic to one side of a connection goes to. */
-export function target(side: 'ours' | 'theirs', mode: Mode): string {
+export function target(side: 'ours' | 'theirs', mode: Mode, family: 4 | 6 = 4): string {
+  if (family === 6) {
+    if (mode === 'transport') return side === 'ours' ? ourAddress6 : theirAddress6;
+    return side === 'ours' ? ourInside6 : theirInside6;
+  }
   if (mode === 'transport') return side === 'ours' ? ourAddress : theirAddress;
   return side === 'ours' ? ourInside : theirInside;
 }

@@ -5,10 +5,11 @@ import { bootUmlPair, type UmlPair } from '../lab/uml-host.js';
 import { connectionTests } from './kernel/connections.js';
 import { engineTests } from './kernel/engines.js';
 import { ipsecpolTests } from './kernel/ipsecpol.js';
+import { ipv6ConnectionTests } from './kernel/ipv6-connections.js';
 import { keysByHandTests } from './kernel/keys-by-hand.js';
 import { rekeyTests } from './kernel/rekey.js';
 import { restartTests } from './kernel/restart.js';
-import { addInsides, ourAddress, type PeerHosts, theirAddress } from './lab.js';
+import { addInsides, ourAddress, ourAddress6, type PeerHosts, theirAddress, theirAddress6 } from './lab.js';
 
 const skip = needs('linux.uml', 'charon', 'nft', 'ping', 'tcpdump');
 
@@ -20,8 +21,10 @@ function onMachine(prefix: string, tests: readonly ((hosts: () => PeerHosts) => 
 
     before(async () => {
       pair = await bootUmlPair({
-        ...{ prefix, ours: [`${ourAddress}/24`], theirs: [`${theirAddress}/24`] },
-        timeoutSeconds: 600,
+        prefix,
+        ours: [`${ourAddress}/24`, `${ourAddress6}/64`],
+        theirs: [`${theirAddress}/24`, `${theirAddress6}/64`],
+        timeoutSeconds: 900,
       });
       addInsides(pair);
     });
@@ -34,6 +37,13 @@ function onMachine(prefix: string, tests: readonly ((hosts: () => PeerHosts) => 
 
 // Side by side: the second one mostly waits.
 describe('a Linux kernel with strongSwan', { skip, concurrency: 2 }, () => {
-  onMachine('kernel', [keysByHandTests, engineTests, connectionTests, ipsecpolTests, rekeyTests]);
+  onMachine('kernel', [
+    keysByHandTests,
+    engineTests,
+    connectionTests,
+    ipv6ConnectionTests,
+    ipsecpolTests,
+    rekeyTests,
+  ]);
   onMachine('restart', [restartTests]);
 });

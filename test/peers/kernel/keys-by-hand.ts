@@ -9,12 +9,30 @@ import { subnetRange } from '../../../src/wire/ip/selector.js';
 import { ping, transfer } from '../../lab/traffic.js';
 import { DriverOnHost } from '../../support/driver-on-host.js';
 import { type StaticConnection, staticEnds } from '../../support/static-pair.js';
-import { insideNetworks, type Mode, ourAddress, type PeerHosts, target, theirAddress } from '../lab.js';
+import {
+  insideNetworks,
+  insideNetworks6,
+  type Mode,
+  ourAddress,
+  ourAddress6,
+  type PeerHosts,
+  target,
+  theirAddress,
+  theirAddress6,
+} from '../lab.js';
 import { flushXfrm, installAtPeer } from './xfrm.js';
 
 type Transforms = Pick<StaticConnection, 'esp' | 'ah'>;
 
-const cases: readonly (Transforms & { readonly modes: readonly Mode[]; readonly tcp?: true })[] = [
+interface Case extends Transforms {
+  readonly modes: readonly Mode[];
+  readonly tcp?: true;
+  /** Of the hosts, and of what a tunnel carries; IPv4 when absent. */
+  readonly outside?: 4 | 6;
+  readonly inside?: 4 | 6;
+}
+
+const cases: readonly Case[] = [
   {
     esp: { encryption: '3des', hash: 'sha1' },
     ah: { hash: 'sha1' },
@@ -33,21 +51,46 @@ const cases: readonly (Transforms & { readonly modes: readonly Mode[]; readonly 
   { esp: { encryption: 'aes256', hash: 'sha512' }, modes: ['transport'] },
   { esp: { encryption: 'aes192gcm' }, modes: ['tunnel'] },
   { esp: { encryption: 'aes256gcm' }, modes: ['transport'] },
+  {
+    ...{ outside: 6, inside: 6, modes: ['transport', 'tunnel'], tcp: true },
+    esp: { encryption: '3des', hash: 'sha1' },
+  },
+  { outside: 6, inside: 6, modes: ['transport', 'tunnel'], ah: { hash: 'sha256' } },
+  {
+    ...{ outside: 6, inside: 6, modes: ['transport'] },
+    esp: { encryption: 'aes128gcm' },
+    ah: { hash: 'sha1' },
+  },
+  { outside: 6, modes: ['tunnel'], esp: { encryption: 'aes256', hash: 'sha256' } },
+  { inside: 6, modes: ['tunnel'], esp: { encryption: 'aes128', hash: 'sha1' } },
+  { inside: 6, modes: ['tunnel'], ah: { hash: 'sha1' } },
 ];
 
-const name = ({ esp, ah }: Transforms) =>
+const name = ({ esp, ah, outside = 4, inside = 4 }: Case) =>
   [
+    ...(outside === inside ? (outside === 6 ? ['IPv6'] : []) : [`IPv${inside} in IPv${outside}`]),
     ...(esp ? [`ESP ${esp.encryption}${esp.hash ? `-${esp.hash}` : ''}`] : []),
     ...(ah ? [`AH ${ah.hash}`] : []),
   ].join(' + ');
 
+const anyPorts = { protocol: 0, sourcePort: 0, destinationPort: 0 };
 const insides = {
-  source: subnetRange(ipAddress('10.1.0.0'), 24),
-  destination: subnetRange(ipAddress('10.2.0.0'), 24),
-  protocol: 0,
-  sourcePort: 0,
-  destinationPort: 0,
-};
+  4: {
+    source: subnetRange(ipAddress('10.1.0.0'), 24),
+    destination: subnetRange(ipAddress('10.2.0.0'), 24),
+    ...anyPorts,
+  },
+  6: {
+    source: subnetRange(ipAddress('fd71::'), 64),
+    destination: subnetRange(ipAddress('fd72::'), 64),
+    ...anyPorts,
+  },
+} as const;
+
+const hostAddresses = {
+  4: { ours: ourAddress, theirs: theirAddress },
+  6: { ours: ourAddress6, theirs: theirAddress6 },
+} as const;
 
 export function keysByHandTests(hosts: () => PeerHosts): void {
   describe('keys by hand', () => {
@@ -57,35 +100,40 @@ export function keysByHandTests(hosts: () => PeerHosts): void {
       driver = await DriverOnHost.start(hosts().ours);
       // No daemon there looks after routes: without one, tunnelled packets get no source address.
       hosts().theirs.run('ip', 'route', 'add', '10.1.0.0/24', 'dev', 'eth0', 'src', '10.2.0.1');
+      hosts().theirs.run('ip', 'route', 'add', 'fd71::/64', 'dev', 'eth0', 'src', 'fd72::1');
     });
 
     after(async () => {
       await driver?.stop();
       hosts().theirs.run('ip', 'route', 'del', '10.1.0.0/24');
+      hosts().theirs.run('ip', 'route', 'del', 'fd71::/64');
     });
 
     cases.forEach((one, index) => {
       for (const mode of one.modes)
         test(`${name(one)}, ${mode} mode`, async () => {
           const { ours, theirs } = hosts();
+          const { outside = 4, inside = 4 } = one;
+          const ends = hostAddresses[outside];
           const connection: StaticConnection = {
             ...{
               name: `pair ${index} ${mode}`,
-              one: ipAddress(ourAddress),
-              other: ipAddress(theirAddress),
+              one: ipAddress(ends.ours),
+              other: ipAddress(ends.theirs),
               mode,
             },
-            ...(mode === 'tunnel' ? { selector: insides } : {}),
+            ...(mode === 'tunnel' ? { selector: insides[inside] } : {}),
             ...(one.esp ? { esp: one.esp } : {}),
             ...(one.ah ? { ah: one.ah } : {}),
           };
           const { filters, pair } = staticEnds(connection, index + 1).one;
-          const networks = mode === 'tunnel' ? insideNetworks : { ours: ourAddress, theirs: theirAddress };
+          const tunnelled = inside === 4 ? insideNetworks : insideNetworks6;
+          const networks = mode === 'tunnel' ? tunnelled : ends;
           await driver.setFilters(filters);
           await driver.install(pair);
           try {
             installAtPeer(theirs, pair, networks);
-            const [there, here] = [target('theirs', mode), target('ours', mode)];
+            const [there, here] = [target('theirs', mode, inside), target('ours', mode, inside)];
             const options = { count: 3, intervalSeconds: 0.05 };
             const [forth, back] = [await ping(ours, there, options), await ping(theirs, here, options)];
             const all = { sent: 3, received: 3 };

@@ -2,6 +2,7 @@
 import { type EncryptionId, encryption, type HashId, hash } from '../../../src/crypto/algorithms.js';
 import type { SaHalf, SaPair } from '../../../src/driver/api.js';
 import { toHex } from '../../../src/wire/bytes.js';
+import { addressFamily } from '../../../src/wire/ip/address.js';
 import type { LabHost } from '../../lab/lab-host.js';
 
 const cipherNames: Readonly<Record<EncryptionId, string>> = {
@@ -25,11 +26,25 @@ export interface Networks {
 /** Gives a kernel the other end of a pair of ours. */
 export function installAtPeer(peer: LabHost, pair: SaPair, networks: Networks): void {
   batch(peer, [
+    ...neighbourDiscovery,
     ...pair.outbound.map((half, index) => state(pair, half, index, pair.local, pair.peer)),
     ...pair.inbound.map((half, index) => state(pair, half, index, pair.peer, pair.local)),
     policy(pair, 'in', pair.outbound, pair.local, pair.peer, networks.ours, networks.theirs),
     policy(pair, 'out', pair.inbound, pair.peer, pair.local, networks.theirs, networks.ours),
   ]);
+}
+
+/** A kernel would secure neighbour discovery too, and then find nobody. Daemons' policies come behind these. */
+const neighbourDiscovery = [135, 136].flatMap(type =>
+  ['in', 'out'].map(
+    direction =>
+      `xfrm policy update src ::/0 dst ::/0 proto ipv6-icmp type ${type} dir ${direction} priority 1 action allow`,
+  ),
+);
+
+/** Lets neighbour discovery pass in clear, whatever policies come. */
+export function passNeighbourDiscovery(peer: LabHost): void {
+  batch(peer, neighbourDiscovery);
 }
 
 /** Removes all SAs and policies of a kernel. */
@@ -49,10 +64,14 @@ function state(pair: SaPair, half: SaHalf, index: number, source: string, destin
     `xfrm state add src ${source} dst ${destination} proto ${half.protocol} spi 0x${half.spi.toString(16)}`,
     `reqid ${index + 1} mode ${modeOf(pair, index)} replay-window 32`,
     // As every daemon asks for: without it the kernel pads AH to 8 bytes, which is for IPv6.
-    ...(half.protocol === 'ah' ? ['flag align4'] : []),
+    ...(half.protocol === 'ah' && !source.includes(':') ? ['flag align4'] : []),
+    ...(isMixed(pair) ? ['flag af-unspec'] : []),
     ...algorithms(half),
   ].join(' ');
 }
+
+/** A tunnel whose inside is of the other family. */
+const isMixed = ({ peer, selector }: SaPair) => addressFamily(peer) !== addressFamily(selector.source.first);
 
 function algorithms({ encryption: cipher, hash: integrity, encryptionKey, integrityKey }: SaHalf): string[] {
   const words: string[] = [];
@@ -85,5 +104,5 @@ function policy(
     const mode = modeOf(pair, index);
     return `tmpl src ${source} dst ${destination} proto ${protocol} reqid ${index + 1} mode ${mode}`;
   });
-  return `xfrm policy add src ${from} dst ${to} dir ${direction} ${templates.join(' ')}`;
+  return `xfrm policy add src ${from} dst ${to} dir ${direction} priority 100 ${templates.join(' ')}`;
 }
