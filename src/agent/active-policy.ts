@@ -1,3 +1,4 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import type { AssignedAddress, DriverFilter, FilterId } from '../driver/api.js';
 import type { Identity, IkePolicy, MainModePolicy, QuickModePolicy, QuickModeRequest } from '../ike/api.js';
 import type { ExpandedFilter } from '../policy/expand.js';
@@ -40,6 +41,9 @@ export type ActiveFilter = ExpandedFilter<PolicySource>;
 /** Dead peers are noticed after 30 s without traffic and five unanswered probes (`ike.md` 8.5). */
 const deadPeerDetection = { idleSeconds: 30, retrySeconds: 10, retries: 5 } as const;
 
+/** Of this process alone, so that a fingerprint does not help to guess a preshared key. */
+const fingerprintKey = randomBytes(32);
+
 /** One immutable view of everything in force: what the driver enforces, and IKE's answers derived from it. */
 export class ActivePolicy implements IkePolicy {
   /** In matching order. */
@@ -48,6 +52,7 @@ export class ActivePolicy implements IkePolicy {
   readonly #byId: ReadonlyMap<FilterId, ActiveFilter>;
   /** Filters that ask for protection, those of our own outbound traffic first. */
   readonly #securing: readonly ActiveFilter[];
+  readonly #fingerprints = new Map<Rule, string>();
 
   constructor(sources: readonly PolicySource[], filters: readonly ActiveFilter[]) {
     this.sources = sources;
@@ -66,25 +71,41 @@ export class ActivePolicy implements IkePolicy {
 
   mainMode(local: IpAddress, peer: IpAddress): MainModePolicy | undefined {
     const active = this.#securing.find(candidate => peersMatch(candidate.filter, local, peer));
-    if (active) return mainModePolicy(active.source, active.rule);
+    if (active) return this.#mainModePolicy(active);
     const fallback = this.#defaultResponse();
-    return fallback && mainModePolicy(fallback.source, fallback.rule);
+    return fallback && this.#mainModePolicy(fallback);
   }
 
-  /** Whether every main mode that `earlier` could have negotiated with a peer would be negotiated the same way now. */
-  hasMainModesOf(earlier: ActivePolicy, local: IpAddress, peer: IpAddress): boolean {
-    const now = this.#mainModeMeanings(local, peer);
-    return [...earlier.#mainModeMeanings(local, peer)].every(meaning => now.has(meaning));
+  #mainModePolicy({ source, rule }: { source: PolicySource; rule: Rule }): MainModePolicy {
+    return { ...mainModePolicy(source, rule), fingerprint: this.#fingerprint(source, rule) };
   }
 
-  /** All the ways main mode with a peer may be negotiated, as comparable text. */
-  #mainModeMeanings(local: IpAddress, peer: IpAddress): ReadonlySet<string> {
-    const covering = this.#securing.filter(({ filter }) => peersMatch(filter, local, peer));
+  /** Whether main mode between these hosts may be negotiated as under `earlier`, a policy `mainMode` has returned. */
+  allowsMainMode(local: IpAddress, peer: IpAddress, earlier: MainModePolicy): boolean {
     const fallback = this.#defaultResponse();
-    const sourceOf = new Map(
-      [...covering, ...(fallback ? [fallback] : [])].map(({ rule, source }) => [rule, source]),
+    const ways = [
+      ...this.#securing.filter(({ filter }) => peersMatch(filter, local, peer)),
+      ...(fallback ? [fallback] : []),
+    ];
+    return ways.some(({ source, rule }) => this.#fingerprint(source, rule) === earlier.fingerprint);
+  }
+
+  #fingerprint(source: PolicySource, rule: Rule): string {
+    const known = this.#fingerprints.get(rule);
+    if (known !== undefined) return known;
+    const fingerprint = createHmac('sha256', fingerprintKey)
+      .update(mainModeMeaning(source, rule))
+      .digest('hex');
+    this.#fingerprints.set(rule, fingerprint);
+    return fingerprint;
+  }
+
+  /** What a pair made under the default response rule was negotiated under, as comparable text. */
+  get defaultResponseMeaning(): string | undefined {
+    const response = this.#defaultResponse();
+    return (
+      response && JSON.stringify([response.rule.action, mainModeMeaning(response.source, response.rule)])
     );
-    return new Set([...sourceOf].map(([rule, source]) => mainModeMeaning(source, rule)));
   }
 
   quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string } {

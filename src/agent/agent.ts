@@ -35,7 +35,7 @@ import type { Clock } from './clock.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
 import { LastSent } from './last-sent.js';
 import { type PolicyPlan, planOf } from './plan.js';
-import { changedFilters } from './policy-change.js';
+import { policyChange } from './policy-change.js';
 import type { PolicyEvent } from './policy-events.js';
 import { ResponseFilters } from './response-filters.js';
 import { Surroundings, type SurroundingsSources } from './surroundings.js';
@@ -153,55 +153,32 @@ export class Agent {
   }
 
   /**
-   * Puts `sources` in force, applying only the difference: pairs of filters that are gone or read differently
-   * are deleted at the peer, all others go on. Where a way of negotiating main mode with a peer is gone, everything
-   * with that peer is deleted: its main mode may have been authenticated by what counts no longer.
+   * Puts `sources` in force, applying only the difference: pairs of filters that are gone or read differently, and main
+   * modes negotiated in a way that is no longer allowed, with the pairs made under them, are deleted at the peer. All
+   * others go on.
    */
   async setSources(sources: readonly PolicySource[]): Promise<void> {
     this.#surroundings.follow(sources.map(({ policy }) => policy));
-    const { next, notes, changed, endingMainModes, staleQuickModes } = this.#change(sources);
+    const { next, notes, change } = this.#change(sources);
     this.#policy = next;
     this.#notes = notes;
     await this.#setAssignedAddresses();
     await this.#setDriverFilters();
-    this.#fallback.policyChanged(id => next.find(id) !== undefined && !changed.has(id));
-    for (const { peer } of endingMainModes())
-      this.#run(this.#ike.closePeer(peer, this.#now(), 'the policy changed'));
-    for (const { pair } of staleQuickModes())
-      this.#run(this.#ike.closePair(pair.id, this.#now(), 'the policy changed'));
+    this.#fallback.policyChanged(id => next.find(id) !== undefined && change.keepsFilter(id));
+    this.#run(this.#ike.policyChanged(change, this.#now(), 'the policy changed'));
   }
 
   /** What `setSources` would do now, without doing it. */
   plan(sources: readonly PolicySource[]): PolicyPlan {
-    const { next, endingMainModes, staleQuickModes } = this.#change(sources);
-    const mainModes = endingMainModes();
-    const peers = new Set(mainModes.map(({ peer }) => peer));
-    const stale = new Set(staleQuickModes().map(({ pair }) => pair.id));
-    const quickModes = this.#ike
-      .quickModes()
-      .filter(({ pair }) => stale.has(pair.id) || peers.has(pair.peer));
-    return planOf(this.#policy.filters, next.filters, { mainModes, quickModes });
+    const { next, change } = this.#change(sources);
+    return planOf(this.#policy.filters, next.filters, this.#ike.stale(change));
   }
 
-  /** The difference between what is in force and `sources`; SAs are looked up when asked for. */
+  /** The difference between what is in force and `sources`. */
   #change(sources: readonly PolicySource[]) {
     const { filters, notes } = expandPolicies(sources, this.#surroundings.context);
     const next = new ActivePolicy(sources, filters);
-    const previous = this.#policy;
-    const changed = changedFilters(previous.filters, next.filters);
-    return {
-      next,
-      notes,
-      changed,
-      endingMainModes: () =>
-        this.#ike.mainModes().filter(({ local, peer }) => !next.hasMainModesOf(previous, local, peer)),
-      staleQuickModes: () =>
-        this.#ike
-          .quickModes()
-          .filter(({ pair }) =>
-            pair.filterId === undefined ? sources.length === 0 : changed.has(pair.filterId),
-          ),
-    };
+    return { next, notes, change: policyChange(this.#policy, next) };
   }
 
   get sources(): readonly PolicySource[] {

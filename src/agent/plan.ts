@@ -62,7 +62,8 @@ export function planOf(
   after: readonly ActiveFilter[],
   ending: { readonly mainModes: readonly MainModeInfo[]; readonly quickModes: readonly QuickModeInfo[] },
 ): PolicyPlan {
-  const old = new Map(before.map(active => [trafficOf(active), active]));
+  const old = new Map<string, ActiveFilter[]>();
+  for (const active of before) old.set(trafficOf(active), [...(old.get(trafficOf(active)) ?? []), active]);
   const counts = { added: 0, removed: 0, changed: 0, unchanged: 0 };
   const changes: FilterChange[] = [];
   const note = (kind: 'added' | 'removed' | 'changed', change: () => FilterChange) => {
@@ -70,15 +71,15 @@ export function planOf(
     if (changes.length < mostListed) changes.push(change());
   };
   for (const now of after) {
-    const traffic = trafficOf(now);
-    const was = old.get(traffic);
-    old.delete(traffic);
+    const candidates = old.get(trafficOf(now)) ?? [];
+    const was = candidates.find(same => differences(same, now).length === 0) ?? candidates[0];
+    if (was !== undefined) candidates.splice(candidates.indexOf(was), 1);
     const differs = was === undefined ? [] : differences(was, now);
     if (was === undefined) note('added', () => ({ ...place(now), after: planned(now), differs }));
     else if (differs.length === 0) counts.unchanged++;
     else note('changed', () => ({ ...place(now), before: planned(was), after: planned(now), differs }));
   }
-  for (const was of old.values())
+  for (const was of [...old.values()].flat())
     note('removed', () => ({ ...place(was), before: planned(was), differs: [] }));
   return {
     filters: counts,

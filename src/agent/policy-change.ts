@@ -1,7 +1,18 @@
 import type { FilterId } from '../driver/api.js';
-import { type ActiveFilter, mainModeMeaning } from './active-policy.js';
+import type { PolicyChange } from '../ike/api.js';
+import { type ActiveFilter, type ActivePolicy, mainModeMeaning } from './active-policy.js';
 
-/** Filters of `before` that are gone or read differently in `after`: SAs negotiated for them are stale. */
+/** What of `before` still holds in `after`: SAs negotiated under the rest are stale. */
+export function policyChange(before: ActivePolicy, after: ActivePolicy): PolicyChange {
+  const changed = changedFilters(before.filters, after.filters);
+  const sameResponse = before.defaultResponseMeaning === after.defaultResponseMeaning;
+  return {
+    keepsMainMode: ({ local, peer }, policy) => after.allowsMainMode(local, peer, policy),
+    keepsFilter: filterId => (filterId === undefined ? sameResponse : !changed.has(filterId)),
+  };
+}
+
+/** Filters of `before` that are gone or read differently in `after`. */
 export function changedFilters(
   before: readonly ActiveFilter[],
   after: readonly ActiveFilter[],

@@ -19,6 +19,8 @@ export interface MainModePolicy {
   readonly methods: readonly MainModeMethod[];
   readonly authentication: readonly AuthenticationMethod[];
   readonly lifetimeSeconds: number;
+  /** Tells this way of negotiating from others when the policy changes (`PolicyChange`); tells nothing of the keys. */
+  readonly fingerprint?: string;
   /** 0 unlimited; 1 is master-key PFS. */
   readonly quickModeLimit: number;
   /** What certificate methods work with; without them none is offered. A main mode keeps what it began with. */
@@ -102,6 +104,17 @@ export interface IkePolicy {
   mainMode(local: IpAddress, peer: IpAddress): MainModePolicy | undefined;
   /** As responder. A refusal says what was asked and what the nearest rule wanted. */
   quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string };
+}
+
+/** What still holds of the policy that SAs were negotiated under. */
+export interface PolicyChange {
+  /** Whether main mode between these hosts may still be negotiated as it was. */
+  keepsMainMode(
+    hosts: { readonly local: IpAddress; readonly peer: IpAddress },
+    policy: MainModePolicy,
+  ): boolean;
+  /** Whether pairs of this filter stay as they are; without one, those made under the default response rule. */
+  keepsFilter(filterId: FilterId | undefined): boolean;
 }
 
 /** The surroundings, injected. */

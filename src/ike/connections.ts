@@ -6,10 +6,15 @@ import { failure } from './failures.js';
 import { type EstablishedMainMode, isReady, type MainMode } from './main-mode.js';
 import { auditFailure } from './main-mode-life.js';
 
+interface Waiting {
+  readonly request: ConnectRequest;
+  readonly mainMode: MainMode;
+}
+
 export class Connections {
   readonly #context: Context;
   readonly #onUnwanted: (mainMode: MainMode) => void;
-  readonly #waiting = new Map<string, { readonly request: ConnectRequest; readonly mainMode: MainMode }>();
+  readonly #waiting = new Map<string, Waiting>();
 
   /** `onUnwanted` is told of a main mode whose last waiter has gone. */
   constructor(context: Context, onUnwanted: (mainMode: MainMode) => void) {
@@ -55,16 +60,12 @@ export class Connections {
     if (waiting !== undefined) this.#give(waiting, 'cancelled', 'the request was withdrawn');
   }
 
-  abandon(reason: FailureReason, text: string, peer?: MainMode['peer']): void {
+  abandon(reason: FailureReason, text: string, isMeant: (waiting: Waiting) => boolean): void {
     for (const waiting of [...this.#waiting.values()])
-      if (peer === undefined || waiting.request.peer === peer) this.#give(waiting, reason, text);
+      if (isMeant(waiting)) this.#give(waiting, reason, text);
   }
 
-  #give(
-    { request, mainMode }: { readonly request: ConnectRequest; readonly mainMode: MainMode },
-    reason: FailureReason,
-    text: string,
-  ): void {
+  #give({ request, mainMode }: Waiting, reason: FailureReason, text: string): void {
     this.#waiting.delete(request.id);
     this.#report(request.id, this.#failure(request, reason, text));
     this.#onUnwanted(mainMode);

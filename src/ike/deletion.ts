@@ -46,21 +46,25 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   if (mainMode !== undefined) sendDeletes(context, mainMode, pairDeletes([record]));
 }
 
-/** Removes pairs and the main modes of one peer, and tells it: with few Deletes for many pairs. */
+/** Removes pairs, then main modes, and tells the peers: with few Deletes for many pairs. */
 export function endTogether(
   context: Context,
   pairs: readonly PairRecord[],
   mainModes: readonly EstablishedMainMode[],
   reason: string,
 ): void {
-  for (const mainMode of mainModes) {
-    const newest = newestMainMode(context, mainMode) === mainMode;
-    const told = newest ? pairs.filter(({ pair }) => pair.local === mainMode.local) : [];
-    for (const record of told) endPair(context, record, reason, false);
-    sendDeletes(context, mainMode, [...pairDeletes(told), mainModeDelete(mainMode)]);
-    endMainMode(context, mainMode, reason);
+  const told = new Map<EstablishedMainMode | undefined, PairRecord[]>();
+  for (const record of pairs) {
+    const mainMode = newestMainMode(context, { peer: record.peer, local: record.pair.local });
+    const together = told.get(mainMode) ?? [];
+    told.set(mainMode, together);
+    together.push(record);
   }
-  for (const record of pairs) endPair(context, record, reason, false);
+  for (const [mainMode, records] of told) {
+    for (const record of records) endPair(context, record, reason, false);
+    if (mainMode !== undefined) sendDeletes(context, mainMode, pairDeletes(records));
+  }
+  for (const mainMode of mainModes) deleteMainMode(context, mainMode, reason);
 }
 
 /** Tells the peer that a main mode is over, and ends it. */

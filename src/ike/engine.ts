@@ -5,7 +5,6 @@
 import type { Secret } from '../crypto/secret.js';
 import type { Endpoint, IkeDatagram, PairId } from '../driver/api.js';
 import { toHex, WireError } from '../wire/bytes.js';
-import type { IpAddress } from '../wire/ip/address.js';
 import { decodeHeader, decodeMessage, findPayload, type IsakmpHeader } from '../wire/isakmp/message.js';
 import { exchangeTypes, notifyTypes, payloadTypes } from '../wire/isakmp/numbers.js';
 import type {
@@ -17,6 +16,7 @@ import type {
   IkeEnvironment,
   IkeStatistics,
   MainModeInfo,
+  PolicyChange,
   PromptField,
   QuickModeInfo,
 } from './api.js';
@@ -30,6 +30,7 @@ import { isEstablished, type MainMode } from './main-mode.js';
 import { closeMainMode, exportedMainModeKeys } from './main-mode-life.js';
 import { receiveMainMode } from './main-mode-receive.js';
 import { Negotiations } from './negotiations.js';
+import { endStale, staleUnder } from './policy-change.js';
 import type { PairRecord } from './quick-mode.js';
 import { receiveQuickMode } from './quick-mode-receive.js';
 import { receiveTransaction } from './transaction.js';
@@ -113,18 +114,36 @@ export class IkeEngine {
     return this.#withPair(pairId, nowMs, record => endPair(this.#context, record, reason, true));
   }
 
-  /** Ends everything with a peer and tells it; who waits for a negotiation hears `policy-changed`. */
-  closePeer(peer: IpAddress, nowMs: number, reason: string): IkeEffect[] {
-    return this.#at(nowMs, () => this.#close(peer, reason));
+  /**
+   * Ends what was negotiated under a policy that holds no longer, and tells the peers. What waits for a filter that is
+   * gone hears `policy-changed`; what else waited is negotiated anew.
+   */
+  policyChanged(change: PolicyChange, nowMs: number, reason: string): IkeEffect[] {
+    return this.#at(nowMs, () => {
+      this.#negotiations.abandonFilters('policy-changed', reason, filterId => !change.keepsFilter(filterId));
+      const stale = staleUnder(this.#context, change);
+      this.#negotiations.beginAnewWithout(stale.mainModes, reason, () =>
+        endStale(this.#context, stale, reason),
+      );
+    });
+  }
+
+  /** The SAs `policyChanged` would end, without doing it. */
+  stale(change: PolicyChange): { mainModes: MainModeInfo[]; quickModes: QuickModeInfo[] } {
+    const { pairs, mainModes } = staleUnder(this.#context, change);
+    return {
+      mainModes: mainModes.map(mainModeInfo),
+      quickModes: pairs.filter(({ active }) => active).map(quickModeInfo),
+    };
   }
 
   /** Ends everything and tells all peers. */
   closeAll(nowMs: number, reason: string): IkeEffect[] {
     return this.#at(nowMs, () => {
       const { pairs, mainModes } = this.#context;
-      const peers = new Set([...pairs.all(), ...mainModes.all()].map(({ peer }) => peer));
-      for (const peer of peers) this.#close(peer, reason);
       this.#negotiations.abandonAll('policy-changed', reason);
+      endTogether(this.#context, pairs.all(), mainModes.all().filter(isEstablished), reason);
+      for (const unfinished of mainModes.all()) closeMainMode(this.#context, unfinished);
     });
   }
 
@@ -201,14 +220,6 @@ export class IkeEngine {
       const record = this.#context.pairs.get(pairId);
       if (record) work(record);
     });
-  }
-
-  #close(peer: IpAddress, reason: string): void {
-    const context = this.#context;
-    this.#negotiations.abandonAll('policy-changed', reason, peer);
-    const mainModes = context.mainModes.ofPeer(peer);
-    endTogether(context, context.pairs.ofPeer(peer), mainModes.filter(isEstablished), reason);
-    for (const unfinished of context.mainModes.ofPeer(peer)) closeMainMode(context, unfinished);
   }
 
   #take(datagram: IkeDatagram): void {

@@ -2,7 +2,7 @@
  * What is wanted, and the exchanges that get it: acquires and renewals become main modes and quick modes, one at
  * a time for the same peer and traffic; what becomes of those exchanges decides how it goes on.
  */
-import type { PairId } from '../driver/api.js';
+import type { FilterId, PairId } from '../driver/api.js';
 import { printSelector } from '../wire/ip/selector.js';
 import type { AcquireRequest, ConnectRequest, FailureReason, NegotiationFailure } from './api.js';
 import { authenticationOffers, nothingToOffer } from './auth/offers.js';
@@ -108,12 +108,45 @@ export class Negotiations implements ExchangeListener {
 
   /** Ends every negotiation towards a peer (or all), reporting `reason` to those who wait. */
   abandonAll(reason: FailureReason, text: string, peer?: MainMode['peer']): void {
-    this.#connections.abandon(reason, text, peer);
+    this.#connections.abandon(reason, text, ({ request }) => peer === undefined || request.peer === peer);
+    this.#abandonEach(reason, text, request => peer === undefined || request.peer === peer);
+  }
+
+  /** The same for those of filters that are gone. */
+  abandonFilters(
+    reason: FailureReason,
+    text: string,
+    isGone: (filterId: FilterId | undefined) => boolean,
+  ): void {
+    this.#abandonEach(reason, text, ({ quickMode }) => isGone(quickMode.filterId));
+  }
+
+  #abandonEach(reason: FailureReason, text: string, isMeant: (request: Wanted['request']) => boolean): void {
     for (const wanted of [...this.#wanted.values()]) {
-      if (peer !== undefined && wanted.request.peer !== peer) continue;
+      if (!isMeant(wanted.request)) continue;
       this.#abandon(wanted);
       this.#reportAll(wanted, this.#failure(wanted, reason, text));
     }
+  }
+
+  /**
+   * While `end` ends these main modes, for `reason`, pairs that wait for one of them are held back; then they are begun
+   * anew without them. Who waited for such a main mode itself hears `policy-changed`.
+   */
+  beginAnewWithout(mainModes: readonly MainMode[], reason: string, end: () => void): void {
+    this.#connections.abandon('policy-changed', reason, ({ mainMode }) => mainModes.includes(mainMode));
+    const held = [...this.#wanted.values()].filter(({ mainMode, quickMode }) =>
+      mainModes.some(
+        gone => gone === mainMode || (quickMode && gone.quickModes.get(quickMode.messageId) === quickMode),
+      ),
+    );
+    for (const wanted of held) {
+      if (wanted.quickMode) this.#stop(wanted.quickMode);
+      delete wanted.quickMode;
+      delete wanted.mainMode;
+    }
+    end();
+    for (const wanted of held) this.#advance(wanted.request);
   }
 
   mainModeEstablished(mainMode: EstablishedMainMode): void {

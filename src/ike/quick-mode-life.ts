@@ -49,6 +49,7 @@ export function installPair(
     role: quickMode.role,
     method,
     policy: quickMode.policy,
+    mainModePolicy: mainMode.policy,
     establishedAtMs: context.nowMs,
     peerIdentity: mainMode.state.peerIdentity,
     active: false,

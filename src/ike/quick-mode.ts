@@ -4,7 +4,7 @@ import type { PairId, SaPair, Spi } from '../driver/api.js';
 import type { SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { type Selector, selectorsEqual } from '../wire/ip/selector.js';
-import type { QuickModePolicy } from './api.js';
+import type { MainModePolicy, QuickModePolicy } from './api.js';
 import type { QuickModeOffer } from './quick-mode-proposal.js';
 import { DuplicateFilter, type Retransmission } from './retransmission.js';
 import type { Timer } from './timers.js';
@@ -68,6 +68,8 @@ export interface PairRecord {
   readonly role: 'initiator' | 'responder';
   readonly method: SecurityMethod;
   readonly policy: QuickModePolicy;
+  /** What the main mode that protected its negotiation was negotiated under; that one may be gone. */
+  readonly mainModePolicy: MainModePolicy;
   readonly establishedAtMs: number;
   readonly peerIdentity: string;
   /** Both sides use it; before that only its inbound SAs are installed. */

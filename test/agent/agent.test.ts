@@ -80,6 +80,75 @@ describe('two agents on a memory network', () => {
     assert.deepEqual(bob.agent.quickModes(), []);
   });
 
+  test('what comes and goes beside a rule leaves its SAs alone', async () => {
+    const { alice, bob, pass } = await twoStations(20);
+    const rule = tunnelTo(aliceAddress, bobAddress, { protocol: 6 });
+    const failing = tunnelTo(aliceAddress, bobAddress, { name: 'failing', presharedKey: 'another' });
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    await alice.agent.setSources([rule]);
+    const pairId = alice.agent.negotiate(outboundFilter(alice), aliceAddress, bobAddress);
+    await pass(2_000);
+    const before = [alice.agent.mainModes(), alice.agent.quickModes()];
+    assert.deepEqual(
+      alice.agent.quickModes().map(({ pair }) => pair.id),
+      [await pairId],
+    );
+    await alice.agent.setSources([rule, failing]);
+    await pass(1_000);
+    await alice.agent.setSources([rule]);
+    await pass(1_000);
+    assert.deepEqual([alice.agent.mainModes(), alice.agent.quickModes()], before);
+  });
+
+  test('a pair ends with the policy its peer was authenticated under, even when that main mode is over', async () => {
+    const { alice, bob, pass } = await twoStations(21);
+    const short = { mainModeLifetimeSeconds: 60 };
+    const old = tunnelTo(aliceAddress, bobAddress, { ...short, protocol: 6 });
+    const further = tunnelTo(aliceAddress, bobAddress, { ...short, presharedKey: 'another' });
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    await alice.agent.setSources([old]);
+    alice.agent.negotiate(outboundFilter(alice), aliceAddress, bobAddress);
+    await pass(40_000);
+    // From here on phase 1 is renewed with the key that comes first in the list, which is not the peer's.
+    await alice.agent.setSources([further, old]);
+    await pass(120_000);
+    assert.equal(alice.agent.quickModes().length, 1);
+    await alice.agent.setSources([further]);
+    await pass(1_000);
+    assert.equal(alice.agent.quickModes().length, 0);
+  });
+
+  test('a request that waits goes on under the policy as it is, or hears that its filter is gone', async () => {
+    const { alice, bob, pass, network } = await twoStations(22);
+    network.transit = () => [];
+    const wanted = tunnelTo(aliceAddress, bobAddress, { name: 'wanted', protocol: 6 });
+    const first = tunnelTo(aliceAddress, bobAddress, {
+      name: 'first',
+      protocol: 17,
+      presharedKey: 'another',
+    });
+    const filterOf = (protocol: number) => {
+      const found = alice.agent
+        .filters()
+        .find(({ filter }) => filter.direction === 'outbound' && filter.selector.protocol === protocol);
+      assert.ok(found);
+      return found.filter.id;
+    };
+    await alice.agent.setSources([first, wanted]);
+    const outcomes: string[] = [];
+    for (const protocol of [6, 17])
+      alice.agent.negotiate(filterOf(protocol), aliceAddress, bobAddress).then(
+        () => outcomes.push(`${protocol}: up`),
+        (failure: NegotiationFailure) => outcomes.push(`${protocol}: ${failure.reason}`),
+      );
+    await pass(2_000);
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    await alice.agent.setSources([wanted]);
+    network.transit = packet => [packet];
+    await pass(5_000);
+    assert.deepEqual(outcomes, ['17: policy-changed', '6: up']);
+  });
+
   test('differing keys are said to differ, and the waiting packet does not leak', async () => {
     const { alice, bob, pass, network } = await twoStations(13);
     const inClear: Uint8Array[] = [];
