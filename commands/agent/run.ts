@@ -54,6 +54,7 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
       ike: {
         exportKeys: keyFiles !== undefined,
         ...(vendorProfile === undefined ? {} : { vendorProfile }),
+        ...(settings.saIdleSeconds === undefined ? {} : { idleSeconds: settings.saIdleSeconds }),
       },
       onEvent: event => {
         if (event.kind === 'keys') keyFiles?.write(event.keys);

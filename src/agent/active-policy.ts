@@ -111,7 +111,7 @@ export class ActivePolicy implements IkePolicy {
   quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string } {
     const asked = `${request.mode} mode for ${printSelector(request.selector)}`;
     const nearest: string[] = [];
-    for (const { filter, rule } of this.filters) {
+    for (const { filter, rule, source } of this.filters) {
       if (!selectorCovers(outboundView(filter), request.selector)) continue;
       if (rule.action.kind !== 'negotiate')
         return { refused: `asked ${asked}; a ${rule.action.kind} filter covers it` };
@@ -122,6 +122,7 @@ export class ActivePolicy implements IkePolicy {
           methods: rule.action.methods,
           mode: request.mode,
           selector: request.selector,
+          ...lasting(source),
         };
       nearest.push(`the filter ${printSelector(filter.selector)} ${mismatch}`);
     }
@@ -165,12 +166,16 @@ export class ActivePolicy implements IkePolicy {
         source: hostRange(local),
         destination: hostRange(peer),
       };
-      return { local, peer, quickMode: { filterId, methods, mode: 'transport', selector } };
+      return {
+        local,
+        peer,
+        quickMode: { filterId, methods, mode: 'transport', selector, ...lasting(source) },
+      };
     }
     return {
       local: this.#ownTunnelEnd(filter) ?? local,
       peer: filter.tunnelEndpoint,
-      quickMode: { filterId, methods, mode: 'tunnel', selector: filter.selector },
+      quickMode: { filterId, methods, mode: 'tunnel', selector: filter.selector, ...lasting(source) },
     };
   }
 
@@ -202,6 +207,11 @@ export class ActivePolicy implements IkePolicy {
     }
     return undefined;
   }
+}
+
+/** Somebody has asked for a tunnel by name: it is up until he takes it down. */
+function lasting({ origin }: PolicySource): { readonly staysUp?: boolean } {
+  return origin === 'tunnel' ? { staysUp: true } : {};
 }
 
 /** A filter's traffic with our side as the source, whichever direction the filter is for. */

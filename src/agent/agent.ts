@@ -66,6 +66,9 @@ export type AgentEvent =
   | { readonly kind: 'keys'; readonly keys: ExportedKeys }
   | { readonly kind: 'error'; readonly error: Error };
 
+/** A pair without traffic for so long ends, unless the options say otherwise: what Windows does without `SAIdleTime`. */
+const defaultIdleSeconds = 300;
+
 /** Longest wait for deletes to leave before the sockets close. */
 const farewellMs = 200;
 
@@ -95,7 +98,7 @@ export class Agent {
   readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
   #cancelWake: () => void = () => {};
   readonly #lastSent = new LastSent();
-  #activity = { readAtMs: 0, byPair: new Map<PairId, number | undefined>() };
+  #activity = { readAtMs: 0, byPair: new Map<PairId, PairStatistics>() };
   #running = false;
   #filterChange: Promise<void> = Promise.resolve();
   readonly #keyWatchers = new Set<(keys: ExportedKeys) => void>();
@@ -108,7 +111,8 @@ export class Agent {
         quickMode: request => this.#policy.quickMode(request),
       },
       random: length => deps.random(length),
-      lastInboundAtMs: pairId => this.#lastInboundAtMs(pairId),
+      lastInboundAtMs: pairId => this.#activityOf(pairId)?.lastInboundAtMs,
+      lastOutboundAtMs: pairId => this.#activityOf(pairId)?.lastOutboundAtMs,
       calendarMs: atMs => deps.clock.calendarMs(atMs),
       options: ikeOptions(
         { ...deps.ike, fetchCrls: deps.fetchCrls !== undefined },
@@ -258,12 +262,12 @@ export class Agent {
     return this.#lastSent.to(peer);
   }
 
-  /** Dead peer detection asks for one pair after the other, so all are read at once, at most once a second. */
-  #lastInboundAtMs(pairId: PairId): number | undefined {
+  /** IKE asks for one pair after the other, so all are read at once, at most once a second. */
+  #activityOf(pairId: PairId): PairStatistics | undefined {
     if (this.#now() - this.#activity.readAtMs >= 1_000)
       this.#activity = {
         readAtMs: this.#now(),
-        byPair: new Map(this.#deps.driver.pairStatistics().map(pair => [pair.pairId, pair.lastInboundAtMs])),
+        byPair: new Map(this.#deps.driver.pairStatistics().map(pair => [pair.pairId, pair])),
       };
     return this.#activity.byPair.get(pairId);
   }
@@ -460,6 +464,7 @@ export class Agent {
 /** The options as given; keys are exported while somebody watches them, too. */
 function ikeOptions(given: IkeOptions, isWatched: () => boolean): IkeOptions {
   return {
+    idleSeconds: defaultIdleSeconds,
     ...given,
     get exportKeys() {
       return given.exportKeys === true || isWatched();

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type VendorProfile, vendorProfiles } from '../ike/vendor-profile.js';
 import { type ExemptionLevel, exemptions } from '../policy/exemptions.js';
-import { type Decoder, object, oneOf, optional, SchemaError } from '../policy/schema.js';
+import { type Decoder, integer, object, oneOf, optional, SchemaError } from '../policy/schema.js';
 import { type DirectorySettings, directorySettings } from '../policy/stores/directory/settings.js';
 import { errnoOf, fileError } from '../policy/stores/file-error.js';
 import type { Home } from '../policy/stores/home.js';
@@ -18,6 +18,8 @@ export interface AgentSettings {
   readonly noDefaultExempt?: ExemptionLevel;
   /** 0 looks at no CRL, 1 refuses what is known to be revoked, 2 also what no CRL clears. */
   readonly strongCrlCheck?: 0 | 1 | 2;
+  /** A pair of SAs that a filter asked for ends after so many seconds without traffic; 0: never. 300 when absent. */
+  readonly saIdleSeconds?: number;
   /** As whom we negotiate: ourselves, or Windows Server 2003 with its vendor IDs, offers and timers. */
   readonly vendorProfile?: VendorProfile;
   /** The directory whose policy goes before the local one; none when absent. */
@@ -29,6 +31,7 @@ export interface AgentSettings {
 const settings: Decoder<AgentSettings> = object({
   noDefaultExempt: optional(oneOf(0, 1, 2, 3)),
   strongCrlCheck: optional(oneOf(0, 1, 2)),
+  saIdleSeconds: optional(integer(0, 86_400)),
   vendorProfile: optional(oneOf(...vendorProfiles)),
   directory: optional(directorySettings),
   driver: optional(oneOf('auto', 'xfrm', 'userspace')),

@@ -49,6 +49,12 @@ export class SteadyClock {
   calendarMs(atMs: number): number {
     return Math.round(this.#sources.calendarMs() - this.nowMs() + atMs);
   }
+
+  /** The time of this clock that the calendar calls so, as it is set now; of the future, nothing is known. */
+  ofCalendarMs(calendarMs: number): number {
+    const nowMs = this.nowMs();
+    return Math.min(nowMs, nowMs - this.#sources.calendarMs() + calendarMs);
+  }
 }
 
 /** This machine's. */

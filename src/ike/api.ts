@@ -87,6 +87,8 @@ export interface QuickModePolicy {
   readonly mode: 'transport' | 'tunnel';
   /** Outbound view. */
   readonly selector: Selector;
+  /** It does not end for lack of traffic. */
+  readonly staysUp?: boolean;
 }
 
 /** What a peer asks of us in quick mode message 1. */
@@ -124,6 +126,8 @@ export interface IkeEnvironment {
   random(length: number): Uint8Array;
   /** When the driver last received an authenticated packet on this pair; for dead peer detection. */
   lastInboundAtMs(pairId: PairId): number | undefined;
+  /** When it last sent one; with the time before, for whether the pair is in use. */
+  lastOutboundAtMs?(pairId: PairId): number | undefined;
   /**
    * What the calendar says of a time the engine was given, for whether a certificate is valid; the same when absent. The
    * times in effects and answers are the engine's own.
@@ -139,6 +143,8 @@ export interface IkeOptions {
   readonly vendorProfile?: VendorProfile;
   /** Revocation lists missing are asked for by a `fetchCrls` effect. */
   readonly fetchCrls?: boolean;
+  /** A pair without traffic for so long ends (`idle.ts`); never when absent or 0. */
+  readonly idleSeconds?: number;
   /** Half-open responder exchanges kept at most (oldest goes first). */
   readonly maxHalfOpen?: number;
 }

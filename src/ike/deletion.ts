@@ -35,6 +35,7 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   const { pair, peer } = record;
   if (context.pairs.get(pair.id) === undefined) return;
   context.timers.cancel(record.removal);
+  context.timers.cancel(record.idle);
   delete record.confirm;
   record.ended = reason;
   context.pairs.remove(record);

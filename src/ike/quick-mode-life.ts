@@ -9,6 +9,7 @@ import type { Payload } from '../wire/isakmp/payloads.js';
 import type { AttributeMismatch, FailureReason, NegotiationFailure, QuickModePolicy } from './api.js';
 import type { Context } from './context.js';
 import { failure } from './failures.js';
+import { watchIdle } from './idle.js';
 import type { EstablishedMainMode, MainMode } from './main-mode.js';
 import { auditIdentity } from './main-mode-life.js';
 import { seal } from './protection.js';
@@ -51,6 +52,7 @@ export function installPair(
     policy: quickMode.policy,
     mainModePolicy: mainMode.policy,
     establishedAtMs: context.nowMs,
+    usedAtMs: context.nowMs,
     peerIdentity: mainMode.state.peerIdentity,
     active: false,
   };
@@ -71,6 +73,7 @@ export function activatePair(
   const { pair } = record;
   delete record.confirm;
   context.timers.cancel(quickMode.timer);
+  watchIdle(context, mainMode, record, context.pairs.newest(record.peer, pair.mode, pair.selector));
   context.pairs.setActive(record);
   context.counters.keyAdditions++;
   context.counters.quickModes++;

@@ -76,6 +76,10 @@ export interface PairRecord {
   active: boolean;
   /** While something is still awaited: the peer has shown that it has the keys. */
   confirm?: () => void;
+  /** Of what is known of its traffic without asking the driver. */
+  usedAtMs: number;
+  /** When it is looked at next, for whether it is in use. */
+  idle?: Timer;
   /** Its removal is scheduled: a newer pair has replaced it. */
   removal?: Timer;
   /** Why it is gone. */

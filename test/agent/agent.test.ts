@@ -149,6 +149,29 @@ describe('two agents on a memory network', () => {
     assert.deepEqual(outcomes, ['17: policy-changed', '6: up']);
   });
 
+  test('what a rule asked for ends without traffic, and the next packet brings it back; a tunnel stays', async () => {
+    const { alice, bob, pass } = await twoStations(23);
+    const rule = tunnelTo(aliceAddress, bobAddress);
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    for (const origin of ['tunnel', 'assigned'] as const) {
+      await alice.agent.setSources([{ ...rule, origin }]);
+      alice.tun.inject([ping(aliceAddress, bobAddress)]);
+      await pass(290_000);
+      bob.tun.inject([ping(bobAddress, aliceAddress)]);
+      await pass(290_000);
+      assert.equal(alice.agent.quickModes().length, 1, 'there was a packet 290 s ago');
+      await pass(20_000);
+      const left = origin === 'tunnel' ? 1 : 0;
+      assert.deepEqual([alice.agent.quickModes().length, bob.agent.quickModes().length], [left, left]);
+      bob.tun.takeWritten();
+      alice.tun.inject([ping(aliceAddress, bobAddress)]);
+      await pass(500);
+      assert.equal(bob.tun.takeWritten().length, 1);
+      await alice.agent.setSources([]);
+      await pass(1_000);
+    }
+  });
+
   test('differing keys are said to differ, and the waiting packet does not leak', async () => {
     const { alice, bob, pass, network } = await twoStations(13);
     const inClear: Uint8Array[] = [];

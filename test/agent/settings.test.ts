@@ -15,13 +15,14 @@ describe('settings.json', () => {
     assert.deepEqual(readSettings(home), {});
     write('{"noDefaultExempt": 3}');
     assert.deepEqual(readSettings(home), { noDefaultExempt: 3 });
-    write('{"strongCrlCheck": 2, "noDefaultExempt": 1}');
-    assert.deepEqual(readSettings(home), { strongCrlCheck: 2, noDefaultExempt: 1 });
+    write('{"strongCrlCheck": 2, "noDefaultExempt": 1, "saIdleSeconds": 0}');
+    assert.deepEqual(readSettings(home), { strongCrlCheck: 2, noDefaultExempt: 1, saIdleSeconds: 0 });
   });
 
   const wrong: readonly (readonly [text: string, complaint: RegExp])[] = [
     ['{"noDefaultExempt": 4}', /settings\.json: noDefaultExempt: expected 0, 1, 2, 3$/],
     ['{"noDefaultExempt": "3"}', /noDefaultExempt: expected 0, 1, 2, 3$/],
+    ['{"saIdleSeconds": -1}', /saIdleSeconds: expected/],
     ['{"driver": "kernel"}', /driver: expected auto, xfrm, userspace$/],
     ['{"noDefaultExemption": 1}', /noDefaultExemption: unknown field$/],
     ['[]', /expected an object$/],

@@ -36,6 +36,12 @@ test('setting the calendar moves what people read, and nothing else', () => {
   }
   assert.equal(clock.calendarMs(clock.nowMs()), at.calendarMs);
   assert.equal(clock.calendarMs(establishedAtMs), at.calendarMs - 3_000, 'three seconds ago');
+  assert.equal(clock.ofCalendarMs(at.calendarMs - 3_000), establishedAtMs);
+  assert.equal(
+    clock.ofCalendarMs(at.calendarMs + 9_000),
+    clock.nowMs(),
+    'the calendar was set back meanwhile',
+  );
 });
 
 test('time asleep counts; coarse sources are no sleep', () => {

@@ -23,6 +23,8 @@ import type { SecurityMethod } from '../../src/policy/model.js';
 import { toHex } from '../../src/wire/bytes.js';
 import { type IpAddress, ipAddress } from '../../src/wire/ip/address.js';
 import { hostRange, type Selector } from '../../src/wire/ip/selector.js';
+import { decodeHeader, decodeMessage, encodeMessage } from '../../src/wire/isakmp/message.js';
+import { exchangeTypes, payloadTypes } from '../../src/wire/isakmp/numbers.js';
 
 /** A small, fast generator of 32-bit numbers (mulberry32): the same seed gives the same run. */
 export function generator(seed: number): () => number {
@@ -85,6 +87,7 @@ export class Host {
   /** The URLs of each fetch asked for. */
   readonly fetches: (readonly string[])[] = [];
   readonly lastInboundAtMs = new Map<PairId, number>();
+  readonly lastOutboundAtMs = new Map<PairId, number>();
   /** The random bytes the engine has drawn: its exponents are among them. */
   readonly drawn: Uint8Array[] = [];
   readonly used = new Set<PairId>();
@@ -114,6 +117,7 @@ export class Host {
         return bytes.slice();
       },
       lastInboundAtMs: pairId => this.lastInboundAtMs.get(pairId),
+      lastOutboundAtMs: pairId => this.lastOutboundAtMs.get(pairId),
       calendarMs: atMs => atMs + (settings.calendarAheadMs ?? 0),
       ...(settings.options === undefined ? {} : { options: settings.options }),
     });
@@ -327,6 +331,7 @@ export class Simulation {
       this.acquire(host);
       return false;
     }
+    host.lastOutboundAtMs.set(pair.id, this.nowMs);
     if (this.chance() < (this.network.dataLoss ?? this.network.loss ?? 0)) return false;
     for (const receiver of this.hosts) {
       if (receiver === host) continue;
@@ -405,6 +410,16 @@ export function pairsFit(a: SaPair, b: SaPair): boolean {
     a.lifetime.hardKilobytes === b.lifetime.hardKilobytes &&
     (a.udpEncapsulation === undefined) === (b.udpEncapsulation === undefined)
   );
+}
+
+/** A main mode message 1 or 2 with further vendor IDs at its end; any other as it is. */
+export function withVendorIds(datagram: IkeDatagram, ids: readonly Uint8Array[]): IkeDatagram {
+  const header = decodeHeader(datagram.bytes);
+  if (header.exchangeType !== exchangeTypes['Main mode'] || header.nextPayload !== payloadTypes.SA)
+    return datagram;
+  const payloads = decodeMessage(datagram.bytes).payloads.map(({ payload }) => payload);
+  const further = ids.map(data => ({ kind: 'vid', data }) as const);
+  return { ...datagram, bytes: encodeMessage(header, [...payloads, ...further]) };
 }
 
 /** Two hosts and nothing in between. */

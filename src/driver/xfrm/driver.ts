@@ -12,6 +12,7 @@ import type {
   SoftSa,
   SoftSaStatistics,
 } from '../api.js';
+import { steadyClock } from '../steady-clock.js';
 import { XfrmEngine, type XfrmEngineOptions } from './engine.js';
 import { IkeSockets } from './ike-sockets.js';
 import { kernelLacks } from './kernel-states.js';
@@ -95,7 +96,7 @@ export class XfrmDriver implements Driver {
   }
 
   pairStatistics(): readonly PairStatistics[] {
-    return this.#started().pairStatistics();
+    return this.#started().pairStatistics().map(bySteadyClock);
   }
 
   /** The kernel does not count packets of a policy. */
@@ -107,4 +108,14 @@ export class XfrmDriver implements Driver {
     if (this.#engine === undefined) throw new Error('the driver is not started');
     return this.#engine;
   }
+}
+
+/** The kernel tells times by the calendar. */
+function bySteadyClock(statistics: PairStatistics): PairStatistics {
+  const { lastInboundAtMs: inbound, lastOutboundAtMs: outbound } = statistics;
+  return {
+    ...statistics,
+    ...(inbound === undefined ? {} : { lastInboundAtMs: steadyClock.ofCalendarMs(inbound) }),
+    ...(outbound === undefined ? {} : { lastOutboundAtMs: steadyClock.ofCalendarMs(outbound) }),
+  };
 }
