@@ -1,6 +1,7 @@
 /** Resident memory of an agent with 1,000 pairs of SAs, beside the same agent before it had any. */
 import { readFileSync } from 'node:fs';
-import { parseTunnel, tunnelSource } from '../src/agent/tunnel.js';
+import { parseTunnel } from '../src/agent/tunnel.js';
+import { tunnelSource } from '../src/agent/tunnel-source.js';
 import { policyToDocument } from '../src/policy/document.js';
 import { AgentOnHost } from '../test/support/agent-host.js';
 import { createPair } from '../test/support/namespaces.js';

@@ -3,7 +3,8 @@
 export { Agent, type AgentDependencies, type AgentEvent } from './agent/agent.js';
 export { systemClock } from './agent/clock.js';
 export { NegotiationError } from './agent/failure.js';
-export { parseTunnel, type TunnelDocument, tunnelSource } from './agent/tunnel.js';
+export { parseTunnel, type TunnelDocument } from './agent/tunnel.js';
+export { tunnelSource } from './agent/tunnel-source.js';
 export type * from './driver/api.js';
 export { UserspaceDriver } from './driver/userspace/driver.js';
 export type * from './ike/api.js';

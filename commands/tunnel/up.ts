@@ -8,8 +8,10 @@ import { IpseckitCommand } from '../../src/cli/base.js';
 import { chooseDriver, driverFlag } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { aborted, interruption, openOneShot, runCommand } from '../../src/cli/one-shot.js';
+import { shellConnection } from '../../src/cli/policy-source.js';
 import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
 import { aggressiveWarning, tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
+import { refuseLockout } from '../../src/cli/tunnel-lockout.js';
 import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
 import { askUser } from '../../src/cli/xauth-prompt.js';
 import type { QuickModeInfo } from '../../src/ike/api.js';
@@ -36,6 +38,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --ike 3des-sha1-modp1024 --esp 3des-sha1 -- ssh 198.51.100.7',
     '<%= config.bin %> tunnel up 198.51.100.7 --psk-file key --protocol tcp --remote-port 445 --persist files',
     '<%= config.bin %> tunnel up vpn.example.com --psk-file key --xauth-user ann --mode-config pull',
+    '<%= config.bin %> tunnel up vpn.example.com --psk-file key --mode-config pull --remote-net 0.0.0.0/0 --exclude-net 192.168.1.0/24',
     '<%= config.bin %> tunnel up 198.51.100.7 --cert host.p12 --ca root.pem --remote-net 10.2.0.0/16',
   ];
   static override usage = 'tunnel up PEER --psk-file FILE | --cert FILE [FLAGS] [-- COMMAND …]';
@@ -71,6 +74,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       });
     const document = await tunnelDocument(flags.persist ?? args.peer, args.peer, flags);
     const spec = parseTunnel(document);
+    refuseLockout(spec, shellConnection(process.env.SSH_CONNECTION));
     const show = (text: string) => {
       if (!flags.quiet) process.stderr.write(`${text}\n`);
     };

@@ -1,9 +1,8 @@
 /** A tunnel whose gateway wants a user (XAUTH) and gives us an address (mode-config): what it asks for, what it gets. */
 import { Secret } from '../crypto/secret.js';
-import type { AssignedAddress } from '../driver/api.js';
+import type { AssignedAddress, Subnet } from '../driver/api.js';
 import { IpseckitError } from '../report/errors.js';
-import { addressFamily } from '../wire/ip/address.js';
-import { rangeContains, subnetRange } from '../wire/ip/selector.js';
+import { addressFamily, ipAddress } from '../wire/ip/address.js';
 import type { Configuration } from '../wire/isakmp/transaction.js';
 import type { TunnelSpec } from './tunnel.js';
 
@@ -42,40 +41,34 @@ export function parseGatewayClient(
 
 /**
  * The tunnel as the gateway has configured it: from the address it assigned, to the networks asked for, else to those
- * it names. Throws `IpseckitError` (NEGOTIATION_FAILED, UNSUPPORTED).
+ * it names, else to everywhere. Throws `IpseckitError` (NEGOTIATION_FAILED).
  */
 export function configuredTunnel(tunnel: TunnelSpec, configuration: Configuration): TunnelSpec {
   const { address } = configuration;
   if (tunnel.modeConfig === undefined || tunnel.traffic.mode !== 'tunnel') return tunnel;
   if (address === undefined)
     throw new IpseckitError('NEGOTIATION_FAILED', `${tunnel.peer} assigned no address`);
-  const asked = tunnel.traffic.remoteNetworks;
-  const remoteNetworks = asked.length > 0 ? asked : configuration.networks;
-  if (remoteNetworks.length === 0)
-    throw new IpseckitError('NEGOTIATION_FAILED', `${tunnel.peer} names no network behind it`, {
-      next: 'name the networks with --remote-net',
-    });
-  const around = remoteNetworks.find(network =>
-    rangeContains(subnetRange(network.address, network.prefixLength), tunnel.peer),
-  );
-  if (around !== undefined)
-    throw new IpseckitError(
-      'UNSUPPORTED',
-      `${around.address}/${around.prefixLength} contains the gateway ${tunnel.peer} itself: it cannot be routed through it`,
-      { next: 'name smaller networks with --remote-net' },
-    );
+  const { remoteNetworks: asked, excludedNetworks } = tunnel.traffic;
+  const named = asked.length > 0 ? asked : configuration.networks;
+  // A gateway that names no network takes all traffic.
+  const remoteNetworks = named.length > 0 ? named : [everything];
+  const localNetworks = [{ address, prefixLength: 32 }];
   return {
     ...tunnel,
-    traffic: { mode: 'tunnel', localNetworks: [{ address, prefixLength: 32 }], remoteNetworks },
+    traffic: { mode: 'tunnel', localNetworks, remoteNetworks, excludedNetworks },
     configuration,
   };
 }
 
+const everything: Subnet = { address: ipAddress('0.0.0.0'), prefixLength: 0 };
+
 /** The address for the driver to give this host. */
 export function assignedAddress({ traffic, configuration }: TunnelSpec): AssignedAddress | undefined {
   if (configuration?.address === undefined || traffic.mode !== 'tunnel') return undefined;
-  const networks = traffic.remoteNetworks.filter(({ address }) => addressFamily(address) === 4);
-  return { address: configuration.address, networks };
+  const ipv4 = (networks: readonly Subnet[]) =>
+    networks.filter(({ address }) => addressFamily(address) === 4);
+  const [networks, excluded] = [ipv4(traffic.remoteNetworks), ipv4(traffic.excludedNetworks)];
+  return { address: configuration.address, networks, excluded };
 }
 
 /** For people: `address 10.3.0.1, DNS 10.2.0.53`. */

@@ -1,11 +1,12 @@
-import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { connectionTypeOf } from '../driver/connection-type.js';
+import { nativeIo } from '../driver/userspace/native.js';
+import { steeringNames } from '../driver/userspace/steering.js';
 import type { LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import { fromHex } from '../wire/bytes.js';
-import { addressFamily, addressFromBytes, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
+import { addressBytes, addressFromBytes, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 
 /**
  * This host's addresses, loopback excluded, sorted so that two calls compare. They come from the kernel's own tables,
@@ -56,26 +57,20 @@ export function parseLocalRoutes(trie: string): IpAddress[] {
     .sort();
 }
 
-/** The address the kernel would send from to reach `peer`. Throws `IpseckitError` (ENVIRONMENT) without a route. */
-export function localAddressTowards(peer: IpAddress): Promise<IpAddress> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error) => {
-      probe.close();
-      reject(
-        new IpseckitError('ENVIRONMENT', `no route to ${peer}: ${error.message}`, {
-          next: 'check the address, and "ip route get" towards it',
-          cause: error,
-        }),
-      );
-    };
-    const probe = createSocket(addressFamily(peer) === 4 ? 'udp4' : 'udp6');
-    probe.once('error', fail);
-    // Connecting a datagram socket sends nothing; it makes the kernel choose the source address.
-    probe.connect(9, peer, () => {
-      const own = parseIpAddress(probe.address().address);
-      if (own === undefined) return fail(new Error('the kernel named no source address'));
-      probe.close();
-      resolve(own);
+/**
+ * The address the kernel would send from to reach `peer`, whatever tunnel may be in force. Throws `IpseckitError`
+ * (ENVIRONMENT) without a route.
+ */
+export function localAddressTowards(peer: IpAddress): IpAddress {
+  try {
+    const [, source] = nativeIo().findRoute(addressBytes(peer), steeringNames.bypassMark);
+    if (source.some(byte => byte !== 0)) return addressFromBytes(source);
+    throw new Error('the kernel named no source address');
+  } catch (error) {
+    if (error instanceof IpseckitError) throw error;
+    throw new IpseckitError('ENVIRONMENT', `no route to ${peer}: ${String(error)}`, {
+      next: 'check the address, and "ip route get" towards it',
+      cause: error,
     });
-  });
+  }
 }

@@ -6,7 +6,8 @@ import type { ActiveFilter, PolicySource } from './active-policy.js';
 import type { Agent } from './agent.js';
 import { NegotiationError } from './failure.js';
 import { configuredTunnel } from './gateway-client.js';
-import { type TunnelSpec, tunnelSource } from './tunnel.js';
+import type { TunnelSpec } from './tunnel.js';
+import { tunnelSource } from './tunnel-source.js';
 
 /** How long to wait, and what ends the waiting earlier. */
 export interface Patience {
@@ -54,8 +55,14 @@ export async function bringUp(agent: Agent, tunnel: TunnelSpec, patience: Patien
   }
 }
 
+/** What has to be negotiated. */
 function outboundOf(agent: Agent, source: PolicySource): ActiveFilter[] {
-  return agent.filters().filter(active => active.source === source && active.filter.direction === 'outbound');
+  return agent
+    .filters()
+    .filter(
+      ({ source: from, filter }) =>
+        from === source && filter.direction === 'outbound' && filter.action === 'secure',
+    );
 }
 
 /** Rejects when patience is at its end; `cancel` ends the waiting. */

@@ -1,32 +1,20 @@
 import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { Secret } from '../crypto/secret.js';
-import type { PairId } from '../driver/api.js';
+import type { PairId, Subnet } from '../driver/api.js';
 import type { Identity, XauthUser } from '../ike/api.js';
-import {
-  type AddressSpec,
-  type Filter,
-  type MainModeMethod,
-  type Policy,
-  policyDefaults,
-  type Rule,
-  type SecurityMethod,
-} from '../policy/model.js';
+import { type MainModeMethod, policyDefaults, type SecurityMethod } from '../policy/model.js';
 import { parseAhProposals, parseEspProposals, parseIkeProposals } from '../policy/proposals.js';
 import { IpseckitError } from '../report/errors.js';
 import { addressFamily, type IpAddress, parseIpAddress } from '../wire/ip/address.js';
 import { isLinkLocal } from '../wire/ip/ip.js';
+import { rangeCovers, subnetRange } from '../wire/ip/selector.js';
 import type { Configuration } from '../wire/isakmp/transaction.js';
-import type { PolicySource } from './active-policy.js';
-import { assignedAddress, parseGatewayClient } from './gateway-client.js';
+import { parseGatewayClient } from './gateway-client.js';
 import { parseIdentity } from './identity-text.js';
-import { randomGuid } from './random-guid.js';
-import { authenticationMethods, parseTunnelAuthentication } from './tunnel-authentication.js';
+import { parseTunnelAuthentication } from './tunnel-authentication.js';
 
 /** An address with a prefix length, as `--local-net` takes it. */
-export interface Network {
-  readonly address: IpAddress;
-  readonly prefixLength: number;
-}
+export type Network = Subnet;
 
 /** An ad-hoc connection: what `tunnel up` was asked for, complete. */
 export interface TunnelSpec {
@@ -43,6 +31,8 @@ export interface TunnelSpec {
         readonly mode: 'tunnel';
         readonly localNetworks: readonly Network[];
         readonly remoteNetworks: readonly Network[];
+        /** Parts of the remote networks that are reached directly. */
+        readonly excludedNetworks: readonly Network[];
       }
     | {
         readonly mode: 'transport';
@@ -104,6 +94,7 @@ export interface TunnelDocument {
   readonly crlCheck?: number;
   readonly localNetworks?: readonly string[];
   readonly remoteNetworks?: readonly string[];
+  readonly excludedNetworks?: readonly string[];
   readonly protocol?: number;
   readonly localPort?: number;
   readonly remotePort?: number;
@@ -168,111 +159,27 @@ export function parseTunnel(value: unknown): TunnelSpec {
   };
 }
 
-/** The tunnel as a policy in force: two one-way rules in tunnel mode, one mirrored rule in transport mode. */
-export function tunnelSource(tunnel: TunnelSpec): PolicySource {
-  const policy: Policy = {
-    id: randomGuid(),
-    name: tunnel.name,
-    pollIntervalMinutes: policyDefaults.pollIntervalMinutes,
-    keyExchange: {
-      masterKeyPfs: false,
-      lifetimeSeconds: tunnel.mainModeLifetimeSeconds,
-      quickModeLimit: 0,
-      methods: tunnel.ike,
-      ...(tunnel.aggressive ? { aggressive: true } : {}),
-    },
-    rules: rulesOf(tunnel),
-  };
-  return {
-    origin: 'tunnel',
-    policy,
-    ike: {
-      natTraversal: tunnel.forceEncapsulation ? 'forced' : 'auto',
-      ...optional('xauth', tunnel.xauth),
-      ...(tunnel.modeConfig === undefined
-        ? {}
-        : { modeConfig: { kind: tunnel.modeConfig, ...optional('address', tunnel.configuration?.address) } }),
-      ...optional('identity', tunnel.identity),
-      ...optional('peerIdentity', tunnel.peerIdentity),
-      ...(tunnel.authentication.kind === 'certificate'
-        ? { credentials: tunnel.authentication.credentials }
-        : {}),
-    },
-    ...optional('assigned', assignedAddress(tunnel)),
-  };
-}
-
 /** `10.0.1.0/24 <-> 10.0.2.0/24`, or `tcp 0 <-> 80` for transport mode. */
 export function describeTraffic({ traffic }: TunnelSpec): string {
   if (traffic.mode === 'transport')
     return `protocol ${traffic.protocol === 0 ? 'any' : traffic.protocol} ports ${traffic.localPort}/${traffic.remotePort}`;
   const list = (networks: readonly Network[]) =>
     networks.map(net => `${net.address}/${net.prefixLength}`).join(' ');
-  return `${list(traffic.localNetworks)} <-> ${list(traffic.remoteNetworks)}`;
-}
-
-function rulesOf(tunnel: TunnelSpec): Rule[] {
-  const { traffic } = tunnel;
-  const rule = (name: string, filters: readonly Omit<Filter, 'id'>[], endpoint?: IpAddress): Rule => ({
-    id: randomGuid(),
-    name: `${tunnel.name} ${name}`,
-    active: true,
-    filterList: { id: randomGuid(), filters: filters.map(filter => ({ id: randomGuid(), ...filter })) },
-    action: {
-      id: randomGuid(),
-      kind: 'negotiate',
-      methods: tunnel.methods,
-      acceptUnsecured: false,
-      allowFallback: false,
-    },
-    authentication: authenticationMethods(tunnel),
-    ...(endpoint === undefined ? {} : { tunnelEndpoint: { kind: 'host', address: endpoint } }),
-    connectionType: 'all',
-  });
-  if (traffic.mode === 'transport') {
-    const { protocol, localPort, remotePort } = traffic;
-    const host = (hostAddress: IpAddress): AddressSpec => ({ kind: 'host', address: hostAddress });
-    const ends = { source: host(tunnel.local), destination: host(tunnel.peer) };
-    return [
-      rule('transport', [
-        { ...ends, protocol, sourcePort: localPort, destinationPort: remotePort, mirrored: true },
-      ]),
-    ];
-  }
-  const between = (sources: readonly Network[], destinations: readonly Network[]) =>
-    sources.flatMap(source =>
-      destinations.filter(sameFamily(source)).map(destination => ({
-        source: { kind: 'subnet', ...source } as const,
-        destination: { kind: 'subnet', ...destination } as const,
-        protocol: 0,
-        sourcePort: 0,
-        destinationPort: 0,
-        mirrored: false,
-      })),
-    );
-  // Until the gateway has assigned an address, what is with itself stands for networks it has to name, or cannot reach yet.
-  const reachable = traffic.remoteNetworks.filter(({ address: remote }) =>
-    traffic.localNetworks.some(({ address: own }) => addressFamily(own) === addressFamily(remote)),
-  );
-  const remoteNetworks =
-    reachable.length > 0
-      ? traffic.remoteNetworks
-      : [{ address: tunnel.peer, prefixLength: addressBits(tunnel.peer) }];
-  return [
-    rule('out', between(traffic.localNetworks, remoteNetworks), tunnel.peer),
-    rule('in', between(remoteNetworks, traffic.localNetworks), tunnel.local),
-  ];
+  const excluded = traffic.excludedNetworks.length === 0 ? '' : ` without ${list(traffic.excludedNetworks)}`;
+  return `${list(traffic.localNetworks)} <-> ${list(traffic.remoteNetworks)}${excluded}`;
 }
 
 function parseTraffic(value: Record<string, unknown>): TunnelSpec['traffic'] {
   const remoteNetworks = networks(value, 'remoteNetworks');
   const localNetworks = networks(value, 'localNetworks');
+  const excludedNetworks = networks(value, 'excludedNetworks');
   const protocol = count(value, 'protocol', 0, 255) ?? 0;
   const localPort = count(value, 'localPort', 0, 65_535) ?? 0;
   const remotePort = count(value, 'remotePort', 0, 65_535) ?? 0;
   if (remoteNetworks.length === 0 && localNetworks.length === 0 && value.modeConfig === undefined) {
     if ((localPort !== 0 || remotePort !== 0) && protocol !== 6 && protocol !== 17)
       throw new IpseckitError('CONFLICT', 'ports need --protocol tcp or udp');
+    if (excludedNetworks.length > 0) checkExcluded(excludedNetworks, []);
     return { mode: 'transport', protocol, localPort, remotePort };
   }
   if (protocol !== 0 || localPort !== 0 || remotePort !== 0)
@@ -293,7 +200,9 @@ function parseTraffic(value: Record<string, unknown>): TunnelSpec['traffic'] {
     // A gateway that assigns an address may name the networks, too.
     remoteNetworks:
       remoteNetworks.length > 0 || value.modeConfig !== undefined ? remoteNetworks : [host('peer')],
+    excludedNetworks,
   } as const;
+  if (traffic.remoteNetworks.length > 0) checkExcluded(excludedNetworks, traffic.remoteNetworks);
   // Which address of ours is at the other end of them, the gateway has still to say.
   if (value.modeConfig !== undefined) return traffic;
   checkCounterparts(traffic.localNetworks, 'localNetworks', traffic.remoteNetworks);
@@ -340,7 +249,7 @@ function addressBits(own: IpAddress): 32 | 128 {
   return addressFamily(own) === 4 ? 32 : 128;
 }
 
-const sameFamily = (one: Network) => (other: Network) =>
+export const sameFamily = (one: Network) => (other: Network) =>
   addressFamily(one.address) === addressFamily(other.address);
 
 /** Every network needs one of its family on the other side. */
@@ -351,6 +260,25 @@ function checkCounterparts(networksHere: readonly Network[], field: string, ther
         'CONFLICT',
         `${field}: nothing on the other side is of the address family of ${network.address}/${network.prefixLength}`,
         { next: 'give --local-net and --remote-net networks of one family, or of both' },
+      );
+}
+
+/** What is excluded has to be a part of something. */
+function checkExcluded(excluded: readonly Network[], remote: readonly Network[]): void {
+  const range = ({ address: first, prefixLength }: Network) => subnetRange(first, prefixLength);
+  for (const network of excluded)
+    if (
+      !remote.some(
+        whole =>
+          sameFamily(network)(whole) &&
+          whole.prefixLength < network.prefixLength &&
+          rangeCovers(range(whole), range(network)),
+      )
+    )
+      throw new IpseckitError(
+        'CONFLICT',
+        `excludedNetworks: ${network.address}/${network.prefixLength} is not a part of a remote network`,
+        { next: 'leave it out: what is in no --remote-net is reached directly anyway' },
       );
 }
 
@@ -391,7 +319,7 @@ function count(
   return found;
 }
 
-function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+export function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
   return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
 }
 

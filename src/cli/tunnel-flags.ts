@@ -55,6 +55,12 @@ export const tunnelFlags = {
     summary: 'network behind the peer (tunnel mode)',
     helpValue: 'NET/LEN',
   }),
+  'exclude-net': Flags.string({
+    multiple: true,
+    multipleNonGreedy: true,
+    summary: 'part of a remote network to reach directly, as the subnet this host is in',
+    helpValue: 'NET/LEN',
+  }),
   protocol: Flags.string({ summary: 'only this protocol: tcp, udp, icmp or a number (transport mode)' }),
   'local-port': Flags.integer({ summary: 'only this port here (transport mode)', min: 1, max: 65_535 }),
   'remote-port': Flags.integer({
@@ -92,7 +98,7 @@ export const tunnelFlags = {
   'mode-config': Flags.option({
     options: ['pull', 'push'] as const,
     summary:
-      "get this host's address inside the gateway's network from it, by asking (pull) or by waiting (push); without --remote-net its networks, too",
+      "get this host's address inside the gateway's network from it, by asking (pull) or by waiting (push); without --remote-net also the networks behind it, or all traffic if it names none",
     exclusive: ['local-net'],
   })(),
   aggressive: Flags.boolean({
@@ -116,6 +122,7 @@ export interface TunnelFlagValues {
   readonly local?: string | undefined;
   readonly 'local-net'?: readonly string[] | undefined;
   readonly 'remote-net'?: readonly string[] | undefined;
+  readonly 'exclude-net'?: readonly string[] | undefined;
   readonly protocol?: string | undefined;
   readonly 'local-port'?: number | undefined;
   readonly 'remote-port'?: number | undefined;
@@ -143,6 +150,7 @@ export async function tunnelDocument(
   const given = {
     localNetworks: flags['local-net'],
     remoteNetworks: flags['remote-net'],
+    excludedNetworks: flags['exclude-net'],
     protocol: flags.protocol === undefined ? undefined : protocolNumber(flags.protocol),
     localPort: flags['local-port'],
     remotePort: flags['remote-port'],
@@ -162,7 +170,7 @@ export async function tunnelDocument(
     format: 'ipseckit-tunnel',
     version: 1,
     name,
-    local: flags.local ?? (await localAddressTowards(peer)),
+    local: flags.local ?? localAddressTowards(peer),
     peer,
     ...(await tunnelCredentials(flags)),
     ...(await xauthPassword(flags)),

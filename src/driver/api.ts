@@ -192,10 +192,17 @@ export interface SoftSaStatistics extends SoftSa {
   readonly packetsReceived: number;
 }
 
-/** An address that a gateway gave this host inside its network, and the networks that are reached from it. */
+/** An IPv4 address that a gateway gave this host inside its network, and the networks that are reached from it. */
 export interface AssignedAddress {
   readonly address: IpAddress;
-  readonly networks: readonly { readonly address: IpAddress; readonly prefixLength: number }[];
+  readonly networks: readonly Subnet[];
+  /** Parts of these networks that are not. */
+  readonly excluded: readonly Subnet[];
+}
+
+export interface Subnet {
+  readonly address: IpAddress;
+  readonly prefixLength: number;
 }
 
 /** A packet engine. Methods throw `IpseckitError` (ENVIRONMENT, ACCESS_DENIED) when the host refuses. */
@@ -207,7 +214,10 @@ export interface Driver {
   stop(): Promise<void>;
   /** Replaces all filters at once. `filters` is in matching order: the first match decides. */
   setFilters(filters: readonly DriverFilter[]): Promise<void>;
-  /** Gives this host exactly these addresses, with routes that use them; absent in an engine that cannot. */
+  /**
+   * Gives this host exactly these addresses, with routes that use them for packets whose source nobody has chosen; IKE and
+   * what carries ESP keep the host's own routes, whatever the networks. Absent in an engine that cannot.
+   */
   setAssignedAddresses?(assigned: readonly AssignedAddress[]): Promise<void>;
   sendIke(datagram: IkeDatagram): void;
   /** Makes the pair's inbound SAs live (IKE calls it before the peer can use them). */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { configuredTunnel } from '../../src/agent/gateway-client.js';
-import { describeTraffic, parseTunnel, tunnelSource } from '../../src/agent/tunnel.js';
+import { describeTraffic, parseTunnel } from '../../src/agent/tunnel.js';
+import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import { IpseckitError } from '../../src/report/errors.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 
@@ -77,13 +78,45 @@ describe('parseTunnel', () => {
     const configured = configuredTunnel(tunnel, configuration);
     assert.equal(describeTraffic(configured), '10.3.0.7/32 <-> 10.2.0.0/16');
     const source = tunnelSource(configured);
-    assert.deepEqual(source.assigned, { address: '10.3.0.7', networks: configuration.networks });
+    assert.deepEqual(source.assigned, {
+      address: '10.3.0.7',
+      networks: configuration.networks,
+      excluded: [],
+    });
     assert.equal(source.ike?.modeConfig?.address, '10.3.0.7');
     const named = configuredTunnel(parseTunnel({ ...asked, remoteNetworks: ['10.9.0.0/16'] }), configuration);
     assert.equal(describeTraffic(named), '10.3.0.7/32 <-> 10.9.0.0/16');
-    assert.throws(() => configuredTunnel(tunnel, { ...configuration, networks: [] }), /names no network/);
-    const around = parseTunnel({ ...asked, remoteNetworks: ['198.51.100.0/24'] });
-    assert.throws(() => configuredTunnel(around, configuration), /contains the gateway 198.51.100.7 itself/);
+    const all = configuredTunnel(tunnel, { ...configuration, networks: [] });
+    assert.equal(describeTraffic(all), '10.3.0.7/32 <-> 0.0.0.0/0');
+    const { address: _, ...withoutAddress } = configuration;
+    assert.throws(() => configuredTunnel(tunnel, withoutAddress), /no address/);
+  });
+
+  test('while the gateway has assigned no address, all traffic goes on but IKE, which no filter sees', () => {
+    const tunnel = parseTunnel({ ...document, modeConfig: 'pull', remoteNetworks: ['0.0.0.0/0'] });
+    const filters = tunnelSource(tunnel).policy.rules.flatMap(rule => rule.filterList?.filters ?? []);
+    assert.deepEqual(
+      filters.map(({ protocol, sourcePort, destinationPort }) => [protocol, sourcePort, destinationPort]),
+      [
+        [17, 500, 500],
+        [17, 500, 500],
+      ],
+    );
+  });
+
+  test('what is excluded from a remote network is reached directly', () => {
+    const all = { ...document, remoteNetworks: ['0.0.0.0/0'] };
+    const tunnel = parseTunnel({ ...all, excludedNetworks: ['192.168.1.0/24'] });
+    assert.equal(describeTraffic(tunnel), '192.0.2.1/32 <-> 0.0.0.0/0 without 192.168.1.0/24');
+    const { rules } = tunnelSource(tunnel).policy;
+    assert.deepEqual(
+      rules.map(rule => rule.action.kind),
+      ['negotiate', 'negotiate', 'permit'],
+    );
+    const excluded = (...excludedNetworks: string[]) => ({ excludedNetworks });
+    assert.match(refused({ ...all, ...excluded('0.0.0.0/0') }), /^CONFLICT excludedNetworks/);
+    assert.match(refused({ ...all, ...excluded('2001:db8::/32') }), /^CONFLICT excludedNetworks/);
+    assert.match(refused(excluded('192.168.1.0/24')), /^CONFLICT excludedNetworks/);
   });
 
   test('what a gateway client cannot mean', () => {

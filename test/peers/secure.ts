@@ -1,7 +1,8 @@
 /** What interop tests ask of our agent besides its own commands. */
 import { existsSync, readFileSync } from 'node:fs';
 import { auditFilePath } from '../../src/agent/paths.js';
-import { parseTunnel, type TunnelDocument, tunnelSource } from '../../src/agent/tunnel.js';
+import { parseTunnel, type TunnelDocument } from '../../src/agent/tunnel.js';
+import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import type { AuditEvent } from '../../src/ike/api.js';
 import { policyToDocument } from '../../src/policy/document.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';

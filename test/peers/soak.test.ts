@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { parseTunnel, tunnelSource } from '../../src/agent/tunnel.js';
+import { parseTunnel } from '../../src/agent/tunnel.js';
+import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import { policyToDocument } from '../../src/policy/document.js';
 import { needs } from '../lab/needs.js';
 import { AgentOnHost } from '../support/agent-host.js';

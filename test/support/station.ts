@@ -2,7 +2,8 @@
 import type { PolicySource } from '../../src/agent/active-policy.js';
 import { Agent, type AgentEvent } from '../../src/agent/agent.js';
 import type { Servers } from '../../src/agent/servers.js';
-import { parseTunnel, type TunnelDocument, tunnelSource } from '../../src/agent/tunnel.js';
+import { parseTunnel, type TunnelDocument } from '../../src/agent/tunnel.js';
+import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import { MemoryNetwork } from '../../src/driver/userspace/memory.js';
 import type { AuditEvent, NegotiationFailure } from '../../src/ike/api.js';
 import { type IpAddress, ipAddress } from '../../src/wire/ip/address.js';

@@ -10,18 +10,15 @@ import type { AssignedAddress, DriverFilter, FilterId, SoftSa } from '../api.js'
 import { errnoOf } from './native.js';
 import { hasIpv6 } from './sockets.js';
 import {
-  assignedAddressLines,
-  fallbackRoutes,
   filterComment,
   nftRemoval,
   nftRuleset,
-  routingRemoval,
-  routingSetup,
   type SteeringOptions,
   softElement,
   softSetOf,
   steeringNames,
 } from './steering.js';
+import { assignment, fallbackRoutes, routingRemoval, routingSetup } from './steering-routes.js';
 
 /** What does not change while the driver runs. */
 export type KernelSteeringOptions = Omit<
@@ -160,16 +157,11 @@ export class KernelSteering {
   /** Gives this host exactly these addresses inside networks of gateways. */
   assign(assigned: readonly AssignedAddress[], mtuBytes: number): Promise<void> {
     return this.#next(async () => {
-      const { tun } = this.#options;
-      const [before, after] = [this.#assigned, assigned].map(list => list.map(one => JSON.stringify(one)));
-      const gone = this.#assigned.filter(one => !after?.includes(JSON.stringify(one)));
-      const added = assigned.filter(one => !before?.includes(JSON.stringify(one)));
-      const lines = (change: 'add' | 'remove', list: readonly AssignedAddress[]) =>
-        list.flatMap(one => assignedAddressLines(change, one, tun, mtuBytes)).join('\n');
+      const { add, remove } = assignment(this.#assigned, assigned, this.#options.tun, mtuBytes);
       this.#assigned = assigned;
-      if (gone.length > 0)
-        await run('ip', ['-4', '-force', '-batch', '-'], `${lines('remove', gone)}\n`, { mayFail: true });
-      if (added.length > 0) await run('ip', ['-4', '-batch', '-'], `${lines('add', added)}\n`);
+      if (add.length > 0) await run('ip', ['-4', '-batch', '-'], `${add.join('\n')}\n`);
+      if (remove.length > 0)
+        await run('ip', ['-4', '-force', '-batch', '-'], `${remove.join('\n')}\n`, { mayFail: true });
     });
   }
 

@@ -1,7 +1,7 @@
 /**
  * How the kernel is told which packets are ours: an nftables table that permits, blocks or marks by the filters, and
- * policy routing that takes the marked packets to the TUN device. Pure: filters come in, the text for `nft -f` and
- * `ip -batch` goes out. `kernel-steering.ts` applies it.
+ * policy routing (`steering-routes.ts`) that takes the marked packets to the TUN device. Pure: filters come in, the text
+ * for `nft -f` goes out. `kernel-steering.ts` applies it.
  *
  *   local output ---> chain output -----+                      +-- marked --> routing table --> TUN --> packet engine
  *                                       +--> chain outbound ---+
@@ -9,18 +9,11 @@
  *   from outside ---> chain input/forward --> chain inbound: clear packets that should have been secured end here
  *
  * Packets of the engine itself carry the `bypass` mark, packets it opened come in from the TUN device. When the agent
- * dies, table, rules and the unreachable route stay: secured traffic stops, it does not go out in clear.
+ * dies, table, rules and the unreachable routes stay: secured traffic stops, it does not go out in clear.
  */
 import { addressFamily, type IpAddress, ipAddress } from '../../wire/ip/address.js';
-import { isLinkLocal } from '../../wire/ip/ip.js';
-import {
-  prefixLengthOf,
-  rangeContains,
-  rangeCovers,
-  rangesOverlap,
-  subnetRange,
-} from '../../wire/ip/selector.js';
-import type { AssignedAddress, DriverFilter, SoftSa } from '../api.js';
+import { rangeCovers, rangesOverlap, subnetRange } from '../../wire/ip/selector.js';
+import type { DriverFilter, SoftSa } from '../api.js';
 import { dialupDevicePrefixes } from '../connection-type.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
 
@@ -41,7 +34,9 @@ export const steeringNames = {
   secureRouteTable: 50051,
   /** Routes towards tunnelled networks for programs on this host, used where the host has none of its own. */
   fallbackRouteTable: 50052,
-  rulePreferences: { secure: 50, opened: 51, fallback: 32_800 },
+  /** Routes from addresses that gateways gave this host. */
+  assignedRouteTable: 50053,
+  rulePreferences: { secure: 50, opened: 51, assigned: 52, fallback: 32_800 },
 } as const;
 
 /** Value of `NoDefaultExempt` (policy-semantics.md 7): which traffic is exempt from all filters. */
@@ -64,7 +59,7 @@ export interface SteeringOptions {
 }
 
 const { table, markMask, secureMark, bypassMark, openedMark } = steeringNames;
-const hex = (value: number) => `0x${value.toString(16)}`;
+export const hex = (value: number) => `0x${value.toString(16)}`;
 const isMarked = (mark: number) => `meta mark & ${hex(markMask)} == ${hex(mark)}`;
 const isNotMarked = (mark: number) => `meta mark & ${hex(markMask)} != ${hex(mark)}`;
 const keepOthersMark = (mark: number) => {
@@ -323,79 +318,4 @@ function softMatch(filter: DriverFilter): string {
 
 function isIpv4(filter: DriverFilter): boolean {
   return addressFamily(filter.selector.source.first) === 4;
-}
-
-/** Lines for `ip -4 -batch` and `ip -6 -batch`: sets up the device and the routing of marked packets. */
-export function routingSetup(tun: string, mtuBytes: number): string[] {
-  const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
-  return [
-    `link set dev ${tun} mtu ${mtuBytes} txqueuelen 1000 up`,
-    `route add default dev ${tun} table ${secureRouteTable}`,
-    // Not 4294967295: in IPv6, "ip route flush" leaves that one, which it takes for the kernel's own.
-    `route add unreachable default metric 4294967294 table ${secureRouteTable}`,
-    `rule add pref ${rulePreferences.secure} fwmark ${hex(secureMark)}/${hex(markMask)} lookup ${secureRouteTable}`,
-    // Strict reverse path filtering asks "would I answer through the TUN device?" with `iif lo`.
-    `rule add pref ${rulePreferences.opened} iif lo fwmark ${hex(openedMark)}/${hex(markMask)} lookup ${secureRouteTable}`,
-    `rule add pref ${rulePreferences.fallback} lookup ${fallbackRouteTable}`,
-  ];
-}
-
-/** Lines for `ip -4 -force -batch` and `ip -6 …`: removes what `routingSetup` and `fallbackRoutes` made; each may fail. */
-export function routingRemoval(): string[] {
-  const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
-  return [
-    `rule del pref ${rulePreferences.secure} lookup ${secureRouteTable}`,
-    `rule del pref ${rulePreferences.opened} lookup ${secureRouteTable}`,
-    `rule del pref ${rulePreferences.fallback} lookup ${fallbackRouteTable}`,
-    `route flush table ${secureRouteTable}`,
-    `route flush table ${fallbackRouteTable}`,
-  ];
-}
-
-/**
- * Lines for `ip -force -batch`: addresses that gateways gave this host, and the routes that use them, before those there
- * may be already. All of it goes with the device.
- */
-export function assignedAddressLines(
-  change: 'add' | 'remove',
-  { address, networks }: AssignedAddress,
-  tun: string,
-  mtuBytes: number,
-): string[] {
-  const routes = networks.map(
-    network => `${network.address}/${network.prefixLength} dev ${tun} src ${address} mtu ${mtuBytes}`,
-  );
-  if (change === 'remove')
-    return [
-      ...routes.map(route => `route del ${route}`),
-      `address del ${address}/32 dev ${tun}`,
-      // The kernel takes every route through a device away with its last address.
-      `route replace default dev ${tun} table ${steeringNames.secureRouteTable}`,
-    ];
-  return [`address replace ${address}/32 dev ${tun}`, ...routes.map(route => `route prepend ${route}`)];
-}
-
-/**
- * Routes of one family towards tunnelled networks, as arguments of `route replace`: with them, a program on this host finds a source
- * address, and a route at all, where the host has no default route.
- */
-export function fallbackRoutes(
-  filters: readonly DriverFilter[],
-  options: SteeringOptions,
-  family: 4 | 6,
-): string[] {
-  const routes = new Map<string, string>();
-  for (const { direction, action, tunnelEndpoint, selector } of filters) {
-    if (direction !== 'outbound' || action !== 'secure' || tunnelEndpoint === undefined) continue;
-    const prefixLength = prefixLengthOf(selector.destination);
-    if (prefixLength === undefined || addressFamily(selector.destination.first) !== family) continue;
-    const destination = `${selector.destination.first}/${prefixLength}`;
-    const source = options.localAddresses.find(
-      address => rangeContains(selector.source, address) && !isLinkLocal(address),
-    );
-    const from = source === undefined ? '' : ` src ${source}`;
-    const route = `${destination} dev ${options.tun} table ${steeringNames.fallbackRouteTable}${from} mtu ${options.innerMtuBytes}`;
-    if (!routes.has(destination)) routes.set(destination, route);
-  }
-  return [...routes.values()];
 }

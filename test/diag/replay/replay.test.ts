@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseTunnel, type TunnelDocument, tunnelSource } from '../../../src/agent/tunnel.js';
+import { parseTunnel, type TunnelDocument } from '../../../src/agent/tunnel.js';
+import { tunnelSource } from '../../../src/agent/tunnel-source.js';
 import { Secret } from '../../../src/crypto/secret.js';
 import { parseIkeKeys } from '../../../src/diag/replay/key-table.js';
 import { type ReplayKnowledge, replay } from '../../../src/diag/replay/replay.js';

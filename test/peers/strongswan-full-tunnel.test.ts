@@ -1,0 +1,233 @@
+/** All traffic of a client through a gateway: strongSwan with a server behind it, and our own for IPv6. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import type { TunnelDocument } from '../../src/agent/tunnel.js';
+import { waitFor } from '../lab/command.js';
+import { needs } from '../lab/needs.js';
+import type { PeerConnection } from '../lab/peer-connection.js';
+import { Charon } from '../lab/strongswan.js';
+import { ping, transfer } from '../lab/traffic.js';
+import { AgentOnHost } from '../support/agent-host.js';
+import { createHost, createPair, type Host, type HostPair, joinHosts } from '../support/namespaces.js';
+
+const ours = '10.69.0.1';
+const theirs = '10.69.0.2';
+const neighbour = '10.69.0.3';
+const server = '10.2.0.9';
+const ours6 = 'fd69::1';
+const theirs6 = 'fd69::2';
+const server6 = 'fd02::9';
+const presharedKey = 'a key for everything';
+
+/** Tells everybody who connects the address that they come from. */
+const teller = `
+require('node:net').createServer(socket => socket.end(socket.remoteAddress.replace('::ffff:', '')))
+  .listen(9000, '::', () => console.log('listening'));`;
+
+const asker = `
+const socket = require('node:net').connect({ port: 9000, host: process.argv[1], localAddress: process.argv[2] });
+socket.setTimeout(1500, () => socket.destroy(new Error('silence')));
+socket.on('data', data => process.stdout.write(data)).on('error', error => console.log(error.code ?? error.message));`;
+
+describe('everything through the gateway', {
+  skip: needs('charon', 'nft', 'ping', 'xauth-generic'),
+  timeout: 180_000,
+}, () => {
+  let hosts: HostPair;
+  let behind: Host;
+  let agent: AgentOnHost;
+  let charon: Charon;
+
+  before(async () => {
+    hosts = await createPair({
+      prefix: 'full',
+      a: [`${ours}/24`, `${ours6}/64`],
+      b: [`${theirs}/24`, `${neighbour}/24`, `${theirs6}/64`],
+    });
+    behind = await createHost('full-server');
+    joinHosts(
+      { host: hosts.b, device: 'eth1', addresses: ['10.2.0.1/24', 'fd02::1/64'] },
+      { host: behind, device: 'eth0', addresses: [`${server}/24`, `${server6}/64`] },
+    );
+    // Whatever does not go through the tunnel gets there, too: it would be seen.
+    hosts.b.run('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+    for (const [host, way] of [
+      [hosts.a, theirs],
+      [hosts.a, theirs6],
+      [behind, '10.2.0.1'],
+      [behind, 'fd02::1'],
+    ] as const)
+      host.run('ip', 'route', 'add', 'default', 'via', way);
+    for (const host of [behind, hosts.b]) {
+      const child = host.spawn(process.execPath, ['-e', teller], { stdio: ['ignore', 'pipe', 'inherit'] });
+      if (child.stdout !== null) await once(child.stdout, 'data');
+    }
+    agent = await AgentOnHost.start(hosts.a, { args: ['--verbose'] });
+    charon = await Charon.start({ host: hosts.b, esp: 'kernel-libipsec', settings: 'cisco_unity = yes' });
+  });
+
+  after(async () => {
+    await agent?.remove();
+    await charon?.stop();
+    await hosts?.destroy();
+    await behind?.destroy();
+  });
+
+  /** The address from which a connection to `address` arrives there, or why there was none. */
+  async function seenFrom(address: string, ...from: string[]): Promise<string> {
+    return (await hosts.a.execute(process.execPath, ['-e', asker, address, ...from])).stdout.trim();
+  }
+
+  /** Routes and rules of the client; device routes say "linkdown" now and then. */
+  const routing = () =>
+    ['-4', '-6'].map(family => [
+      hosts.a.run('ip', family, 'rule'),
+      hosts.a.run('ip', family, 'route', 'show', 'table', 'main'),
+    ]);
+
+  const gateway: PeerConnection = {
+    ...{ name: 'peer', local: theirs, remote: '%any', psk: presharedKey, mode: 'tunnel', encapsulate: true },
+    ...{ ike: ['aes256-sha256-ecp256'], esp: ['aes128-sha256'], localSelector: '0.0.0.0/0' },
+    pool: { addrs: '10.3.0.7-10.3.0.9', dns: ['10.2.0.53'] },
+  };
+
+  const tunnel = (overrides: Partial<TunnelDocument> = {}): Omit<TunnelDocument, 'format' | 'version'> => ({
+    ...{ name: 'all', local: ours, peer: theirs, presharedKey, modeConfig: 'pull' },
+    ...{ ike: 'aes256-sha256-ecp256', esp: 'aes128-sha256' },
+    ...overrides,
+  });
+
+  async function withLogs(work: () => Promise<void>): Promise<void> {
+    const [ourLog, theirLog] = [agent.log.length, charon.log().length];
+    try {
+      await work();
+    } catch (error) {
+      console.log(hosts.a.run('ip', 'rule'), hosts.a.run('ip', 'route', 'show', 'table', '50053'));
+      console.log(`--- ours\n${agent.log.slice(ourLog)}\n--- strongSwan\n${charon.log().slice(theirLog)}`);
+      for (const { name } of await agent.call('tunnelList', {}).catch(() => []))
+        await agent.call('tunnelDown', { name }).catch(() => {});
+      throw error;
+    }
+  }
+
+  async function down(): Promise<void> {
+    await agent.call('tunnelDown', { name: 'all' });
+    await waitFor('strongSwan to forget', async () => (await charon.listSas()).length === 0);
+  }
+
+  const sent = async () =>
+    (await agent.call('associations', {})).pairs.reduce((sum, { packetsSent }) => sum + packetsSent, 0);
+
+  test('a gateway that names no network: everything from the assigned address, the host keeps its routes', () =>
+    withLogs(async () => {
+      const before = routing();
+      await charon.load(gateway);
+      assert.equal(await seenFrom(server), ours);
+      const { traffic } = await agent.tunnelUp(tunnel());
+      assert.equal(traffic, '10.3.0.7/32 <-> 0.0.0.0/0');
+      assert.deepEqual(await ping(hosts.a, server, { count: 3 }), { sent: 3, received: 3 });
+      await transfer(hosts.a, behind, server, { bytes: 300_000 });
+      assert.equal(await seenFrom(server), '10.3.0.7');
+      // The gateway's own address, and one beside it.
+      assert.equal(await seenFrom(theirs), '10.3.0.7');
+      assert.equal(await seenFrom(neighbour), '10.3.0.7');
+      // A connection that has its address, like that of a remote shell, goes the way it came.
+      assert.equal(await seenFrom(server, ours), ours);
+      assert.deepEqual(
+        routing().map(([, main]) => main),
+        before.map(([, main]) => main),
+      );
+      await down();
+      assert.deepEqual(routing(), before);
+      assert.equal(await seenFrom(server), ours);
+    }));
+
+  test('a network that contains the gateway, and what is excluded from it', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      const remoteNetworks = ['10.0.0.0/8'];
+      await agent.tunnelUp(tunnel({ remoteNetworks, excludedNetworks: ['10.69.0.3/32'] }));
+      assert.deepEqual(await ping(hosts.a, server, { count: 3 }), { sent: 3, received: 3 });
+      assert.equal(await seenFrom(theirs), '10.3.0.7');
+      assert.equal(await seenFrom(neighbour), ours);
+      await down();
+    }));
+
+  test('without a route of its own the host reaches everything, too', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      hosts.a.run('ip', 'route', 'del', 'default');
+      try {
+        await agent.tunnelUp(tunnel());
+        assert.equal(await seenFrom(server), '10.3.0.7');
+        await down();
+      } finally {
+        hosts.a.run('ip', 'route', 'add', 'default', 'via', theirs);
+      }
+    }));
+
+  test('killed, it leaves no way in clear; the next start cleans up', () =>
+    withLogs(async () => {
+      const before = routing();
+      await charon.load(gateway);
+      await agent.tunnelUp(tunnel());
+      await agent.stop('SIGKILL');
+      assert.match(await seenFrom(server), /^E(NET|HOST)UNREACH$/);
+      assert.equal(await seenFrom(server, ours), ours);
+      await agent.restart();
+      await waitFor('the tunnel to be back', async () => (await seenFrom(server)).startsWith('10.3.0.'));
+      await down();
+      assert.deepEqual(routing(), before);
+    }));
+
+  test('from the own address, without mode-config; a neighbour excluded', () =>
+    withLogs(async () => {
+      const before = routing();
+      const { pool: _, ...rest } = gateway;
+      await charon.load({ ...rest, remoteSelector: `${ours}/32` });
+      const { modeConfig: __, ...own } = tunnel({
+        remoteNetworks: ['0.0.0.0/0'],
+        excludedNetworks: [`${neighbour}/32`],
+      });
+      await agent.tunnelUp(own);
+      assert.deepEqual(await ping(hosts.a, server, { count: 3 }), { sent: 3, received: 3 });
+      assert.ok((await sent()) >= 3);
+      await transfer(hosts.a, behind, server, { bytes: 300_000 });
+      const secured = await sent();
+      assert.equal(await seenFrom(neighbour), ours);
+      assert.equal(await sent(), secured);
+      await agent.stop('SIGKILL');
+      assert.match(await seenFrom(server), /^E(NET|HOST)UNREACH|silence$/);
+      await agent.restart();
+      await waitFor(
+        'the tunnel to be back',
+        async () => (await seenFrom(server)) === ours && (await sent()) > 0,
+      );
+      await down();
+      assert.deepEqual(routing(), before);
+    }));
+
+  test('all of IPv6', () =>
+    withLogs(async () => {
+      await charon.stop();
+      const other = await AgentOnHost.start(hosts.b);
+      try {
+        const before = routing();
+        const common = { name: 'six', presharedKey, esp: 'aes128-sha256' };
+        const there = other.tunnelUp({
+          ...{ ...common, local: theirs6, peer: ours6 },
+          ...{ localNetworks: ['::/0'], remoteNetworks: [`${ours6}/128`] },
+        });
+        await agent.tunnelUp({ ...common, local: ours6, peer: theirs6, remoteNetworks: ['::/0'] });
+        await there;
+        assert.deepEqual(await ping(hosts.a, server6, { count: 3 }), { sent: 3, received: 3 });
+        await transfer(hosts.a, behind, server6, { bytes: 300_000 });
+        assert.ok((await sent()) > 3);
+        await agent.call('tunnelDown', { name: 'six' });
+        assert.deepEqual(routing(), before);
+      } finally {
+        await other.remove();
+      }
+    }));
+});
