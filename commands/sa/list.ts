@@ -1,12 +1,11 @@
 import type { Associations } from '../../src/agent/control/protocol.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
+import { dropsText, spisText } from '../../src/cli/trace/text.js';
 import { printIkeProposal, printSecurityMethod } from '../../src/policy/proposals.js';
 import { printSelector } from '../../src/wire/ip/selector.js';
 
-/** `0x0badcafe`, or two of them for AH+ESP. */
-const spis = (halves: readonly { readonly spi: number }[]) =>
-  halves.map(({ spi }) => `0x${spi.toString(16).padStart(8, '0')}`).join('+');
+const spis = (halves: readonly { readonly spi: number }[]) => spisText(halves.map(({ spi }) => spi));
 
 export default class SaListCommand extends IpseckitCommand<Associations> {
   static override summary = 'list main mode, quick mode and soft SAs with what they carried';
@@ -53,6 +52,12 @@ export default class SaListCommand extends IpseckitCommand<Associations> {
           ];
         }),
       );
+    for (const sa of associations.quickModes) {
+      const { drops = {}, lastNote } = associations.pairs.find(({ pairId }) => pairId === sa.pair.id) ?? {};
+      const dropped = dropsText(drops);
+      const parts = [...(dropped === '' ? [] : [`dropped ${dropped}`]), ...(lastNote ? [lastNote] : [])];
+      if (parts.length > 0) this.print(`  ${spis(sa.inbound)} from ${sa.pair.peer}: ${parts.join('; ')}`);
+    }
     const { softAssociations } = associations;
     if (softAssociations.length > 0) {
       this.print('', `There are ${softAssociations.length} soft SAs: their traffic passes in clear`);

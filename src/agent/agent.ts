@@ -32,6 +32,7 @@ import type { Configuration } from '../wire/isakmp/transaction.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import { onCalendar } from './calendar.js';
 import type { Clock } from './clock.js';
+import { type DropTrace, dropTrace, pairOnCalendar } from './drop-trace.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
 import { LastSent } from './last-sent.js';
 import { type PolicyPlan, planOf } from './plan.js';
@@ -217,7 +218,13 @@ export class Agent {
   }
 
   pairStatistics(): readonly PairStatistics[] {
-    return this.#told(this.#deps.driver.pairStatistics());
+    return this.#deps.driver.pairStatistics().map(pair => pairOnCalendar(pair, this.#deps.clock));
+  }
+
+  /** What was dropped, where and why. */
+  dropTrace(): Promise<DropTrace> {
+    const { driver, clock } = this.#deps;
+    return dropTrace({ driver, clock, quickModes: this.#ike.quickModes(), filters: this.#policy.filters });
   }
 
   statistics(): { readonly ike: IkeStatistics; readonly driver: DriverStatistics } {

@@ -191,6 +191,7 @@ export class AgentHost {
         softAssociations: this.#agent.softAssociations(),
       }),
       statistics: () => this.#agent.statistics(),
+      drops: () => this.#agent.dropTrace(),
       reload: async params => {
         this.#loadCertificates();
         if (field(params, 'directory') === true) await this.#policies.look();

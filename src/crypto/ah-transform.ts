@@ -2,20 +2,20 @@
 import { ahFixedBytes, maskMutableIpv4 } from '../wire/ah.js';
 import { maskMutableIpv6 } from '../wire/ah-ipv6.js';
 import type { HashId } from './algorithms.js';
-import { otherSha256IcvBytes, PacketMac } from './packet-mac.js';
+import { otherIcvLengths, PacketMac } from './packet-mac.js';
 
 /** The ICV of one AH SA. A packet is `bytes[start..end)` with the AH right behind `headerBytes` of IP header. */
 export class AhTransform {
   readonly icvBytes: number;
   readonly #mac: PacketMac;
-  readonly #otherMac: () => PacketMac | undefined;
+  readonly #otherMacs: () => readonly PacketMac[];
 
   /** Throws `RangeError` for a key of the wrong length. */
   constructor(hash: HashId, key: Uint8Array, icvBytes?: number) {
     this.#mac = new PacketMac(hash, key, icvBytes);
     this.icvBytes = this.#mac.icvBytes;
-    this.#otherMac = () =>
-      hash === 'sha256' ? new PacketMac(hash, key, otherSha256IcvBytes(this.icvBytes)) : undefined;
+    this.#otherMacs = () =>
+      otherIcvLengths(hash, this.icvBytes).map(bytes => new PacketMac(hash, key, bytes));
   }
 
   /** Fills in the ICV of a packet that is otherwise ready to be sent. Throws `WireError` for malformed IP options or extension headers. */
@@ -35,10 +35,12 @@ export class AhTransform {
    * `WireError` for malformed IP options or extension headers.
    */
   otherIcvBytes(packet: Uint8Array, end: number, headerBytes: number): number | undefined {
-    const other = this.#otherMac();
-    if (other === undefined || end < headerBytes + ahFixedBytes + other.icvBytes) return undefined;
-    load(other, packet, 0, end, headerBytes);
-    return other.verify(packet, headerBytes + ahFixedBytes) ? other.icvBytes : undefined;
+    const icvStart = headerBytes + ahFixedBytes;
+    return this.#otherMacs().find(other => {
+      if (end < icvStart + other.icvBytes) return false;
+      load(other, packet, 0, end, headerBytes);
+      return other.verify(packet, icvStart);
+    })?.icvBytes;
   }
 }
 

@@ -10,6 +10,9 @@ import { espHeaderBytes } from '../wire/esp.js';
 import type { EncryptionAlgorithm } from './algorithms.js';
 import type { EspOpener, EspSealer, EspSlot } from './packet-cipher.js';
 
+/** Of AES-GCM in ESP, in bytes (RFC 4106 6). */
+const tagLengths = [8, 12, 16] as const;
+
 /** What sealing and opening share: the key, its sizes, and the nonce with the salt in place. */
 class GcmKey {
   readonly name: CipherGCMTypes;
@@ -75,12 +78,18 @@ export class GcmOpener implements EspOpener {
     return packets.map(packet => this.#open(packet));
   }
 
-  otherIcvBytes(): undefined {
-    return undefined;
+  otherIcvBytes(packet: Uint8Array): number | undefined {
+    const { ivBytes, tagBytes } = this.#gcm;
+    return tagLengths.find(
+      bytes =>
+        bytes !== tagBytes &&
+        packet.length >= espHeaderBytes + ivBytes + bytes &&
+        this.#open(packet, bytes) !== undefined,
+    );
   }
 
-  #open(packet: Uint8Array): Uint8Array | undefined {
-    const { name, key, nonce, saltBytes, ivBytes, tagBytes } = this.#gcm;
+  #open(packet: Uint8Array, tagBytes = this.#gcm.tagBytes): Uint8Array | undefined {
+    const { name, key, nonce, saltBytes, ivBytes } = this.#gcm;
     const dataStart = espHeaderBytes + ivBytes;
     const tagStart = packet.length - tagBytes;
     nonce.set(packet.subarray(espHeaderBytes, dataStart), saltBytes);

@@ -7,7 +7,7 @@ import { type EncryptionId, encryption, type HashId, hash as hashRow } from './a
 import { CbcDecryptor, CbcEncryptor } from './cbc-packets.js';
 import { isWeakKey } from './des-keys.js';
 import { GcmOpener, GcmSealer } from './gcm-packets.js';
-import { otherSha256IcvBytes, PacketMac } from './packet-mac.js';
+import { otherIcvLengths, PacketMac } from './packet-mac.js';
 import type { RandomPool } from './random-pool.js';
 
 /** The keys of one ESP SA. */
@@ -134,13 +134,14 @@ class VerifyThenDecrypt implements EspOpener {
 
   otherIcvBytes(packet: Uint8Array): number | undefined {
     const { hash, integrityKey } = this.#keys;
-    if (hash !== 'sha256' || this.#mac === undefined) return undefined;
-    const other = otherSha256IcvBytes(this.#mac.icvBytes);
-    const icvStart = packet.length - other;
-    if (icvStart < espHeaderBytes) return undefined;
-    const mac = new PacketMac(hash, integrityKey, other);
-    mac.load(packet, 0, icvStart);
-    return mac.verify(packet, icvStart) ? other : undefined;
+    if (hash === undefined || this.#mac === undefined) return undefined;
+    return otherIcvLengths(hash, this.#mac.icvBytes).find(other => {
+      const icvStart = packet.length - other;
+      if (icvStart < espHeaderBytes) return false;
+      const mac = new PacketMac(hash, integrityKey, other);
+      mac.load(packet, 0, icvStart);
+      return mac.verify(packet, icvStart);
+    });
   }
 
   #isGenuine(packet: Uint8Array): boolean {

@@ -15,9 +15,14 @@ const largestMessageBytes = 65_535;
 const workspace = Buffer.alloc(largestBlockBytes + largestMessageBytes);
 const message = workspace.subarray(largestBlockBytes);
 
-/** HMAC-SHA-256 has two lengths in use: 16 bytes, and 12 in early implementations. The one that is not `icvBytes`. */
-export function otherSha256IcvBytes(icvBytes: number): number {
-  return icvBytes === 16 ? 12 : 16;
+/**
+ * Lengths, other than `icvBytes`, to which somebody cuts HMACs in ESP and AH: 96 bits, which early implementations took for
+ * every hash (HMAC-SHA-256 above all), half of each digest (RFC 4868), and the whole.
+ */
+export function otherIcvLengths(hash: HashId, icvBytes: number): readonly number[] {
+  const { digestBytes } = hashRow(hash);
+  const lengths = new Set([12, 16, 24, 32, digestBytes]);
+  return [...lengths].filter(bytes => bytes !== icvBytes && bytes <= digestBytes);
 }
 
 /** The HMAC of one SA. `load` a message, then `sign` or `verify` it before anything else is loaded. */

@@ -136,6 +136,50 @@ export type DropReason =
   | 'expired'
   | 'send-failed';
 
+/** What a packet's headers say; nothing of what it carries. */
+export interface PacketSummary {
+  readonly source: IpAddress;
+  readonly destination: IpAddress;
+  /** IP protocol number, behind extension headers; 17 for ESP in UDP. */
+  readonly protocol: number;
+  /** TCP and UDP only, and not of later fragments. */
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  /** ESP and AH only, in UDP too. */
+  readonly spi?: number;
+  readonly sequence?: number;
+  /** Length of the IP packet; of ESP in UDP, of the ESP alone. */
+  readonly bytes: number;
+}
+
+/** Dropped packets of one kind at one moment: mostly one. */
+export interface DropRecord {
+  /** Packets dropped since the start, these included: a gap to the record before tells of packets that are not told of. */
+  readonly number: number;
+  readonly packets: number;
+  readonly reason: DropReason;
+  /** On the clock of `steady-clock.ts`; the agent's answers translate it. */
+  readonly atMs: number;
+  readonly direction: 'inbound' | 'outbound';
+  readonly pairId?: PairId;
+  /** As it was when it met the engine; absent when its headers cannot be read. */
+  readonly packet?: PacketSummary;
+  /** What was found in it once it was opened. */
+  readonly inner?: PacketSummary;
+  /** What is known of the cause, a sentence without a full stop. */
+  readonly note?: string;
+}
+
+/** What an engine remembers of dropped packets. Those that nftables dropped are only counted, by filter. */
+export interface DropHistory {
+  /** The newest, oldest first; bounded. */
+  readonly recent: readonly DropRecord[];
+  /** The newest of each reason, however long ago. */
+  readonly lastByReason: Readonly<Partial<Record<DropReason, DropRecord>>>;
+  /** Packets dropped by each filter that dropped any. */
+  readonly byFilter: ReadonlyMap<FilterId, number>;
+}
+
 /** IPsec (quick mode, driver) statistics of `monitoring.md` 2.2, with the names of its columns. */
 export interface DriverStatistics {
   readonly activeAssociations: number;
@@ -171,6 +215,7 @@ export interface PairStatistics {
   readonly lastOutboundAtMs?: number;
   readonly outboundActive: boolean;
   readonly drops: Readonly<Partial<Record<DropReason, number>>>;
+  readonly lastDrop?: DropRecord;
   /** What was last noticed about the peer's packets, a sentence: `the peer truncates HMAC-SHA-256 to 96 bits`. */
   readonly lastNote?: string;
 }
@@ -239,4 +284,6 @@ export interface Driver {
   pairStatistics(): readonly PairStatistics[];
   /** Packets that met each filter, where the engine can tell. */
   filterPackets(): Promise<ReadonlyMap<FilterId, number>>;
+  /** Absent where the engine cannot tell dropped packets from one another. */
+  dropHistory?(): Promise<DropHistory>;
 }

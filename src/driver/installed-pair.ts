@@ -18,7 +18,7 @@ import { type PacketAddress, packetAddress } from '../wire/ip/ip.js';
 import { ipv6HeaderBytes } from '../wire/ip/ipv6.js';
 import { ipv4HeaderBytes } from '../wire/ip/packet.js';
 import { hostRange } from '../wire/ip/selector.js';
-import type { DropReason, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
+import type { DropReason, DropRecord, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
 import { Lifetime } from './lifetime.js';
 import { type PacketSelector, packetSelector } from './packet-selector.js';
 import { ReplayWindow } from './replay-window.js';
@@ -89,6 +89,9 @@ export class InstalledPair {
   lastInboundAtMs: number | undefined;
   lastOutboundAtMs: number | undefined;
   lastNote: string | undefined;
+  lastDrop: DropRecord | undefined;
+  /** Packets with a wrong ICV that were tried at other lengths. */
+  truncationTries = 0;
   /** MTU of the path to the peer, and when it was asked for. */
   pathMtu = { bytes: 0, askedAtMs: Number.NEGATIVE_INFINITY };
   readonly #drops: Partial<Record<DropReason, number>> = {};
@@ -161,12 +164,13 @@ export class InstalledPair {
     return this.isTunnel ? payload : payload + this.outerHeaderBytes;
   }
 
-  countDrop(reason: DropReason): void {
-    this.#drops[reason] = (this.#drops[reason] ?? 0) + 1;
+  countDrop(drop: DropRecord): void {
+    this.#drops[drop.reason] = (this.#drops[drop.reason] ?? 0) + drop.packets;
+    this.lastDrop = drop;
   }
 
   statistics(): PairStatistics {
-    const { lastInboundAtMs, lastOutboundAtMs, lastNote } = this;
+    const { lastInboundAtMs, lastOutboundAtMs, lastNote, lastDrop } = this;
     return {
       pairId: this.pair.id,
       bytesSent: this.bytesSent,
@@ -177,6 +181,7 @@ export class InstalledPair {
       ...(lastOutboundAtMs === undefined ? {} : { lastOutboundAtMs }),
       outboundActive: this.outboundActive,
       drops: { ...this.#drops },
+      ...(lastDrop === undefined ? {} : { lastDrop }),
       ...(lastNote === undefined ? {} : { lastNote }),
     };
   }

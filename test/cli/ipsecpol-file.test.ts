@@ -247,6 +247,7 @@ describe('with an agent', () => {
       filters: unused,
       associations: unused,
       statistics: unused,
+      drops: unused,
       watchKeys: unused,
       tunnelUp: unused,
       tunnelList: unused,

@@ -272,6 +272,21 @@ describe('ESP transforms: both halves', () => {
   });
 });
 
+test('AES-GCM with a shorter tag is recognised', () => {
+  const random = new SeededRandom(4106);
+  const keys = randomKeys({ encryption: 'aes256gcm' }, random);
+  const { slot } = randomSlot(keys, 6, 1, random);
+  createEspSealer(keys, new RandomPool(length => random.bytes(length))).seal([slot]);
+  const whole = slot.bytes.slice(slot.start, slot.end);
+  for (const tagBytes of [8, 12]) {
+    const packet = whole.subarray(0, whole.length - 16 + tagBytes);
+    const opener = createEspOpener(keys);
+    assert.deepEqual(opener.open([packet]), [undefined]);
+    assert.equal(opener.otherIcvBytes(packet), tagBytes);
+    assert.equal(opener.otherIcvBytes(packet.map((byte, i) => (i === 20 ? byte ^ 1 : byte))), undefined);
+  }
+});
+
 describe('ESP keys', () => {
   test('faults are named', () => {
     const weak = fromHex('0101010101010101 23456789abcdef01 456789abcdef0123');

@@ -3,6 +3,7 @@ import type {
   DriverEvent,
   DriverFilter,
   DriverStatistics,
+  DropHistory,
   FilterId,
   IkeDatagram,
   PairId,
@@ -62,7 +63,7 @@ export class MemoryDriver implements Driver {
   }
 
   sendIke(datagram: IkeDatagram): void {
-    this.#engine.sendIke(datagram);
+    this.#engine.sendIke(datagram, this.#clock.nowMs());
   }
 
   installInbound(pair: SaPair): void {
@@ -78,7 +79,7 @@ export class MemoryDriver implements Driver {
   }
 
   negotiationFailed(filterId: FilterId, peer: IpAddress): void {
-    this.#engine.negotiationFailed(filterId, peer);
+    this.#engine.negotiationFailed(filterId, peer, this.#clock.nowMs());
   }
 
   async addSoftSa(soft: SoftSa): Promise<void> {
@@ -103,6 +104,10 @@ export class MemoryDriver implements Driver {
 
   async filterPackets(): Promise<ReadonlyMap<FilterId, number>> {
     return this.#engine.filterPackets();
+  }
+
+  async dropHistory(): Promise<DropHistory> {
+    return this.#engine.dropHistory();
   }
 
   /** Does something that may change when the engine wants to be woken. */

@@ -14,6 +14,7 @@ import type {
 import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
 import type { DirectoryStatus } from '../directory-follower.js';
+import type { DropTrace } from '../drop-trace.js';
 import type { SoftAssociationInfo } from '../fallback.js';
 import type { PolicyPlan } from '../plan.js';
 import type { TunnelInfo } from '../tunnel.js';
@@ -27,6 +28,7 @@ export interface ControlMethods {
     readonly params: NoParams;
     readonly result: { readonly ike: IkeStatistics; readonly driver: DriverStatistics };
   };
+  readonly drops: { readonly params: NoParams; readonly result: DropTrace };
   /** Reads the local store again now; with `directory`, the directory too. */
   readonly reload: {
     readonly params: { readonly directory?: boolean };

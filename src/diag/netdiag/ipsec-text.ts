@@ -2,8 +2,9 @@
  * What the IP Security test prints below its result (`netdiag.md` 4.3 and 4.5), without the outer indent. Filter
  * labels are those of the published samples; the rest is in their style.
  */
-import type { DriverFilter } from '../../driver/api.js';
+import type { DriverFilter, PairStatistics } from '../../driver/api.js';
 import type { MainModeInfo, QuickModeInfo } from '../../ike/api.js';
+import { dropReasonNames } from '../../monitor/drop-reasons.js';
 import {
   ikeStatisticsLines,
   ipsecStatisticsLines,
@@ -47,8 +48,17 @@ export function quickModesText({ quickModes, pairs, nowMs }: IpsecTestInput): st
     ...quickModes.flatMap(sa => {
       const used = pairs.find(({ pairId }) => pairId === sa.pair.id);
       const usedKilobytes = Math.ceil(((used?.bytesSent ?? 0) + (used?.bytesReceived ?? 0)) / 1024);
-      return quickModeText(sa, usedKilobytes, nowMs).map(text => `    ${text}`);
+      return [...quickModeText(sa, usedKilobytes, nowMs), ...dropsText(used)].map(text => `    ${text}`);
     }),
+  ];
+}
+
+/** What was dropped of a pair, and what is known of the cause, where there is anything to say. */
+function dropsText({ drops = {}, lastNote }: Partial<PairStatistics> = {}): string[] {
+  const counted = dropReasonNames.flatMap(reason => (drops[reason] ? [`${reason} ${drops[reason]}`] : []));
+  return [
+    ...(counted.length === 0 ? [] : [`    Dropped ${counted.join(', ')}`]),
+    ...(lastNote === undefined ? [] : [`    Note: ${lastNote}`]),
   ];
 }
 

@@ -1,5 +1,7 @@
-import type { DriverStatistics, DropReason } from '../api.js';
+import type { DriverStatistics } from '../api.js';
 import type { InstalledPair } from '../installed-pair.js';
+import { noDrops } from '../no-drops.js';
+import { DropLog, type DroppedPackets } from './drop-log.js';
 
 /** What the engine counts over its whole life; the names are those of `DriverStatistics`. */
 export class Counters {
@@ -14,27 +16,16 @@ export class Counters {
   #transportBytesReceived = 0;
   #tunnelBytesSent = 0;
   #tunnelBytesReceived = 0;
-  readonly #drops: Record<DropReason, number> = {
-    blocked: 0,
-    'clear-but-secured': 0,
-    'no-sa-queue-full': 0,
-    'negotiation-failed': 0,
-    'bad-spi': 0,
-    replay: 0,
-    'not-authenticated': 0,
-    'not-decrypted': 0,
-    malformed: 0,
-    fragment: 0,
-    'selector-mismatch': 0,
-    'too-big': 0,
-    expired: 0,
-    'send-failed': 0,
-  };
+  readonly #drops = noDrops();
+  /** What is remembered of dropped packets. */
+  readonly dropLog = new DropLog();
 
-  /** Counts dropped packets, for the pair too when it is known. */
-  drop(reason: DropReason, pair?: InstalledPair, packets = 1): void {
-    this.#drops[reason] += packets;
-    pair?.countDrop(reason);
+  /** Counts and remembers dropped packets, for the pair too when it is known. */
+  drop(dropped: DroppedPackets): void {
+    if (dropped.packets === 0) return;
+    const record = this.dropLog.add(dropped);
+    this.#drops[record.reason] += record.packets;
+    dropped.pair?.countDrop(record);
   }
 
   /** Counts a protected packet; `bytes` is the length of the clear IP packet. */

@@ -7,6 +7,7 @@ import type {
   DriverEvent,
   DriverFilter,
   DriverStatistics,
+  DropHistory,
   FilterId,
   IkeDatagram,
   PairId,
@@ -131,7 +132,7 @@ export class UserspaceDriver implements Driver {
   }
 
   sendIke(datagram: IkeDatagram): void {
-    this.#running?.engine.sendIke(datagram);
+    this.#running?.engine.sendIke(datagram, nowMs());
   }
 
   installInbound(pair: SaPair): void {
@@ -151,7 +152,7 @@ export class UserspaceDriver implements Driver {
   }
 
   negotiationFailed(filterId: FilterId, peer: IpAddress): void {
-    this.#running?.engine.negotiationFailed(filterId, peer);
+    this.#running?.engine.negotiationFailed(filterId, peer, nowMs());
   }
 
   async addSoftSa(soft: SoftSa): Promise<void> {
@@ -204,6 +205,16 @@ export class UserspaceDriver implements Driver {
     for (const [id, count] of (await steering.counters()).filters)
       packets.set(id, Math.max(count, packets.get(id) ?? 0));
     return packets;
+  }
+
+  async dropHistory(): Promise<DropHistory> {
+    const { engine, steering } = this.#started();
+    if (nowMs() - steering.countersReadAtMs > counterAgeMs) await steering.counters();
+    const history = engine.dropHistory();
+    const byFilter = new Map(history.byFilter);
+    for (const [id, count] of steering.latestCounters.drops)
+      byFilter.set(id, (byFilter.get(id) ?? 0) + count);
+    return { ...history, byFilter };
   }
 
   #started(): Running {

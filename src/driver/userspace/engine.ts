@@ -16,6 +16,8 @@ import type {
   DriverEvent,
   DriverFilter,
   DriverStatistics,
+  DropHistory,
+  DropRecord,
   FilterId,
   IkeDatagram,
   PairId,
@@ -77,7 +79,9 @@ export class PacketEngine {
   readonly #database = new SaDatabase();
   readonly #queue: AcquireQueue;
   readonly #soft = new SoftAssociations();
-  readonly #fragments = new Reassembler();
+  readonly #fragments = new Reassembler((packet, atMs) =>
+    this.#counters.drop({ reason: 'fragment', direction: 'outbound', atMs, packet }),
+  );
   readonly #outbound: OutboundPath;
   readonly #inbound: InboundPath;
   #rules: FilterRules = new FilterRules([]);
@@ -115,7 +119,7 @@ export class PacketEngine {
 
   /** Replaces all filters, in matching order (first match decides), and sends queued packets through them again. */
   setFilters(filters: readonly DriverFilter[], nowMs: number): void {
-    this.#rules = new FilterRules(filters, this.#rules.packets());
+    this.#rules = new FilterRules(filters, this.#rules);
     this.#release(this.#queue.takeAll(), nowMs);
   }
 
@@ -146,9 +150,8 @@ export class PacketEngine {
   }
 
   /** Drops and counts what is queued for that filter and peer. */
-  negotiationFailed(filterId: FilterId, peer: IpAddress): void {
-    const dropped = this.#queue.take(filterId, packetAddress(peer));
-    this.#counters.drop('negotiation-failed', undefined, dropped.length);
+  negotiationFailed(filterId: FilterId, peer: IpAddress, nowMs: number): void {
+    this.#dropWaiting(this.#queue.take(filterId, packetAddress(peer)), nowMs);
   }
 
   /** Lets traffic of a fallback filter between two hosts pass in clear, and sends what is queued for it. */
@@ -167,12 +170,19 @@ export class PacketEngine {
   }
 
   /** Sends an IKE message, with the non-ESP marker where the local port wants one (a lone 0xFF keepalive never). */
-  sendIke(datagram: IkeDatagram): void {
+  sendIke(datagram: IkeDatagram, nowMs: number): void {
     const { local, peer, bytes } = datagram;
     const plain = local.port === this.#ikePort || isKeepalive(bytes);
     const payload = plain ? bytes : Buffer.concat([new Uint8Array(nonEspMarkerBytes), bytes]);
     const refused = this.#deps.sockets.sendDatagrams([{ local, peer, payload }]);
-    this.#counters.drop('send-failed', undefined, refused);
+    const packet = { local: peer, peer: local, payload };
+    this.#counters.drop({
+      reason: 'send-failed',
+      direction: 'outbound',
+      atMs: nowMs,
+      packet,
+      packets: refused,
+    });
   }
 
   /** Clear packets the kernel routed into the TUN device. */
@@ -181,10 +191,10 @@ export class PacketEngine {
       try {
         this.#filterOutbound(packet, nowMs);
       } catch (error) {
-        this.#absorb(error);
+        this.#absorb(error, 'outbound', packet, nowMs);
       }
     }
-    this.#outbound.flush();
+    this.#outbound.flush(nowMs);
   }
 
   /** Whole IP packets of protocol 50 or 51 addressed to this host. */
@@ -193,7 +203,7 @@ export class PacketEngine {
       try {
         this.#inbound.acceptIp(packet, nowMs);
       } catch (error) {
-        this.#absorb(error);
+        this.#absorb(error, 'inbound', packet, nowMs);
       }
     }
     this.#inbound.flush(nowMs);
@@ -203,12 +213,12 @@ export class PacketEngine {
    * Clear packets that arrived from outside, for surroundings that do not filter them themselves (the real driver
    * leaves this to nftables): delivered or dropped by the inbound filters.
    */
-  processInboundClear(packets: readonly Uint8Array[], _nowMs: number): void {
+  processInboundClear(packets: readonly Uint8Array[], nowMs: number): void {
     const accepted = packets.filter(packet => {
       try {
-        return this.#acceptsClear(packet);
+        return this.#acceptsClear(packet, nowMs);
       } catch (error) {
-        this.#absorb(error);
+        this.#absorb(error, 'inbound', packet, nowMs);
         return false;
       }
     });
@@ -217,7 +227,7 @@ export class PacketEngine {
 
   /** Datagrams of the IKE ports: IKE becomes an `ike` event, keepalives vanish, the rest is ESP in UDP. */
   processDatagrams(datagrams: readonly UdpDatagram[], nowMs: number): void {
-    for (const datagram of datagrams) this.#demultiplex(datagram);
+    for (const datagram of datagrams) this.#demultiplex(datagram, nowMs);
     this.#inbound.flush(nowMs);
   }
 
@@ -229,9 +239,9 @@ export class PacketEngine {
       for (const pair of this.#database.all())
         this.#nextLimitAtMs = Math.min(this.#nextLimitAtMs, pair.lifetime.nextAtMs);
     }
-    this.#counters.drop('negotiation-failed', undefined, this.#queue.takeTimedOut(nowMs).length);
-    const unfinished = this.#fragments.expire(nowMs) + this.#inbound.reassembler.expire(nowMs);
-    this.#counters.drop('fragment', undefined, unfinished);
+    this.#dropWaiting(this.#queue.takeTimedOut(nowMs), nowMs);
+    this.#fragments.expire(nowMs);
+    this.#inbound.reassembler.expire(nowMs);
   }
 
   /** When `tick` is wanted next, on the clock of `nowMs`; `undefined` when nothing is pending. */
@@ -263,6 +273,11 @@ export class PacketEngine {
     return this.#rules.packets();
   }
 
+  /** What is remembered of packets that this engine dropped. */
+  dropHistory(): DropHistory {
+    return { ...this.#counters.dropLog.history(), byFilter: this.#rules.drops() };
+  }
+
   /** Sends packets that waited on their way again. Their filter has counted them. */
   #release(packets: readonly Uint8Array[], nowMs: number): void {
     for (const packet of packets) {
@@ -270,7 +285,7 @@ export class PacketEngine {
       const flow = flowOf(packet, header);
       this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs);
     }
-    this.#outbound.flush();
+    this.#outbound.flush(nowMs);
   }
 
   #filterOutbound(packet: Uint8Array, nowMs: number): void {
@@ -297,25 +312,29 @@ export class PacketEngine {
   ): void {
     if (rule === undefined) {
       const pair = this.#carrier(undefined, header.destination, flow, nowMs);
-      if (pair === undefined) return this.#outbound.sendClear(packet, header);
+      if (pair === undefined) return this.#outbound.sendClear(packet, header, nowMs);
       return this.#protect(pair, packet, header, nowMs);
     }
-    if (rule.filter.action === 'block') return this.#counters.drop('blocked');
-    if (rule.filter.action === 'permit') return this.#outbound.sendClear(packet, header);
+    if (rule.filter.action === 'block') {
+      rule.drops++;
+      return this.#counters.drop({ reason: 'blocked', direction: 'outbound', atMs: nowMs, packet });
+    }
+    if (rule.filter.action === 'permit') return this.#outbound.sendClear(packet, header, nowMs);
     this.#secure(rule, packet, header, flow, nowMs);
   }
 
   #secure(rule: OutboundRule, packet: Uint8Array, header: IpHeader, flow: Flow, nowMs: number): void {
     // Nothing is negotiated for groups: only permit and block apply to them (`policy-semantics.md` 7).
     if (rule.tunnelPeer === undefined && isGroup(header.destination))
-      return this.#outbound.sendClear(packet, header);
+      return this.#outbound.sendClear(packet, header, nowMs);
     const peer = rule.tunnelPeer ?? header.destination;
     const pair = this.#carrier(rule.filter.id, peer, flow, nowMs);
     if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
-    if (this.#soft.passesOutbound(rule.filter, flow)) return this.#outbound.sendClear(packet, header);
+    if (this.#soft.passesOutbound(rule.filter, flow)) return this.#outbound.sendClear(packet, header, nowMs);
     const whole = packet.subarray(0, header.totalLength);
     const { kept, ask } = this.#queue.add(rule.filter.id, peer, whole, nowMs);
-    if (!kept) this.#counters.drop('no-sa-queue-full');
+    if (!kept)
+      this.#counters.drop({ reason: 'no-sa-queue-full', direction: 'outbound', atMs: nowMs, packet });
     if (ask) this.#ask(rule, peer, flow);
   }
 
@@ -354,6 +373,12 @@ export class PacketEngine {
     this.#watchLifetime(pair, nowMs);
   }
 
+  /** Counts what waited for SAs in vain. */
+  #dropWaiting(packets: readonly Uint8Array[], atMs: number): void {
+    for (const packet of packets)
+      this.#counters.drop({ reason: 'negotiation-failed', direction: 'outbound', atMs, packet });
+  }
+
   #watchLifetime(pair: InstalledPair, nowMs: number): void {
     const bytes = Math.max(pair.bytesSent, pair.bytesReceived);
     const expiry = pair.lifetime.check(nowMs, bytes, pair.highestSequence);
@@ -377,11 +402,12 @@ export class PacketEngine {
     return false;
   }
 
-  #demultiplex(datagram: UdpDatagram): void {
+  #demultiplex(datagram: UdpDatagram, nowMs: number): void {
     const { local, peer, payload } = datagram;
     const kind = local.port === this.#ikePort ? 'ike' : classifyEncapsulated(payload);
-    if (kind === 'esp') this.#inbound.acceptUdp(datagram);
-    else if (kind === 'malformed') this.#counters.drop('malformed');
+    if (kind === 'esp') this.#inbound.acceptUdp(datagram, nowMs);
+    else if (kind === 'malformed')
+      this.#counters.drop({ reason: 'malformed', direction: 'inbound', atMs: nowMs, packet: datagram });
     else if (kind === 'ike') {
       const start = local.port === this.#ikePort ? 0 : nonEspMarkerBytes;
       // A copy: whoever takes the event may keep it, the datagram's memory is used again.
@@ -390,25 +416,28 @@ export class PacketEngine {
     }
   }
 
-  #acceptsClear(packet: Uint8Array): boolean {
+  #acceptsClear(packet: Uint8Array, nowMs: number): boolean {
     const header = decodeIp(packet);
     const rule = this.#rules.inbound(flowOf(packet, header));
     if (rule === undefined) return true;
     rule.packets++;
     const { action, acceptUnsecured } = rule.filter;
     if (action === 'block') {
-      this.#counters.drop('blocked');
+      rule.drops++;
+      this.#counters.drop({ reason: 'blocked', direction: 'inbound', atMs: nowMs, packet });
       return false;
     }
     if (action === 'permit' || acceptUnsecured || isGroup(header.destination)) return true;
     if (this.#soft.passesInbound(rule.filter, header)) return true;
-    this.#counters.drop('clear-but-secured');
+    rule.drops++;
+    this.#counters.drop({ reason: 'clear-but-secured', direction: 'inbound', atMs: nowMs, packet });
     return false;
   }
 
   /** No packet may stop the engine: what cannot be decoded is counted, a fault of ours is reported as well. */
-  #absorb(error: unknown): void {
-    this.#counters.drop('malformed');
+  #absorb(error: unknown, direction: DropRecord['direction'], packet: Uint8Array, atMs: number): void {
+    const note = error instanceof WireError ? error.message : undefined;
+    this.#counters.drop({ reason: 'malformed', direction, atMs, packet, note });
     if (error instanceof WireError) return;
     this.#deps.emit({ kind: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
   }

@@ -6,10 +6,11 @@ import { FilterTable } from '../filter-table.js';
 import { Ipv6FilterTable } from '../ipv6-filter-table.js';
 import { type Flow, packetSelector } from '../packet-selector.js';
 
-/** A filter in force, and how many packets met it. */
+/** A filter in force, how many packets met it, and how many of them it dropped. */
 export interface FilterRule {
   readonly filter: DriverFilter;
   packets: number;
+  drops: number;
 }
 
 /** An outbound filter; with a tunnel, its far end and, where policy says, our own. */
@@ -25,17 +26,23 @@ export class FilterRules {
   readonly #outboundTables: Tables;
   readonly #inboundTables: Tables;
 
-  /** `filters` in matching order. `counted` is what filters of the same id met before. */
-  constructor(filters: readonly DriverFilter[], counted: ReadonlyMap<FilterId, number> = new Map()) {
+  /** `filters` in matching order. Those of the same id go on counting where they were `before`. */
+  constructor(filters: readonly DriverFilter[], before?: FilterRules) {
+    const packets = before?.packets();
+    const drops = before?.drops();
+    const counted = ({ id }: DriverFilter) => ({
+      packets: packets?.get(id) ?? 0,
+      drops: drops?.get(id) ?? 0,
+    });
     const inbound = filters.filter(filter => filter.direction === 'inbound');
     const outbound = filters.filter(filter => filter.direction === 'outbound' && mayDecide(filter));
-    this.#inbound = inbound.map(filter => ({ filter, packets: counted.get(filter.id) ?? 0 }));
+    this.#inbound = inbound.map(filter => ({ filter, ...counted(filter) }));
     const ownEndpoints = new Map(
       inbound.map(filter => [printSelector(filter.selector), filter.tunnelEndpoint] as const),
     );
     this.#outbound = outbound.map(filter => ({
       filter,
-      packets: counted.get(filter.id) ?? 0,
+      ...counted(filter),
       tunnelPeer: filter.tunnelEndpoint === undefined ? undefined : packetAddress(filter.tunnelEndpoint),
       // The rule for the way back names the gateway towards which its packets travel: this host.
       tunnelLocal: ownEndpoints.get(printSelector(mirrorSelector(filter.selector))),
@@ -57,6 +64,12 @@ export class FilterRules {
   /** Packets that met each filter. */
   packets(): Map<FilterId, number> {
     return new Map([...this.#outbound, ...this.#inbound].map(rule => [rule.filter.id, rule.packets]));
+  }
+
+  /** Packets dropped by each filter that dropped any. */
+  drops(): Map<FilterId, number> {
+    const dropping = [...this.#outbound, ...this.#inbound].filter(rule => rule.drops > 0);
+    return new Map(dropping.map(rule => [rule.filter.id, rule.drops]));
   }
 }
 

@@ -15,9 +15,11 @@ import type { TunDevice, UdpDatagram } from './io.js';
 import { repairTransportChecksum } from './nat-checksum.js';
 import { PacketArena } from './packet-arena.js';
 import { Reassembler } from './reassembly.js';
+import { truncationNote } from './truncation.js';
 
 const arenaBytes = 512 * 1024;
 const largestIpPacket = 65_535;
+const congestionLost = 'a router marked congestion on a packet whose sender knows no ECN (RFC 6040)';
 
 export interface InboundDependencies {
   readonly tun: Pick<TunDevice, 'write'>;
@@ -30,12 +32,18 @@ export interface InboundDependencies {
 }
 
 /** How a protected packet came: in an IP packet of its own, or in UDP from an endpoint. */
-type Envelope = IpEnvelope | { readonly kind: 'udp'; readonly peer: Endpoint };
+type Envelope = IpEnvelope | { readonly kind: 'udp'; readonly datagram: UdpDatagram };
 
 interface IpEnvelope {
   readonly kind: 'ip';
   readonly packet: Uint8Array;
   readonly header: IpHeader;
+}
+
+/** What is dropped: a packet as it came, and when. */
+interface Arrived {
+  readonly envelope: Envelope;
+  readonly nowMs: number;
 }
 
 /** An ESP packet that passed every check that needs no key. */
@@ -52,7 +60,9 @@ export class InboundPath {
   readonly #deps: InboundDependencies;
   readonly #arena = new PacketArena(arenaBytes);
   readonly #arrivals = new Map<InstalledPair, EspArrival[]>();
-  readonly #reassembler = new Reassembler();
+  readonly #reassembler = new Reassembler((packet, atMs) =>
+    this.#deps.counters.drop({ reason: 'fragment', direction: 'inbound', atMs, packet }),
+  );
   #delivered: Uint8Array[] = [];
   #fragmented = 1;
 
@@ -67,22 +77,25 @@ export class InboundPath {
   /** Takes a whole IP packet of protocol 50 or 51. Throws `WireError` when it is malformed. */
   acceptIp(packet: Uint8Array, nowMs: number): void {
     const header = decodeIp(packet);
-    if (isFragmentOfIp(header)) return this.#drop('fragment');
     const envelope: IpEnvelope = { kind: 'ip', packet, header };
+    const about: Arrived = { envelope, nowMs };
+    if (isFragmentOfIp(header)) return this.#drop('fragment', about);
     const body = packet.subarray(upperStart(header), header.totalLength);
-    if (header.protocol === ipProtocol.esp) this.#acceptEsp(body, envelope);
+    if (header.protocol === ipProtocol.esp) this.#acceptEsp(body, envelope, nowMs);
     else if (header.protocol === ipProtocol.ah) this.#acceptAh(body, envelope, nowMs);
-    else this.#drop('malformed');
+    else this.#drop('malformed', about);
   }
 
   /** Takes ESP out of UDP. Throws `WireError` when it is malformed. */
-  acceptUdp(datagram: UdpDatagram): void {
-    const { payload, local, peer } = datagram;
-    if (payload.length > largestIpPacket) return this.#drop('malformed');
+  acceptUdp(datagram: UdpDatagram, nowMs: number): void {
+    const { payload, local } = datagram;
+    const envelope: Envelope = { kind: 'udp', datagram };
+    const about: Arrived = { envelope, nowMs };
+    if (payload.length > largestIpPacket) return this.#drop('malformed', about);
     const pair = this.#deps.database.byEspSpi(espSpi(payload));
-    if (pair === undefined || pair.pair.local !== local.address) return this.#drop('bad-spi');
-    if (pair.udpPeer === undefined) return this.#drop('selector-mismatch', pair);
-    this.#collect(pair, payload, { kind: 'udp', peer });
+    if (pair === undefined || pair.pair.local !== local.address) return this.#drop('bad-spi', about);
+    if (pair.udpPeer === undefined) return this.#drop('selector-mismatch', about, pair);
+    this.#collect(pair, payload, envelope, nowMs);
   }
 
   /** Opens what was collected and delivers it. */
@@ -92,34 +105,38 @@ export class InboundPath {
     this.#deliver();
   }
 
-  #acceptEsp(body: Uint8Array, envelope: IpEnvelope): void {
-    if (body.length < espHeaderBytes) return this.#drop('malformed');
+  #acceptEsp(body: Uint8Array, envelope: IpEnvelope, nowMs: number): void {
+    const about: Arrived = { envelope, nowMs };
+    if (body.length < espHeaderBytes) return this.#drop('malformed', about);
     const pair = this.#deps.database.byEspSpi(espSpi(body));
-    if (pair === undefined || pair.local !== envelope.header.destination) return this.#drop('bad-spi');
+    if (pair === undefined || pair.local !== envelope.header.destination) return this.#drop('bad-spi', about);
     // Half of a bundle, not in the UDP that was agreed, or between other hosts: not what this SA is for.
     const isMisplaced =
       pair.inboundAh !== undefined ||
       pair.udpPeer !== undefined ||
       (!pair.isTunnel && pair.peer !== envelope.header.source);
-    if (isMisplaced) return this.#drop('selector-mismatch', pair);
-    this.#collect(pair, body, envelope);
+    if (isMisplaced) return this.#drop('selector-mismatch', about, pair);
+    this.#collect(pair, body, envelope, nowMs);
   }
 
   #acceptAh(body: Uint8Array, envelope: IpEnvelope, nowMs: number): void {
     const { packet, header } = envelope;
+    const about: Arrived = { envelope, nowMs };
     const ah = decodeAh(body);
     const pair = this.#deps.database.byAhSpi(ah.spi);
     const inbound = pair?.inboundAh;
     if (pair === undefined || inbound === undefined || pair.local !== header.destination)
-      return this.#drop('bad-spi');
-    if (pair.lifetime.isOver) return this.#drop('expired', pair);
-    if (!inbound.window.check(ah.sequence)) return this.#drop('replay', pair);
+      return this.#drop('bad-spi', about);
+    if (pair.lifetime.isOver) return this.#drop('expired', about, pair);
+    if (!inbound.window.check(ah.sequence)) return this.#drop('replay', about, pair);
     const { transform, window } = inbound;
     const start = upperStart(header);
     const genuine =
       transform.verify(packet, header.totalLength, start) && ah.icv.length >= transform.icvBytes;
     if (!genuine)
-      return this.#notAuthenticated(pair, () => transform.otherIcvBytes(packet, header.totalLength, start));
+      return this.#notAuthenticated(pair, about, transform.icvBytes, () =>
+        transform.otherIcvBytes(packet, header.totalLength, start),
+      );
     window.accept(ah.sequence);
     this.#markUsed(pair, nowMs);
     const content = body.subarray(ahLength(ah));
@@ -128,19 +145,21 @@ export class InboundPath {
       ah.nextHeader === ipProtocol.esp &&
       content.length >= espHeaderBytes &&
       espSpi(content) === pair.inboundEsp.spi;
-    if (!isOurEsp) return this.#drop('selector-mismatch', pair);
-    this.#collect(pair, content, envelope);
+    if (!isOurEsp) return this.#drop('selector-mismatch', about, pair);
+    this.#collect(pair, content, envelope, nowMs);
   }
 
-  #collect(pair: InstalledPair, packet: Uint8Array, envelope: Envelope): void {
+  #collect(pair: InstalledPair, packet: Uint8Array, envelope: Envelope, nowMs: number): void {
     const { inboundEsp } = pair;
+    const about: Arrived = { envelope, nowMs };
     if (inboundEsp === undefined) return;
-    if (pair.lifetime.isOver) return this.#drop('expired', pair);
-    if (!suitsLayout(packet, inboundEsp.layout)) {
-      const cutElsewhere = this.#noteTruncation(pair, () => inboundEsp.opener.otherIcvBytes(packet));
-      return this.#drop(cutElsewhere ? 'not-authenticated' : 'malformed', pair);
+    if (pair.lifetime.isOver) return this.#drop('expired', about, pair);
+    const { layout, opener, window } = inboundEsp;
+    if (!suitsLayout(packet, layout)) {
+      const note = truncationNote(pair, layout.icvBytes, () => opener.otherIcvBytes(packet));
+      return this.#drop(note === undefined ? 'malformed' : 'not-authenticated', about, pair, { note });
     }
-    if (!inboundEsp.window.check(espSequence(packet))) return this.#drop('replay', pair);
+    if (!window.check(espSequence(packet))) return this.#drop('replay', about, pair);
     const arrivals = this.#arrivals.get(pair);
     if (arrivals === undefined) this.#arrivals.set(pair, [{ packet, envelope }]);
     else arrivals.push({ packet, envelope });
@@ -152,7 +171,10 @@ export class InboundPath {
     const opened = esp.opener.open(arrivals.map(arrival => arrival.packet));
     arrivals.forEach(({ packet, envelope }, i) => {
       const plaintext = opened[i];
-      if (plaintext === undefined) this.#notAuthenticated(pair, () => esp.opener.otherIcvBytes(packet));
+      if (plaintext === undefined)
+        this.#notAuthenticated(pair, { envelope, nowMs }, esp.layout.icvBytes, () =>
+          esp.opener.otherIcvBytes(packet),
+        );
       else if (this.#recordGenuine(pair, esp, packet, envelope, nowMs))
         this.#openTrailer(pair, plaintext, envelope, nowMs);
     });
@@ -168,19 +190,19 @@ export class InboundPath {
   ): boolean {
     const sequence = espSequence(packet);
     if (!esp.window.check(sequence)) {
-      this.#drop('replay', pair);
+      this.#drop('replay', { envelope, nowMs }, pair);
       return false;
     }
     const newest = esp.window.accept(sequence);
     if (!esp.authenticated) return true;
     this.#markUsed(pair, nowMs);
-    if (newest && envelope.kind === 'udp') this.#followPeer(pair, envelope.peer);
+    if (newest && envelope.kind === 'udp') this.#followPeer(pair, envelope.datagram.peer);
     return true;
   }
 
   #openTrailer(pair: InstalledPair, plaintext: Uint8Array, envelope: Envelope, nowMs: number): void {
     const trailer = orUndefined(() => decodeEspTrailer(plaintext));
-    if (trailer === undefined) return this.#drop('not-decrypted', pair);
+    if (trailer === undefined) return this.#drop('not-decrypted', { envelope, nowMs }, pair);
     // A dummy packet hides how much traffic there is (RFC 4303 2.6).
     if (trailer.nextHeader === ipProtocol.noNextHeader) return this.#deps.counters.received(pair, 0);
     this.#unwrap(pair, trailer.nextHeader, plaintext.subarray(0, trailer.payloadBytes), envelope, nowMs);
@@ -195,15 +217,16 @@ export class InboundPath {
   ): void {
     if (!pair.isTunnel) return this.#unwrapTransport(pair, nextHeader, payload, envelope, nowMs);
     if (nextHeader !== (pair.selector.family === 4 ? ipProtocol.ipv4 : ipProtocol.ipv6))
-      return this.#drop('selector-mismatch', pair);
+      return this.#drop('selector-mismatch', { envelope, nowMs }, pair);
     this.#unwrapTunnel(pair, payload, envelope, nowMs);
   }
 
   /** The inner total length decides: what is behind it is traffic flow padding. */
   #unwrapTunnel(pair: InstalledPair, payload: Uint8Array, envelope: Envelope, nowMs: number): void {
+    const about: Arrived = { envelope, nowMs };
     let packet = payload;
     let header = orUndefined(() => decodeIp(payload));
-    if (header === undefined) return this.#drop('malformed', pair);
+    if (header === undefined) return this.#drop('malformed', about, pair);
     const { selector } = pair;
     const hasPorts = selector.sourcePort !== 0 || selector.destinationPort !== 0;
     // A later IPv6 fragment need not tell the protocol either.
@@ -214,12 +237,13 @@ export class InboundPath {
       if (whole === undefined) return;
       packet = whole;
       header = orUndefined(() => decodeIp(whole));
-      if (header === undefined) return this.#drop('malformed', pair);
+      if (header === undefined) return this.#drop('malformed', about, pair);
     }
     if (!matchesFlow(selector, mirrorFlow(flowOf(packet, header))))
-      return this.#drop('selector-mismatch', pair);
+      return this.#drop('selector-mismatch', about, pair, { inner: packet });
     const tos = envelope.kind === 'ip' ? decapsulatedTos(envelope.header.tos, header.tos) : header.tos;
-    if (tos === undefined) return this.#drop('malformed', pair);
+    if (tos === undefined)
+      return this.#drop('malformed', about, pair, { inner: packet, note: congestionLost });
     let whole = packet.subarray(0, header.totalLength);
     if (tos !== header.tos) {
       whole = Uint8Array.from(whole);
@@ -236,19 +260,20 @@ export class InboundPath {
     envelope: Envelope,
     nowMs: number,
   ): void {
+    const about: Arrived = { envelope, nowMs };
     const outer = envelope.kind === 'ip' ? envelope : hostHead(pair);
     const length = restoredBytes(outer, payload.length);
-    if (length > largestIpPacket) return this.#drop('malformed', pair);
+    if (length > largestIpPacket) return this.#drop('malformed', about, pair);
     if (!this.#arena.hasRoom(length)) this.#deliver();
     const start = this.#arena.take(length);
     const packet = this.#arena.bytes.subarray(start, start + length);
     writeRestored(packet, outer, protocol, payload);
     const header = orUndefined(() => decodeIp(packet));
-    if (header === undefined) return this.#drop('malformed', pair);
+    if (header === undefined) return this.#drop('malformed', about, pair);
     // Transport mode protects whole packets (RFC 4303 3.3.4).
-    if (isFragmentOfIp(header)) return this.#drop('fragment', pair);
+    if (isFragmentOfIp(header)) return this.#drop('fragment', about, pair, { inner: packet });
     if (!matchesFlow(pair.selector, mirrorFlow(flowOf(packet, header))))
-      return this.#drop('selector-mismatch', pair);
+      return this.#drop('selector-mismatch', about, pair, { inner: packet });
     if (envelope.kind === 'udp') repairTransportChecksum(packet, header, pair.pair.natOriginal);
     this.#take(pair, packet, nowMs);
   }
@@ -274,25 +299,23 @@ export class InboundPath {
     this.#deps.emit({ kind: 'peerMoved', pairId: pair.pair.id, peer: pair.udpPeer });
   }
 
-  #notAuthenticated(pair: InstalledPair, otherIcvBytes: () => number | undefined): void {
-    this.#drop('not-authenticated', pair);
-    this.#noteTruncation(pair, otherIcvBytes);
+  #notAuthenticated(
+    pair: InstalledPair,
+    about: Arrived,
+    icvBytes: number,
+    otherIcvBytes: () => number | undefined,
+  ): void {
+    this.#drop('not-authenticated', about, pair, { note: truncationNote(pair, icvBytes, otherIcvBytes) });
   }
 
-  /**
-   * Looks for the one known cause of a wrong ICV (`esp-ah.md` 1.1), but only until the pair has worked: forgers must not
-   * double our work. True when it is the cause.
-   */
-  #noteTruncation(pair: InstalledPair, otherIcvBytes: () => number | undefined): boolean {
-    if (pair.lastInboundAtMs !== undefined) return false;
-    const other = otherIcvBytes();
-    if (other === undefined) return false;
-    pair.lastNote = `the peer truncates HMAC-SHA-256 to ${other * 8} bits, this side to another length`;
-    return true;
-  }
-
-  #drop(reason: DropReason, pair?: InstalledPair): void {
-    this.#deps.counters.drop(reason, pair);
+  #drop(
+    reason: DropReason,
+    { envelope, nowMs }: Arrived,
+    pair?: InstalledPair,
+    more: { readonly inner?: Uint8Array; readonly note?: string | undefined } = {},
+  ): void {
+    const packet = envelope.kind === 'ip' ? envelope.packet : envelope.datagram;
+    this.#deps.counters.drop({ reason, direction: 'inbound', atMs: nowMs, packet, pair, ...more });
   }
 
   #deliver(): void {

@@ -7,6 +7,7 @@ import { IpseckitError } from '../../report/errors.js';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import type { AssignedAddress, DriverFilter, FilterId, SoftSa } from '../api.js';
+import { steadyClock } from '../steady-clock.js';
 import { errnoOf } from './native.js';
 import { hasIpv6 } from './sockets.js';
 import {
@@ -29,6 +30,8 @@ export type KernelSteeringOptions = Omit<
 /** Packets that nftables counted, over all rule sets since the start. */
 export interface SteeringCounters {
   readonly filters: ReadonlyMap<FilterId, number>;
+  /** Of these, dropped ones, by filters that dropped any. */
+  readonly drops: ReadonlyMap<FilterId, number>;
   readonly blocked: number;
   readonly clearButSecured: number;
 }
@@ -57,7 +60,12 @@ export class KernelSteering {
   #applied = false;
   #assigned: readonly AssignedAddress[] = [];
   /** Counted under rule sets that have been replaced. */
-  #earlier: SteeringCounters = { filters: new Map(), blocked: 0, clearButSecured: 0 };
+  #earlier: SteeringCounters = {
+    filters: new Map(),
+    drops: new Map(),
+    blocked: 0,
+    clearButSecured: 0,
+  };
   #latest: SteeringCounters = this.#earlier;
   #readAtMs = Number.NEGATIVE_INFINITY;
   /** One `nft` at a time: counters are read between two rule sets, not during the change. */
@@ -178,7 +186,7 @@ export class KernelSteering {
     return this.#latest;
   }
 
-  /** When they were read, on the clock of `performance.now`. */
+  /** When they were read, on the clock of `steady-clock.ts`. */
   get countersReadAtMs(): number {
     return this.#readAtMs;
   }
@@ -205,7 +213,7 @@ export class KernelSteering {
   }
 
   async #readCounters(): Promise<void> {
-    this.#readAtMs = performance.now();
+    this.#readAtMs = steadyClock.nowMs();
     if (!this.#applied) return;
     const json = await run('nft', ['-j', 'list', 'table', 'inet', steeringNames.table], '');
     this.#latest = addCounters(this.#earlier, countersOf(json, this.#filters));
@@ -233,17 +241,19 @@ export function removeSteeringSync(): void {
 export function countersOf(json: string, filters: readonly DriverFilter[]): SteeringCounters {
   const indexes = new Map(filters.map((_, index) => [filterComment(index), index]));
   const counts = new Map<FilterId, number>();
+  const dropped = new Map<FilterId, number>();
   let blocked = 0;
   let clearButSecured = 0;
   for (const { comment, packets, drops } of countedRules(JSON.parse(json))) {
     const filter = filters[indexes.get(comment) ?? -1];
     if (filter === undefined) continue;
     counts.set(filter.id, (counts.get(filter.id) ?? 0) + packets);
-    if (!drops) continue;
+    if (!drops || packets === 0) continue;
+    dropped.set(filter.id, (dropped.get(filter.id) ?? 0) + packets);
     if (filter.direction === 'inbound' && filter.action === 'secure') clearButSecured += packets;
     else blocked += packets;
   }
-  return { filters: counts, blocked, clearButSecured };
+  return { filters: counts, drops: dropped, blocked, clearButSecured };
 }
 
 /** Packets counted by each element of the soft set, from what `nft -j list set` printed. */
@@ -291,13 +301,18 @@ function softKey(soft: SoftSa): string {
 }
 
 function addCounters(a: SteeringCounters, b: SteeringCounters): SteeringCounters {
-  const filters = new Map(a.filters);
-  for (const [id, packets] of b.filters) filters.set(id, (filters.get(id) ?? 0) + packets);
   return {
-    filters,
+    filters: addCounts(a.filters, b.filters),
+    drops: addCounts(a.drops, b.drops),
     blocked: a.blocked + b.blocked,
     clearButSecured: a.clearButSecured + b.clearButSecured,
   };
+}
+
+function addCounts(a: SteeringCounters['filters'], b: SteeringCounters['filters']): Map<FilterId, number> {
+  const sums = new Map(a);
+  for (const [id, packets] of b) sums.set(id, (sums.get(id) ?? 0) + packets);
+  return sums;
 }
 
 function ipFamilies(): readonly (4 | 6)[] {

@@ -9,6 +9,7 @@ import { fragmentationNeededMessage, packetTooBigMessage } from '../../wire/ip/i
 import { addressOf, type IpHeader } from '../../wire/ip/ip.js';
 import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 import { decodeIpv4, ipProtocol } from '../../wire/ip/packet.js';
+import type { DropReason } from '../api.js';
 import { type InstalledPair, udpHeaderBytes } from '../installed-pair.js';
 import type { Counters } from './counters.js';
 import type { TunDevice, UdpDatagram, WireSockets } from './io.js';
@@ -58,11 +59,11 @@ export class OutboundPath {
   }
 
   /** Sends a packet as it is; it must stay unchanged until `flush`. */
-  sendClear(packet: Uint8Array, header: IpHeader): void {
+  sendClear(packet: Uint8Array, header: IpHeader, nowMs: number): void {
     const whole = packet.subarray(0, header.totalLength);
     const mtu = this.#askMtu(addressOf(header.destination));
     if (header.totalLength > mtu) {
-      if (!mayBeCut(header, mtu)) return this.#refuseTooBig(packet, header, mtu, undefined);
+      if (!mayBeCut(header, mtu)) return this.#refuseTooBig(packet, header, mtu, nowMs);
       this.#oversized.set(whole, mtu);
     }
     this.#packets.push(whole);
@@ -76,19 +77,19 @@ export class OutboundPath {
     const mtu = this.#pathMtu(pair, nowMs);
     if (length > mtu && this.#cannotBeCut(pair, header, mtu)) {
       const innerMtu = pair.innerMtu(mtu);
-      if (header.dontFragment) return this.#refuseTooBig(packet, header, innerMtu, pair);
+      if (header.dontFragment) return this.#refuseTooBig(packet, header, innerMtu, nowMs, pair);
       for (const piece of fragmentIpv4(packet, innerMtu)) this.protect(pair, piece, decodeIpv4(piece), nowMs);
       return;
     }
-    if (length > largestIpPacket) return this.#deps.counters.drop('too-big', pair);
-    if (!this.#arena.hasRoom(length)) this.flush();
-    if (pair.udpLocal === undefined) this.#layOutIp(pair, packet, header, mtu);
+    if (length > largestIpPacket) return this.#drop('too-big', nowMs, packet, pair);
+    if (!this.#arena.hasRoom(length)) this.flush(nowMs);
+    if (pair.udpLocal === undefined) this.#layOutIp(pair, packet, header, mtu, nowMs);
     else this.#layOutUdp(pair, packet, header);
     this.#deps.counters.sent(pair, header.totalLength, nowMs);
   }
 
   /** Runs the transforms and hands everything over. */
-  flush(): void {
+  flush(nowMs: number): void {
     for (const [pair, slots] of this.#laidOut) {
       pair.outboundEsp?.sealer.seal(slots);
       if (pair.outboundAh === undefined) continue;
@@ -97,17 +98,18 @@ export class OutboundPath {
     }
     this.#laidOut.clear();
     const { sockets } = this.#deps;
-    const packets = this.#oversized.size === 0 ? this.#packets : this.#packets.flatMap(p => this.#cut(p));
+    const packets =
+      this.#oversized.size === 0 ? this.#packets : this.#packets.flatMap(p => this.#cut(p, nowMs));
     const datagrams = this.#datagrams;
     this.#packets = [];
     this.#datagrams = [];
     this.#oversized.clear();
-    if (packets.length > 0) this.#send(packets.length, () => sockets.sendIpPackets(packets));
-    if (datagrams.length > 0) this.#send(datagrams.length, () => sockets.sendDatagrams(datagrams));
+    if (packets.length > 0) this.#send(packets, nowMs, () => sockets.sendIpPackets(packets));
+    if (datagrams.length > 0) this.#send(datagrams, nowMs, () => sockets.sendDatagrams(datagrams));
     this.#arena.reset();
   }
 
-  #layOutIp(pair: InstalledPair, packet: Uint8Array, header: IpHeader, mtu: number): void {
+  #layOutIp(pair: InstalledPair, packet: Uint8Array, header: IpHeader, mtu: number, nowMs: number): void {
     const { bytes } = this.#arena;
     const esp = pair.outboundEsp;
     const ah = pair.outboundAh;
@@ -120,7 +122,7 @@ export class OutboundPath {
       !pair.isTunnel &&
       !hasSoundOptions(packet, header)
     )
-      return this.#deps.counters.drop('malformed', pair);
+      return this.#drop('malformed', nowMs, packet, pair);
     const packetStart = this.#arena.take(length);
     const packetEnd = packetStart + length;
     const protocol = ah === undefined ? ipProtocol.esp : ipProtocol.ah;
@@ -229,9 +231,11 @@ export class OutboundPath {
     packet: Uint8Array,
     { family }: IpHeader,
     mtu: number,
-    pair: InstalledPair | undefined,
+    nowMs: number,
+    pair?: InstalledPair,
   ): void {
-    this.#deps.counters.drop('too-big', pair);
+    const note = `the sender was told to send at most ${mtu} bytes`;
+    this.#drop('too-big', nowMs, packet, pair, note);
     const message =
       family === 4
         ? fragmentationNeededMessage(packet, mtu)
@@ -239,7 +243,7 @@ export class OutboundPath {
     this.#deps.tun.write([message]);
   }
 
-  #cut(packet: Uint8Array): Uint8Array[] {
+  #cut(packet: Uint8Array, nowMs: number): Uint8Array[] {
     const mtu = this.#oversized.get(packet);
     if (mtu === undefined) return [packet];
     try {
@@ -247,20 +251,36 @@ export class OutboundPath {
       return fragmentIpv6(packet, mtu, this.#deps.random.u32());
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      this.#deps.counters.drop('malformed');
+      this.#drop('malformed', nowMs, packet);
       return [];
     }
   }
 
-  #send(count: number, send: () => number): void {
-    let refused = count;
+  #send(vector: readonly (Uint8Array | UdpDatagram)[], nowMs: number, send: () => number): void {
+    let refused = vector.length;
     try {
       refused = send();
     } catch (error) {
       this.#deps.onFailure(error instanceof Error ? error : new Error(String(error)));
     }
-    if (refused > 0) this.#deps.counters.drop('send-failed', undefined, refused);
+    this.#deps.counters.drop({
+      reason: 'send-failed',
+      direction: 'outbound',
+      atMs: nowMs,
+      // Which of several it was, the kernel does not say.
+      packet: vector.length === 1 ? vector[0] && sentAs(vector[0]) : undefined,
+      packets: refused,
+    });
   }
+
+  #drop(reason: DropReason, atMs: number, packet: Uint8Array, pair?: InstalledPair, note?: string): void {
+    this.#deps.counters.drop({ reason, direction: 'outbound', atMs, packet, pair, note });
+  }
+}
+
+/** A datagram as it looks on its way: from us to the peer. */
+function sentAs(sent: Uint8Array | UdpDatagram): Uint8Array | UdpDatagram {
+  return sent instanceof Uint8Array ? sent : { ...sent, local: sent.peer, peer: sent.local };
 }
 
 /**

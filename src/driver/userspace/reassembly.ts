@@ -8,6 +8,8 @@ const mostFragments = 128;
 
 interface Unfinished {
   readonly sinceMs: number;
+  /** Of the fragment that came first. */
+  readonly header: IpHeader;
   /** The first fragment's header as decoded, and its bytes: it has the header of the whole. */
   first: { readonly header: IpHeader; readonly bytes: Uint8Array } | undefined;
   readonly pieces: { readonly offset: number; readonly bytes: Uint8Array }[];
@@ -21,6 +23,12 @@ interface Unfinished {
  */
 export class Reassembler {
   readonly #partials = new Map<string, Unfinished>();
+  readonly #onGivenUp: (header: IpHeader, nowMs: number) => void;
+
+  /** `onGivenUp` hears of each packet that will not become whole, by the header of one of its fragments. */
+  constructor(onGivenUp: (header: IpHeader, nowMs: number) => void = () => {}) {
+    this.#onGivenUp = onGivenUp;
+  }
 
   /** When the oldest unfinished packet is given up; `undefined` when there is none. */
   get nextTimeoutMs(): number | undefined {
@@ -34,11 +42,11 @@ export class Reassembler {
     // IPv6 tells fragments apart without the protocol (RFC 8200 4.5).
     const protocol = header.family === 4 ? header.protocol : '6';
     const key = `${header.source} ${header.destination} ${protocol} ${identification} ${context}`;
-    const partial = this.#partials.get(key) ?? this.#begin(key, nowMs);
+    const partial = this.#partials.get(key) ?? this.#begin(key, header, nowMs);
     const bytes = Uint8Array.from(payload);
     const end = offset + bytes.length;
     if (end > largestReassembly(header) || !fits(partial, more, offset, end)) {
-      this.#partials.delete(key);
+      this.#giveUp(key, header, nowMs);
       return undefined;
     }
     if (offset === 0)
@@ -50,21 +58,30 @@ export class Reassembler {
     return whole;
   }
 
-  /** Gives up packets whose fragments stay away; returns how many. */
-  expire(nowMs: number): number {
-    let given = 0;
-    for (const [key, partial] of this.#partials) {
-      if (nowMs < partial.sinceMs + timeoutMs) break;
-      this.#partials.delete(key);
-      given++;
+  /** Gives up packets whose fragments stay away. */
+  expire(nowMs: number): void {
+    for (const [key, { sinceMs, header }] of this.#partials) {
+      if (nowMs < sinceMs + timeoutMs) break;
+      this.#giveUp(key, header, nowMs);
     }
-    return given;
   }
 
-  #begin(key: string, nowMs: number): Unfinished {
-    const [oldest] = this.#partials.keys();
-    if (this.#partials.size >= mostPackets && oldest !== undefined) this.#partials.delete(oldest);
-    const partial: Unfinished = { sinceMs: nowMs, first: undefined, pieces: [], totalBytes: undefined };
+  #giveUp(key: string, header: IpHeader, nowMs: number): void {
+    this.#partials.delete(key);
+    this.#onGivenUp(header, nowMs);
+  }
+
+  #begin(key: string, header: IpHeader, nowMs: number): Unfinished {
+    const [oldest] = this.#partials;
+    if (this.#partials.size >= mostPackets && oldest !== undefined)
+      this.#giveUp(oldest[0], oldest[1].header, nowMs);
+    const partial: Unfinished = {
+      sinceMs: nowMs,
+      header,
+      first: undefined,
+      pieces: [],
+      totalBytes: undefined,
+    };
     this.#partials.set(key, partial);
     return partial;
   }

@@ -2,6 +2,7 @@
 import { encryption } from '../../crypto/algorithms.js';
 import type { XfrmStateReport } from '../../wire/netlink/xfrm-state.js';
 import type { DriverStatistics, DropReason, PairStatistics, SaPair } from '../api.js';
+import { noDrops } from '../no-drops.js';
 import type { PairRecord } from './pair-book.js';
 
 /** The kernel's counters (`/proc/net/xfrm_stat`) that mean one of our reasons; what it counts besides is its own affair. */
@@ -31,22 +32,7 @@ type Counters = ReadonlyMap<string, number>;
 
 /** Drops since `before`. */
 export function dropsSince(before: Counters, now: Counters): Record<DropReason, number> {
-  const drops: Record<DropReason, number> = {
-    blocked: 0,
-    'clear-but-secured': 0,
-    'no-sa-queue-full': 0,
-    'negotiation-failed': 0,
-    'bad-spi': 0,
-    replay: 0,
-    'not-authenticated': 0,
-    'not-decrypted': 0,
-    malformed: 0,
-    fragment: 0,
-    'selector-mismatch': 0,
-    'too-big': 0,
-    expired: 0,
-    'send-failed': 0,
-  };
+  const drops = noDrops();
   for (const [name, reason] of Object.entries(dropCounters))
     drops[reason] += Math.max(0, (now.get(name) ?? 0) - (before.get(name) ?? 0));
   return drops;

@@ -57,6 +57,7 @@ const handlers: ControlHandlers = {
   filters: () => manyFilters,
   associations: refuse,
   statistics: refuse,
+  drops: refuse,
   reload: () => ({ assigned: 'P' }),
   addDynamic: params => ({ rules: JSON.stringify(params).length }),
   changeDynamic: refuse,

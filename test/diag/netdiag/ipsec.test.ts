@@ -245,6 +245,22 @@ IP Security test . . . . . . . . . : Passed
     );
   });
 
+  test('what was dropped of an SA, and the known cause', () => {
+    const [pair] = secured.pairs;
+    assert.ok(pair);
+    const lastNote = 'the peer truncates HMAC-SHA-256 to 96 bits, this side to 128';
+    const pairs = [{ ...pair, drops: { 'not-authenticated': 4, replay: 1 }, lastNote }];
+    const counted = { ...driverStatistics, packetsNotAuthenticated: 4 };
+    const statistics = { ike: ikeStatistics, driver: counted };
+    const text = output({ ...secured, filters: [], pairs, statistics }, 'debug').join('\n');
+    assert.match(text, /\n {12}Dropped replay 1, not-authenticated 4\n {12}Note: the peer truncates/);
+    assert.match(
+      text,
+      /\[WARNING\] 192\.0\.2\.20: the peer truncates HMAC-SHA-256 to 96 bits, this side to 128\./,
+    );
+    assert.match(text, /\[WARNING\] 4 packets failed authentication; "ipseckit sa trace" says of which SAs/);
+  });
+
   test('both statistics tables have every counter of their columns, each once', () => {
     const text = output(input, 'debug').join('\n');
     for (const { label } of [...ikeStatisticsLines, ...ipsecStatisticsLines])

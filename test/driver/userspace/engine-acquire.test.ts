@@ -98,7 +98,7 @@ describe('a packet without a security association', () => {
     const hosts = twoHosts();
     hosts.left.engine.setFilters([secureAll], 1_000);
     hosts.left.send(packet(1), packet(2));
-    hosts.left.engine.negotiationFailed('out' as FilterId, right);
+    hosts.left.engine.negotiationFailed('out' as FilterId, right, hosts.clock.nowMs);
     assert.equal(hosts.left.engine.statistics().drops['negotiation-failed'], 2);
     assert.equal(hosts.left.engine.nextWakeMs(), undefined);
     hosts.left.send(packet(3));

@@ -378,10 +378,18 @@ describe('what comes in', () => {
     assert.equal(tunnel.activeTunnels, 1);
   });
 
-  test('a peer that truncates HMAC-SHA-256 to 96 bits is noticed, and works once told', () => {
-    for (const suite of [{ esp: { encryption: 'aes128', hash: 'sha256' } }, { ah: 'sha256' }] as const) {
+  test('a peer that truncates HMAC to another length is noticed, and works once told', () => {
+    const cases = [
+      [{ esp: { encryption: 'aes128', hash: 'sha256' } }, 12, /HMAC-SHA-256 to 96 bits, this side to 128/],
+      [{ ah: 'sha256' }, 12, /HMAC-SHA-256 to 96 bits, this side to 128/],
+      [{ esp: { encryption: 'null', hash: 'sha1' } }, 20, /HMAC-SHA-1 to 160 bits, this side to 96/],
+      [{ ah: 'md5' }, 16, /HMAC-MD5 to 128 bits, this side to 96/],
+      [{ esp: { encryption: '3des', hash: 'sha512' } }, 12, /HMAC-SHA-512 to 96 bits, this side to 256/],
+      [{ ah: 'sha384' }, 48, /HMAC-SHA-384 to 384 bits, this side to 192/],
+    ] as const;
+    for (const [suite, icvBytes, note] of cases) {
       const hosts = connected({ suite });
-      const theirs = makePair(new SeededRandom(8), { suite, icvBytes: 12 });
+      const theirs = makePair(new SeededRandom(8), { suite, icvBytes });
       const ours = makePair(new SeededRandom(8), { suite });
       const sender = twoHosts({ seed: 6 });
       connect(sender, theirs);
@@ -392,12 +400,14 @@ describe('what comes in', () => {
       };
       sender.left.send(hello);
       sender.network.run();
-      assert.equal(sender.right.received().length, 1, 'both told: 96 bits work');
+      assert.equal(sender.right.received().length, 1, 'both told');
       hosts.right.engine.installInbound(ours.right, 1_000);
       assert.ok(wire);
       assert.deepEqual(deliver(hosts, wire), []);
       assert.equal(hosts.right.engine.statistics().packetsNotAuthenticated, 1);
-      assert.match(hosts.right.engine.pairStatistics()[0]?.lastNote ?? '', /96 bits/);
+      const statistics = hosts.right.engine.pairStatistics()[0];
+      assert.match(statistics?.lastNote ?? '', note);
+      assert.equal(statistics?.lastDrop?.note, statistics?.lastNote);
     }
   });
 });

@@ -183,11 +183,10 @@ describe('UDP ports', () => {
       [4500, message],
       [4500, fromHex('ff')],
     ] as const)
-      hosts.left.engine.sendIke({
-        local: { address: left, port },
-        peer: { address: right, port },
-        bytes,
-      });
+      hosts.left.engine.sendIke(
+        { local: { address: left, port }, peer: { address: right, port }, bytes },
+        hosts.clock.nowMs,
+      );
     const wire: string[] = [];
     hosts.network.transit = packet => {
       wire.push(toHex(packet.subarray(28)));

@@ -50,6 +50,11 @@ test('countersOf adds up the rules of each filter, and tells drops apart', () =>
       ['clear', 7],
       ['block', 11],
     ]),
+    drops: new Map([
+      ['secure', 2],
+      ['clear', 7],
+      ['block', 11],
+    ]),
     blocked: 13,
     clearButSecured: 7,
   });

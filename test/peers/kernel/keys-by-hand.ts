@@ -147,5 +147,30 @@ export function keysByHandTests(hosts: () => PeerHosts): void {
           }
         });
     });
+
+    test('a kernel that cuts HMAC-SHA-256 to 96 bits is named as one', async () => {
+      const { theirs } = hosts();
+      const { filters, pair } = staticEnds(
+        {
+          ...{ name: 'cut', one: ipAddress(ourAddress), other: ipAddress(theirAddress), mode: 'transport' },
+          esp: { encryption: 'aes128', hash: 'sha256' },
+        },
+        96,
+      ).one;
+      const cut = (halves: typeof pair.inbound) => halves.map(half => ({ ...half, icvBytes: 12 }));
+      await driver.setFilters(filters);
+      await driver.install(pair);
+      try {
+        const theirPair = { ...pair, inbound: cut(pair.inbound), outbound: cut(pair.outbound) };
+        installAtPeer(theirs, theirPair, { ours: ourAddress, theirs: theirAddress });
+        await ping(theirs, ourAddress, { count: 3, intervalSeconds: 0.05 });
+        const [statistics] = (await driver.report()).pairs;
+        assert.deepEqual(statistics?.drops, { 'not-authenticated': 3 });
+        assert.equal(statistics?.lastNote, 'the peer truncates HMAC-SHA-256 to 96 bits, this side to 128');
+      } finally {
+        flushXfrm(theirs);
+        await driver.remove(pair.id);
+      }
+    });
   });
 }

@@ -73,7 +73,8 @@ function state(pair: SaPair, half: SaHalf, index: number, source: string, destin
 /** A tunnel whose inside is of the other family. */
 const isMixed = ({ peer, selector }: SaPair) => addressFamily(peer) !== addressFamily(selector.source.first);
 
-function algorithms({ encryption: cipher, hash: integrity, encryptionKey, integrityKey }: SaHalf): string[] {
+function algorithms(half: SaHalf): string[] {
+  const { encryption: cipher, hash: integrity, encryptionKey, integrityKey, icvBytes } = half;
   const words: string[] = [];
   if (cipher !== undefined) {
     const { tagBytes } = encryption(cipher);
@@ -81,12 +82,16 @@ function algorithms({ encryption: cipher, hash: integrity, encryptionKey, integr
     const bits = tagBytes === undefined ? [] : [String(tagBytes * 8)];
     words.push(kind, `"${cipherNames[cipher]}"`, key(encryptionKey), ...bits);
   }
-  if (integrity !== undefined) words.push(...authentication(integrity, integrityKey));
+  if (integrity !== undefined) words.push(...authentication(integrity, integrityKey, icvBytes));
   return words;
 }
 
-function authentication(integrity: HashId, integrityKey: Uint8Array): string[] {
-  return ['auth-trunc', `"hmac(${integrity})"`, key(integrityKey), String(hash(integrity).icvBytes * 8)];
+function authentication(
+  integrity: HashId,
+  integrityKey: Uint8Array,
+  icvBytes: number = hash(integrity).icvBytes,
+): string[] {
+  return ['auth-trunc', `"hmac(${integrity})"`, key(integrityKey), String(icvBytes * 8)];
 }
 
 const key = (bytes: Uint8Array) => (bytes.length === 0 ? '""' : `0x${toHex(bytes)}`);

@@ -41,7 +41,7 @@ function waiting({ policy }: IpsecTestInput): Detail[] {
   return policy === undefined ? [] : [line(`The policy '${policy.name}' is assigned and not enforced.`)];
 }
 
-function warnings({ statistics, overridden, directory }: IpsecTestInput): Detail[] {
+function warnings({ statistics, overridden, directory, pairs, quickModes }: IpsecTestInput): Detail[] {
   const counted = (number: number, what: string) => (number > 0 ? [warning(`${number} ${what}`)] : []);
   return [
     ...(overridden === undefined
@@ -66,7 +66,15 @@ function warnings({ statistics, overridden, directory }: IpsecTestInput): Detail
             'negotiations failed; "ipseckit events --id 547" says why.',
           ),
           ...counted(statistics.driver.badSpiPackets, 'packets came for SAs that are not there (bad SPI).'),
+          ...counted(
+            statistics.driver.packetsNotAuthenticated,
+            'packets failed authentication; "ipseckit sa trace" says of which SAs.',
+          ),
         ]),
+    ...pairs.flatMap(({ pairId, lastNote }) => {
+      const peer = quickModes.find(({ pair }) => pair.id === pairId)?.pair.peer;
+      return lastNote === undefined ? [] : [warning(`${peer ?? 'An SA'}: ${lastNote}.`)];
+    }),
   ];
 }
 
