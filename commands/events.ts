@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { Flags } from '@oclif/core';
-import { type LoggedEvent, printEvent } from '../src/agent/audit-text.js';
+import { eventIds, type LoggedEvent, printEvent } from '../src/agent/audit-text.js';
 import { auditFilePath } from '../src/agent/paths.js';
 import { IpseckitCommand } from '../src/cli/base.js';
 import { readEvents } from '../src/monitor/events.js';
 import { ipseckitHome } from '../src/policy/stores/home.js';
+import { IpseckitError } from '../src/report/errors.js';
 
 export default class EventsCommand extends IpseckitCommand<readonly LoggedEvent[]> {
   static override summary =
@@ -19,14 +20,17 @@ export default class EventsCommand extends IpseckitCommand<readonly LoggedEvent[
       summary: 'only events of this id',
       multiple: true,
       multipleNonGreedy: true,
-      min: 541,
-      max: 5468,
     }),
     peer: Flags.string({ summary: 'only events about this peer', helpValue: 'ADDRESS' }),
   };
 
   async run(): Promise<readonly LoggedEvent[]> {
     const { flags } = await this.parse(EventsCommand);
+    const unknown = flags.id?.find(id => !eventIds.includes(id));
+    if (unknown !== undefined)
+      throw new IpseckitError('USAGE', `--id ${unknown}: no event has this id`, {
+        next: `the ids are ${eventIds.join(', ')}`,
+      });
     const path = auditFilePath(ipseckitHome());
     const { events, unreadable } = readEvents(path, {
       last: flags.last,

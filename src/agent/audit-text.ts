@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../ike/api.js';
 import { prefixLengthOf, prefixToMask, type Selector } from '../wire/ip/selector.js';
-import { isPolicyEvent, type PolicyEvent, printPolicyEvent } from './policy-events.js';
+import { isPolicyEvent, type PolicyEvent, policyEventIds, printPolicyEvent } from './policy-events.js';
 
 /** What the agent's event file holds: of negotiations, and of the policies in force. */
 export type LoggedEvent = AuditEvent | PolicyEvent;
@@ -19,6 +19,9 @@ const subjects: Readonly<Record<AuditEvent['id'], string>> = {
   546: 'Failure IKE security association establishment failed because peer sent invalid proposal.',
   547: 'Failure IKE security association negotiation failed.',
 };
+
+/** Every id an event can have. */
+export const eventIds: readonly number[] = [...Object.keys(subjects).map(Number), ...policyEventIds];
 
 /** Any logged event as text. */
 export function printEvent(event: LoggedEvent): string {

@@ -7,7 +7,7 @@ import { printAuthentication } from './ipsecpol/authentication.js';
 import type { AuthenticationSpec, StaticCommand } from './ipsecpol/command.js';
 import { emptyCommand, policyCommands, ruleCommand } from './ipsecpol/lines.js';
 import { printIpsecpolMethod, printMainModeMethod } from './ipsecpol/security-method.js';
-import { type Policy, policyDefaults, type Rule } from './model.js';
+import { type KeyExchangeSettings, type Policy, policyDefaults, type Rule } from './model.js';
 import { NoteBook, type PolicyNote } from './note.js';
 
 export interface Equivalent {
@@ -64,7 +64,7 @@ function changing(before: Policy | undefined, after: Policy, assign: boolean): E
   }
   if (meaningOfSettings(before) !== meaningOfSettings(after)) {
     const [first = emptyCommand(after.name), ...others] = commands;
-    commands.splice(0, commands.length, { ...first, ...allSettings(after) }, ...others);
+    commands.splice(0, commands.length, { ...first, ...allSettings(before, after) }, ...others);
   }
   if (!comesTo(before, after, commands)) return undefined;
   if (!assign) return { commands, notes: book.notes };
@@ -72,17 +72,24 @@ function changing(before: Policy | undefined, after: Policy, assign: boolean): E
   return { commands: [...commands, { ...last, assign }], notes: book.notes };
 }
 
-/** Settings that are those of a new policy are said as well: the one there is may have others. */
-function allSettings({ keyExchange, pollIntervalMinutes }: Policy) {
+/**
+ * Settings that are those of a new policy are said as well: the one there is may have others. Not so `-1e`, which Windows
+ * 2000 does not know, where nothing changes.
+ */
+function allSettings(before: Policy, { keyExchange, pollIntervalMinutes }: Policy) {
   const { methods, lifetimeSeconds, quickModeLimit, masterKeyPfs } = keyExchange;
-  const { softSaSeconds = policyDefaults.softSaSeconds } = keyExchange;
+  const softSaSeconds = softSaSecondsOf(keyExchange);
   return {
     pollIntervalMinutes,
     mainModeMethods: methods.map(({ encryption, hash, group }) => ({ encryption, hash, group })),
     mainModeRekey: { ...(masterKeyPfs ? {} : { quickModes: quickModeLimit }), seconds: lifetimeSeconds },
     masterKeyPfs,
-    softSaSeconds,
+    ...(softSaSeconds === softSaSecondsOf(before.keyExchange) ? {} : { softSaSeconds }),
   };
+}
+
+function softSaSecondsOf({ softSaSeconds = policyDefaults.softSaSeconds }: KeyExchangeSettings): number {
+  return softSaSeconds;
 }
 
 /** Whether the commands turn `before` into a policy that means what `after` means. */
@@ -123,7 +130,6 @@ export function meaningOf(policy: Policy): string {
 
 function meaningOfSettings({ name, pollIntervalMinutes, keyExchange }: Policy): string {
   const { methods, lifetimeSeconds, quickModeLimit, masterKeyPfs, aggressive = false } = keyExchange;
-  const { softSaSeconds = policyDefaults.softSaSeconds } = keyExchange;
   return JSON.stringify([
     name,
     pollIntervalMinutes,
@@ -132,7 +138,7 @@ function meaningOfSettings({ name, pollIntervalMinutes, keyExchange }: Policy): 
     quickModeLimit,
     masterKeyPfs,
     aggressive,
-    softSaSeconds,
+    softSaSecondsOf(keyExchange),
   ]);
 }
 
