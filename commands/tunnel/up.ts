@@ -9,7 +9,7 @@ import { chooseDriver, driverFlag } from '../../src/cli/driver.js';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { aborted, interruption, openOneShot, runCommand } from '../../src/cli/one-shot.js';
 import { shellConnection } from '../../src/cli/policy-source.js';
-import { describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
+import { describeEvent, describeFailure, describeQuickMode, describeStep } from '../../src/cli/steps.js';
 import { aggressiveWarning, tunnelDocument, tunnelFlags } from '../../src/cli/tunnel-flags.js';
 import { refuseLockout } from '../../src/cli/tunnel-lockout.js';
 import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
@@ -113,6 +113,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
         },
         onEvent: event => {
           if (event.kind === 'step') show(describeStep(event.step));
+          if (event.kind === 'reconfigured') show(describeEvent(event));
           if (event.kind === 'error') show(`error: ${event.error.message}`);
           if (event.kind === 'keys') keyFiles?.write(event.keys);
         },

@@ -65,7 +65,11 @@ export type AgentEvent =
   | { readonly kind: 'step'; readonly step: NegotiationStep }
   | { readonly kind: 'failure'; readonly failure: NegotiationFailure }
   | { readonly kind: 'keys'; readonly keys: ExportedKeys }
+  /** What a gateway configures for a tunnel that is up has changed: it has to be put in force anew (`bringUpAnew`). */
+  | Reconfigured
   | { readonly kind: 'error'; readonly error: Error };
+
+export type Reconfigured = IkeEffect & { readonly kind: 'reconfigured' };
 
 /** A pair without traffic for so long ends, unless the options say otherwise: what Windows does without `SAIdleTime`. */
 const defaultIdleSeconds = 300;
@@ -355,6 +359,8 @@ export class Agent {
         this.#connecting.get(effect.requestId)?.resolve(effect.configuration);
         this.#connecting.delete(effect.requestId);
         return;
+      case 'reconfigured':
+        return onEvent(effect);
       case 'prompt':
         return this.#ask(effect.prompt);
       case 'acquireFailed': {

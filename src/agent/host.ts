@@ -104,7 +104,11 @@ export class AgentHost {
       onEvent: event => this.#onEvent(event),
       onLocalPolicy: policy => this.#watch?.pollEvery(policy.pollIntervalMinutes),
     });
-    this.#tunnels = new TunnelBook(this.#agent, new TunnelFiles(join(options.home.state, 'tunnels')));
+    this.#tunnels = new TunnelBook(
+      this.#agent,
+      new TunnelFiles(join(options.home.state, 'tunnels')),
+      systemClock,
+    );
     this.#control = new ControlServer(controlSocketPath(options.home), this.#handlers());
   }
 
@@ -131,6 +135,7 @@ export class AgentHost {
     } finally {
       this.#watch?.close();
       this.#policies.stop();
+      this.#tunnels.close();
       for (const watch of this.#certificateWatches) watch.close();
       await this.#agent.stop();
       this.#control.close();
@@ -147,6 +152,7 @@ export class AgentHost {
     if (event.kind === 'audit') return this.#onAudit(event);
     if (event.kind === 'policy') this.#writeAudit(event.event, 0);
     if (event.kind === 'step') this.#tunnels.onStep(event.step);
+    if (event.kind === 'reconfigured') this.#tunnels.reconfigured(event);
     this.#options.onEvent(event);
   }
 

@@ -2,6 +2,7 @@ import type { PairId } from '../driver/api.js';
 import type { NegotiationFailure } from '../ike/api.js';
 import { IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
+import type { Configuration } from '../wire/isakmp/transaction.js';
 import type { ActiveFilter, PolicySource } from './active-policy.js';
 import type { Agent } from './agent.js';
 import { NegotiationError } from './failure.js';
@@ -22,32 +23,70 @@ export interface TunnelUp {
 }
 
 /**
- * Puts one ad-hoc tunnel in force on a started agent, beside what is there, and negotiates all its pairs.
- * Throws `NegotiationError`, or `IpseckitError` (NO_RESPONSE, INTERRUPTED); the tunnel's filters stay in force
- * (traffic is held, not leaked) until the caller takes them away.
+ * Puts one ad-hoc tunnel in force on a started agent, beside what is there and in place of one of its name, and negotiates
+ * all its pairs. Throws `NegotiationError`, or `IpseckitError` (NO_RESPONSE, INTERRUPTED); the tunnel's filters stay in
+ * force (traffic is held, not leaked) until the caller takes them away.
  */
 export async function bringUp(agent: Agent, tunnel: TunnelSpec, patience: Patience): Promise<TunnelUp> {
-  const source = tunnelSource(tunnel);
-  await agent.setSources([...agent.sources, source]);
-  if (outboundOf(agent, source).length === 0)
+  await putInForce(agent, tunnel);
+  if (outboundOf(agent, tunnel).length === 0)
     throw new IpseckitError('ENVIRONMENT', `${tunnel.local} is not an address of this host`, {
       next: '"ip address" shows its addresses; --local chooses another',
     });
-  const limit = patienceLimit(agent, tunnel.peer, patience);
+  return withPatience(agent, tunnel, patience, async reached => {
+    if (tunnel.modeConfig === undefined) return negotiateAll(agent, tunnel, reached);
+    const configuration = await Promise.race([agent.connect(tunnel.local, tunnel.peer), reached]);
+    const configured = configuredTunnel(tunnel, configuration);
+    await putInForce(agent, configured);
+    return negotiateAll(agent, configured, reached);
+  });
+}
+
+/** The same for a tunnel that was up, whose gateway has just configured it otherwise. `tunnel` is as it was asked for. */
+export function bringUpAnew(
+  agent: Agent,
+  tunnel: TunnelSpec,
+  configuration: Configuration,
+  patience: Patience,
+): Promise<TunnelUp> {
+  const configured = configuredTunnel(tunnel, configuration);
+  return withPatience(agent, tunnel, patience, async reached => {
+    await putInForce(agent, configured);
+    return negotiateAll(agent, configured, reached);
+  });
+}
+
+/** Takes the filters of a tunnel away; the agent deletes its pairs. */
+export function takeDown(agent: Agent, name: string): Promise<void> {
+  return agent.setSources(agent.sources.filter(source => !isOf(source, name)));
+}
+
+function putInForce(agent: Agent, tunnel: TunnelSpec): Promise<void> {
+  const others = agent.sources.filter(source => !isOf(source, tunnel.name));
+  return agent.setSources([...others, tunnelSource(tunnel)]);
+}
+
+function isOf({ origin, policy }: PolicySource, name: string): boolean {
+  return origin === 'tunnel' && policy.name === name;
+}
+
+async function negotiateAll(agent: Agent, tunnel: TunnelSpec, reached: Promise<never>): Promise<TunnelUp> {
+  const pairs: PairId[] = [];
+  // One after the other: the first negotiation brings the main mode that the others share.
+  for (const { filter } of outboundOf(agent, tunnel))
+    pairs.push(await Promise.race([agent.negotiate(filter.id, tunnel.local, tunnel.peer), reached]));
+  return { pairs, tunnel };
+}
+
+async function withPatience<T>(
+  agent: Agent,
+  { peer }: TunnelSpec,
+  patience: Patience,
+  work: (reached: Promise<never>) => Promise<T>,
+): Promise<T> {
+  const limit = patienceLimit(agent, peer, patience);
   try {
-    let inForce = source;
-    let configured = tunnel;
-    if (tunnel.modeConfig !== undefined) {
-      const configuration = await Promise.race([agent.connect(tunnel.local, tunnel.peer), limit.reached]);
-      configured = configuredTunnel(tunnel, configuration);
-      inForce = tunnelSource(configured);
-      await agent.setSources(agent.sources.map(other => (other === source ? inForce : other)));
-    }
-    const pairs: PairId[] = [];
-    // One after the other: the first negotiation brings the main mode that the others share.
-    for (const { filter } of outboundOf(agent, inForce))
-      pairs.push(await Promise.race([agent.negotiate(filter.id, tunnel.local, tunnel.peer), limit.reached]));
-    return { pairs, tunnel: configured };
+    return await work(limit.reached);
   } catch (error) {
     throw isFailure(error) ? new NegotiationError(error) : error;
   } finally {
@@ -56,12 +95,12 @@ export async function bringUp(agent: Agent, tunnel: TunnelSpec, patience: Patien
 }
 
 /** What has to be negotiated. */
-function outboundOf(agent: Agent, source: PolicySource): ActiveFilter[] {
+function outboundOf(agent: Agent, { name }: TunnelSpec): ActiveFilter[] {
   return agent
     .filters()
     .filter(
-      ({ source: from, filter }) =>
-        from === source && filter.direction === 'outbound' && filter.action === 'secure',
+      ({ source, filter }) =>
+        isOf(source, name) && filter.direction === 'outbound' && filter.action === 'secure',
     );
 }
 

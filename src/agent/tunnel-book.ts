@@ -1,31 +1,43 @@
 import type { PairId } from '../driver/api.js';
 import type { NegotiationStep } from '../ike/api.js';
 import { IpseckitError } from '../report/errors.js';
-import type { Agent } from './agent.js';
-import { bringUp } from './one-shot.js';
+import type { Agent, Reconfigured } from './agent.js';
+import type { Clock } from './clock.js';
+import { NegotiationError } from './failure.js';
+import { bringUp, bringUpAnew, type TunnelUp, takeDown } from './one-shot.js';
 import { describeTraffic, parseTunnel, type TunnelInfo, type TunnelSpec } from './tunnel.js';
 import type { TunnelFiles } from './tunnel-files.js';
 
-/** How long one attempt of a persistent tunnel may take before it counts as down; the next packet tries again. */
+/** How long one attempt of a persistent tunnel may take before it counts as down. */
 const attemptMs = 60_000;
 
+/** A tunnel that did not come up for want of an answer is tried again after so long, then after twice as long, … */
+const firstPauseMs = 5_000;
+const longestPauseMs = 300_000;
+
 interface Entry {
+  /** As it was asked for. */
+  readonly asked: TunnelSpec;
   /** With what the gateway has configured, once it is up. */
   spec: TunnelSpec;
   lastFailure?: string;
   negotiating: boolean;
+  pauseMs: number;
+  cancelRetry?: () => void;
 }
 
 /** The persistent tunnels an agent keeps: each a file, a policy source in force, and its pairs. */
 export class TunnelBook {
   readonly #agent: Agent;
   readonly #files: TunnelFiles;
+  readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
   readonly #stepListeners = new Map<string, (step: NegotiationStep) => void>();
 
-  constructor(agent: Agent, files: TunnelFiles) {
+  constructor(agent: Agent, files: TunnelFiles, clock: Clock) {
     this.#agent = agent;
     this.#files = files;
+    this.#clock = clock;
   }
 
   /** Puts every tunnel on file in force again; what cannot be read is returned, not thrown. */
@@ -33,8 +45,7 @@ export class TunnelBook {
     const { documents, errors } = this.#files.readAll();
     for (const document of documents) {
       const spec = parseTunnel(document);
-      this.#entries.set(spec.name, { spec, negotiating: true });
-      this.#attempt(spec).catch(() => {}); // Its reason is kept in the entry and shown by `list`.
+      this.#keepTrying(this.#add(spec));
     }
     return errors;
   }
@@ -46,10 +57,10 @@ export class TunnelBook {
       throw new IpseckitError('CONFLICT', `a tunnel named "${spec.name}" is there already`, {
         next: `"ipseckit tunnel down ${spec.name}" takes it down`,
       });
-    this.#entries.set(spec.name, { spec, negotiating: true });
+    const entry = this.#add(spec);
     this.#stepListeners.set(spec.name, onStep);
     try {
-      await this.#attempt(spec);
+      await this.#attempt(entry, () => bringUp(this.#agent, spec, { timeoutMs: attemptMs }));
       this.#files.write(spec.name, document);
     } catch (error) {
       await this.#remove(spec.name);
@@ -82,24 +93,61 @@ export class TunnelBook {
       if (this.#entries.get(name)?.spec.peer === step.peer) listener(step);
   }
 
-  async #attempt(spec: TunnelSpec): Promise<void> {
-    const entry = this.#entries.get(spec.name);
+  /** A gateway assigns another address than before: its tunnels go on from there. */
+  reconfigured({ local, peer, configuration }: Reconfigured): void {
+    for (const entry of this.#entries.values()) {
+      const { asked } = entry;
+      if (asked.local !== local || asked.peer !== peer || asked.modeConfig === undefined) continue;
+      if (entry.negotiating) continue;
+      this.#attempt(entry, () =>
+        bringUpAnew(this.#agent, asked, configuration, { timeoutMs: attemptMs }),
+      ).catch((error: unknown) => this.#retryAfter(entry, error));
+    }
+  }
+
+  /** Nobody is tried any more. */
+  close(): void {
+    for (const { cancelRetry } of this.#entries.values()) cancelRetry?.();
+  }
+
+  #add(spec: TunnelSpec): Entry {
+    const entry = { asked: spec, spec, negotiating: true, pauseMs: firstPauseMs };
+    this.#entries.set(spec.name, entry);
+    return entry;
+  }
+
+  #keepTrying(entry: Entry): void {
+    this.#attempt(entry, () => bringUp(this.#agent, entry.asked, { timeoutMs: attemptMs })).catch(
+      (error: unknown) => this.#retryAfter(entry, error),
+    );
+  }
+
+  /** What the gateway has refused stays down: asking again and again could lock the user out there. */
+  #retryAfter(entry: Entry, error: unknown): void {
+    if (this.#entries.get(entry.asked.name) !== entry || !mayRetry(error)) return;
+    entry.cancelRetry = this.#clock.at(this.#clock.nowMs() + entry.pauseMs, () => this.#keepTrying(entry));
+    entry.pauseMs = Math.min(longestPauseMs, 2 * entry.pauseMs);
+  }
+
+  async #attempt(entry: Entry, attempt: () => Promise<TunnelUp>): Promise<void> {
+    entry.negotiating = true;
     try {
-      const { tunnel } = await bringUp(this.#agent, spec, { timeoutMs: attemptMs });
-      if (entry) entry.spec = tunnel;
+      const { tunnel } = await attempt();
+      entry.spec = tunnel;
+      entry.pauseMs = firstPauseMs;
+      delete entry.lastFailure;
     } catch (error) {
-      if (entry) entry.lastFailure = error instanceof Error ? error.message : String(error);
+      entry.lastFailure = error instanceof Error ? error.message : String(error);
       throw error;
     } finally {
-      if (entry) entry.negotiating = false;
+      entry.negotiating = false;
     }
   }
 
   async #remove(name: string): Promise<void> {
+    this.#entries.get(name)?.cancelRetry?.();
     this.#entries.delete(name);
-    await this.#agent.setSources(
-      this.#agent.sources.filter(source => source.origin !== 'tunnel' || source.policy.name !== name),
-    );
+    await takeDown(this.#agent, name);
   }
 
   #info(name: string): TunnelInfo {
@@ -133,4 +181,11 @@ export class TunnelBook {
       .filter(({ pair }) => pair.filterId !== undefined && own.has(pair.filterId))
       .map(({ pair }) => pair.id);
   }
+}
+
+/** Whether the reason may pass by itself: the gateway was down, or had no address left. */
+function mayRetry(error: unknown): boolean {
+  const passing =
+    error instanceof NegotiationError && ['no-address', 'peer-deleted'].includes(error.failure.reason);
+  return passing || (error instanceof IpseckitError && error.code === 'NO_RESPONSE');
 }

@@ -4,7 +4,7 @@ import { Agent, type AgentEvent, type PromptAnswers } from '../agent/agent.js';
 import { systemClock } from '../agent/clock.js';
 import { CrlFetcher } from '../agent/crl-fetcher.js';
 import { localAddresses } from '../agent/local-addresses.js';
-import { bringUp, type Patience } from '../agent/one-shot.js';
+import { bringUp, bringUpAnew, type Patience } from '../agent/one-shot.js';
 import type { TunnelSpec } from '../agent/tunnel.js';
 import type { Driver } from '../driver/api.js';
 import type { IkeOptions, QuickModeInfo, UserPrompt } from '../ike/api.js';
@@ -43,9 +43,18 @@ export async function openOneShot(
     localAddresses,
     fetchCrls: urls => crls.fetch(urls),
     ike: options.ike,
-    onEvent: options.onEvent,
+    onEvent: event => {
+      if (event.kind === 'reconfigured') rebuild(event.configuration);
+      options.onEvent(event);
+    },
     prompt: options.prompt,
   });
+  const rebuild = (configuration: Configuration) => {
+    const { timeoutMs } = options.patience;
+    bringUpAnew(agent, tunnel, configuration, { timeoutMs }).catch((error: Error) =>
+      options.onEvent({ kind: 'error', error }),
+    );
+  };
   try {
     await agent.start();
     const { pairs, tunnel: up } = await bringUp(agent, tunnel, options.patience);

@@ -1,5 +1,6 @@
 import type { AgentEvent } from '../agent/agent.js';
 import { printAuditEvent } from '../agent/audit-text.js';
+import { describeConfiguration } from '../agent/gateway-client.js';
 import { printPolicyEvent } from '../agent/policy-events.js';
 import type { NegotiationFailure, NegotiationStep, QuickModeInfo } from '../ike/api.js';
 import { printSecurityMethod } from '../policy/proposals.js';
@@ -42,6 +43,8 @@ export function describeEvent(event: AgentEvent): string {
       return describeStep(event.step);
     case 'failure':
       return describeFailure(event.failure).join('\n');
+    case 'reconfigured':
+      return `${event.peer} assigns anew: ${describeConfiguration(event.configuration)}`;
     case 'error':
       return `error: ${event.error.message}`;
     case 'keys':

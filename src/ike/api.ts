@@ -175,6 +175,13 @@ export type IkeEffect =
   | { readonly kind: 'fetchCrls'; readonly requestId: string; readonly urls: readonly string[] }
   /** A `ConnectRequest` is done; a failed one ends as `acquireFailed`. */
   | { readonly kind: 'connected'; readonly requestId: string; readonly configuration: Configuration }
+  /** A main mode ended with another address than the one its policy says is in use. */
+  | {
+      readonly kind: 'reconfigured';
+      readonly local: IpAddress;
+      readonly peer: IpAddress;
+      readonly configuration: Configuration;
+    }
   | { readonly kind: 'prompt'; readonly prompt: UserPrompt }
   | { readonly kind: 'audit'; readonly event: AuditEvent }
   | { readonly kind: 'progress'; readonly step: NegotiationStep }

@@ -60,11 +60,18 @@ export function afterXauth(context: Context, mainMode: EstablishedMainMode, clie
   else waitForGateway(context, mainMode, client, 'no-address', 'it assigned no address');
 }
 
-/** Everything is settled: quick modes begin. */
+/** Everything is settled: quick modes begin, those from the address that is in use no longer excepted. */
 export function finish(context: Context, mainMode: EstablishedMainMode, client: ClientSession): void {
   client.request?.stop();
   context.timers.cancel(client.patience);
   client.stage = 'done';
+  const { local, peer, policy } = mainMode;
+  const { configuration } = client;
+  const inUse = policy.modeConfig?.address;
+  if (inUse !== undefined && configuration?.address !== undefined && configuration.address !== inUse) {
+    context.listener.addressChanged(mainMode, `${peer} now assigns ${configuration.address}, not ${inUse}`);
+    context.emit({ kind: 'reconfigured', local, peer, configuration });
+  }
   context.listener.mainModeReady(mainMode);
 }
 

@@ -28,6 +28,8 @@ export interface ExchangeListener {
   mainModeEstablished(mainMode: EstablishedMainMode): void;
   /** Quick modes can begin. */
   mainModeReady(mainMode: EstablishedMainMode): void;
+  /** The gateway now assigns another address: what waits for pairs from the one before waits in vain. */
+  addressChanged(mainMode: EstablishedMainMode, text: string): void;
   mainModeFailed(mainMode: MainMode, failure: NegotiationFailure): void;
   /** It is gone, for whatever reason; its quick modes go with it. */
   mainModeClosed(mainMode: MainMode): void;

@@ -91,20 +91,17 @@ function take(
   client: ClientSession,
   configuration: Configuration,
 ): void {
-  const { peer, policy } = mainMode;
+  const { peer } = mainMode;
   const { address } = configuration;
-  const inUse = policy.modeConfig?.address;
-  const refuse = (text: string) =>
+  if (address === undefined) {
+    const text = `${peer} assigned no address`;
     failSession(context, mainMode, client, {
       point: 'peer',
       reason: 'no-address',
       text,
       message: 'transaction',
     });
-  if (address === undefined) refuse(`${peer} assigned no address`);
-  else if (inUse !== undefined && address !== inUse)
-    refuse(`${peer} now assigns ${address}, but ${inUse} is in use`);
-  else {
+  } else {
     client.configuration = configuration;
     const servers = configuration.dnsServers.join(' ');
     const detail = `address ${address}${servers === '' ? '' : `, DNS ${servers}`}`;

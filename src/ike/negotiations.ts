@@ -164,6 +164,11 @@ export class Negotiations implements ExchangeListener {
     else this.mainModeReady(mainMode);
   }
 
+  addressChanged({ local, peer }: EstablishedMainMode, text: string): void {
+    const isMeant = (request: Hosts) => request.local === local && request.peer === peer;
+    this.#abandonEach('no-address', text, isMeant);
+  }
+
   mainModeReady(mainMode: EstablishedMainMode): void {
     this.#connections.ready(mainMode);
     for (const wanted of this.#wantedOf(mainMode)) {

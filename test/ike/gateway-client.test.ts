@@ -39,6 +39,7 @@ class Scene {
   readonly client: IkeEngine;
   readonly gateway: Gateway;
   readonly connected: Configuration[] = [];
+  readonly reconfigured: Configuration[] = [];
   readonly acquired: string[] = [];
   readonly failures: NegotiationFailure[] = [];
   readonly prompts: UserPrompt[] = [];
@@ -108,6 +109,7 @@ class Scene {
         this.pairs[side === 'client' ? 'ours' : 'theirs'].push(effect.pair);
       if (side === 'gateway') continue;
       if (effect.kind === 'connected') this.connected.push(effect.configuration);
+      if (effect.kind === 'reconfigured') this.reconfigured.push(effect.configuration);
       if (effect.kind === 'acquired') this.acquired.push(effect.requestId);
       if (effect.kind === 'acquireFailed') this.failures.push(effect.failure);
       if (effect.kind === 'progress') this.steps.push(effect.step);
@@ -230,11 +232,6 @@ describe('a client of a gateway', () => {
       [pull, { configuration, questions: [chap] }, 'xauth-failed'],
       [pull, { configuration, questions: many, accepts: () => true }, 'xauth-failed'],
       [
-        clientPolicy('right', { modeConfig: { kind: 'pull', address: ipAddress('10.3.0.9') } }),
-        { configuration },
-        'no-address',
-      ],
-      [
         { ...pull, authentication: clientPolicy('x', { psk: 'other' }).authentication },
         {},
         'preshared-keys-differ',
@@ -248,6 +245,20 @@ describe('a client of a gateway', () => {
       assert.equal(scene.client.mainModes().length, 0, reason);
       assert.equal(scene.client.nextWakeMs(), undefined, reason);
     }
+  });
+
+  test('another address than the one in use: what waits for that one hears so, and the new one is told', () => {
+    const inUse = ipAddress('10.3.0.9');
+    const policy = clientPolicy('right', { modeConfig: { kind: 'pull', address: inUse } });
+    const scene = new Scene(1, policy, { configuration });
+    scene.acquire(inUse);
+    assert.ok(scene.run(5_000, () => scene.failures.length > 0));
+    assert.equal(scene.failures[0]?.reason, 'no-address');
+    assert.match(scene.failures[0]?.text ?? '', /now assigns \S+, not 10\.3\.0\.9/);
+    assert.deepEqual(scene.reconfigured, [configuration]);
+    assert.equal(scene.client.mainModes()[0]?.state, 'established');
+    scene.acquire();
+    assert.ok(scene.run(5_000, () => scene.acquired.length > 0));
   });
 
   test('a withdrawn wish leaves nothing behind', () => {

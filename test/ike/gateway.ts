@@ -82,6 +82,7 @@ export class Gateway {
     this.#context.listener = {
       mainModeEstablished: mainMode => this.#begin(mainMode),
       mainModeReady: nothing,
+      addressChanged: nothing,
       mainModeFailed: nothing,
       mainModeClosed: nothing,
       quickModeEstablished: nothing,

@@ -207,6 +207,34 @@ describe('strongSwan as a gateway for clients', {
       });
     }));
 
+  test('another address after the gateway has started anew, and one that comes back by itself', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      await agent.tunnelUp(tunnel());
+      // It has told us, and remembers nothing.
+      await charon.terminate({ ike: 'peer' });
+      await charon.kill();
+      await charon.restart();
+      const { pool: old, ...withoutPool } = gateway;
+      await charon.load({ ...gateway, pool: { ...old, addrs: '10.3.0.8-10.3.0.9' } });
+      const state = async () => {
+        const [info] = await agent.call('tunnelList', {});
+        return `${info?.state} ${info?.configuration?.address}`;
+      };
+      await waitFor('the new address', async () => {
+        await ping(hosts.a, inside, { count: 1 });
+        return (await state()) === 'up 10.3.0.8';
+      });
+      assert.ok(!addresses().includes('10.3.0.7'));
+      await agent.stop();
+      await charon.load(withoutPool);
+      await agent.restart();
+      await waitFor('the gateway to have no address', async () => (await state()).startsWith('down'));
+      await charon.load(gateway);
+      await waitFor('the tunnel to come back', async () => (await state()).startsWith('up'));
+      await checkTunnel();
+    }));
+
   test('tunnel up with a password file, in its own process', () =>
     withLogs(async () => {
       await charon.load(gateway);
