@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { AssignedAddress, DriverFilter, FilterId } from '../driver/api.js';
 import type { Identity, IkePolicy, MainModePolicy, QuickModePolicy, QuickModeRequest } from '../ike/api.js';
 import type { ExpandedFilter } from '../policy/expand.js';
-import { type Policy, policyDefaults, type Rule } from '../policy/model.js';
+import { type AuthenticationMethod, type Policy, policyDefaults, type Rule } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import {
   hostRange,
@@ -236,10 +236,11 @@ function tunnelMismatch(filter: DriverFilter, request: QuickModeRequest): string
 }
 
 function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
-  const { methods, lifetimeSeconds, masterKeyPfs, quickModeLimit, aggressive } = source.policy.keyExchange;
+  const { methods, lifetimeSeconds, masterKeyPfs, quickModeLimit, aggressive, excludeCaNames } =
+    source.policy.keyExchange;
   return {
     methods,
-    authentication: rule.authentication,
+    authentication: excludeCaNames ? rule.authentication.map(withoutCaName) : rule.authentication,
     lifetimeSeconds,
     quickModeLimit: masterKeyPfs ? 1 : quickModeLimit,
     natTraversal: source.ike?.natTraversal ?? 'auto',
@@ -251,6 +252,11 @@ function mainModePolicy(source: PolicySource, rule: Rule): MainModePolicy {
     ...(source.ike?.credentials === undefined ? {} : { credentials: source.ike.credentials }),
     ...(source.ike?.peerIdentity === undefined ? {} : { peerIdentity: source.ike.peerIdentity }),
   };
+}
+
+/** What the policy says for all of its CAs. */
+function withoutCaName(method: AuthenticationMethod): AuthenticationMethod {
+  return method.kind === 'certificate' ? { ...method, excludeCaName: true } : method;
 }
 
 /** Everything about a rule that a main mode was negotiated under, as comparable text. */

@@ -323,6 +323,11 @@ export class Agent {
         return this.#run(this.#ike.expire(event.pairId, 'hard', nowMs));
       case 'inboundUsed':
         return this.#run(this.#ike.inboundUsed(event.pairId, nowMs));
+      case 'unknownSpi': {
+        // A flood of them must not cost a new timer each.
+        const effects = this.#ike.unknownSpi(event, nowMs);
+        return effects.length > 0 ? this.#run(effects) : undefined;
+      }
       case 'peerMoved':
         return this.#run(this.#ike.peerMoved(event.pairId, event.peer, nowMs));
       case 'failed':

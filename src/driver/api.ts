@@ -116,6 +116,14 @@ export type DriverEvent =
   | { readonly kind: 'inboundUsed'; readonly pairId: PairId }
   /** An authenticated packet came from another UDP address: the NAT mapping moved; the pair already follows it. */
   | { readonly kind: 'peerMoved'; readonly pairId: PairId; readonly peer: Endpoint }
+  /** A packet came for an SPI that no SA has. The ports are those of the UDP it came in, else 500. */
+  | {
+      readonly kind: 'unknownSpi';
+      readonly protocol: 'esp' | 'ah';
+      readonly spi: Spi;
+      readonly local: Endpoint;
+      readonly peer: Endpoint;
+    }
   | { readonly kind: 'ike'; readonly datagram: IkeDatagram }
   | { readonly kind: 'failed'; readonly error: Error };
 

@@ -10,6 +10,7 @@ import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
 import { checkPeerIdentity } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
+import { cookiesOf, sendProtected } from './informational-send.js';
 import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
 import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
@@ -20,6 +21,7 @@ import {
   moveTo,
   nonceBytes,
 } from './main-mode-life.js';
+import { responderLifetime } from './main-mode-lifetime.js';
 import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal.js';
 import { giveUp, halfOpenMs, makeRoom } from './main-mode-responder.js';
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
@@ -125,6 +127,8 @@ export function receive3(
   mainMode.duplicates.remember(datagram.bytes, context.nowMs);
   for (const timer of mainMode.timers) context.timers.cancel(timer);
   establishMainMode(context, mainMode, choice, keys, nextIv, peerIdentity);
+  const shorter = responderLifetime(choice, cookiesOf(mainMode), context.options.vendorProfile);
+  if (shorter.length > 0) sendProtected(context, mainMode, shorter);
 }
 
 function open(

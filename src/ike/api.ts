@@ -7,7 +7,7 @@ import type { CertificateTest } from '../crypto/certificates/chain.js';
 import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { Crl } from '../crypto/certificates/crl.js';
 import type { Secret } from '../crypto/secret.js';
-import type { FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.js';
+import type { Endpoint, FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.js';
 import type { AuthenticationMethod, MainModeMethod, SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import type { Selector } from '../wire/ip/selector.js';
@@ -162,6 +162,15 @@ export interface ConnectRequest {
   readonly id: string;
   readonly local: IpAddress;
   readonly peer: IpAddress;
+}
+
+/** A protected packet came for an SA that is not there. */
+export interface UnknownSpi {
+  readonly protocol: 'esp' | 'ah';
+  readonly spi: Spi;
+  /** Where IKE between the two goes. */
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
 }
 
 export type IkeEffect =

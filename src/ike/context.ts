@@ -2,7 +2,7 @@
  * What every exchange works with: the surroundings, the time of the call being served, the tables of SAs, the
  * counters, and the list of effects the call will return.
  */
-import type { PairId, Spi } from '../driver/api.js';
+import type { PairId, SaPair, Spi } from '../driver/api.js';
 import { toHex } from '../wire/bytes.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { summarisePayloads } from '../wire/isakmp/describe.js';
@@ -30,6 +30,8 @@ export interface ExchangeListener {
   mainModeReady(mainMode: EstablishedMainMode): void;
   /** The gateway now assigns another address: what waits for pairs from the one before waits in vain. */
   addressChanged(mainMode: EstablishedMainMode, text: string): void;
+  /** It ends earlier than it did when it was established. */
+  mainModeShortened(mainMode: EstablishedMainMode): void;
   mainModeFailed(mainMode: MainMode, failure: NegotiationFailure): void;
   /** It is gone, for whatever reason; its quick modes go with it. */
   mainModeClosed(mainMode: MainMode): void;
@@ -61,6 +63,10 @@ export interface SentMessage {
   readonly retransmission?: number;
 }
 
+/** How long packets for a pair that has ended may still come, and for how many SPIs that is remembered. */
+const underWayMs = 10_000;
+const endedSpisKept = 1_024;
+
 export class Context {
   readonly environment: IkeEnvironment;
   readonly timers = new TimerQueue();
@@ -71,6 +77,9 @@ export class Context {
   readonly refusals = new RateLimit();
   /** Limits answers in aggressive mode, which cost much. */
   readonly aggressiveAnswers = new RateLimit();
+  /** Limits what is said of packets for SAs that are not there. */
+  readonly unknownSpis = new RateLimit();
+  readonly #endedSpis = new Map<Spi, number>();
   nowMs = 0;
   #listener: ExchangeListener | undefined;
   readonly #reservedSpis = new Set<Spi>();
@@ -151,6 +160,20 @@ export class Context {
   releaseSpis({ esp, ah }: OwnSpis): void {
     this.#reservedSpis.delete(esp);
     this.#reservedSpis.delete(ah);
+  }
+
+  /** Packets of a pair that has ended are still under way. */
+  noteEnded({ inbound }: SaPair): void {
+    for (const { spi } of inbound) this.#endedSpis.set(spi, this.nowMs);
+    for (const oldest of this.#endedSpis.keys()) {
+      if (this.#endedSpis.size <= endedSpisKept) break;
+      this.#endedSpis.delete(oldest);
+    }
+  }
+
+  wasEndedLately(spi: Spi): boolean {
+    const endedAtMs = this.#endedSpis.get(spi);
+    return endedAtMs !== undefined && this.nowMs - endedAtMs < underWayMs;
   }
 
   newPairId(): PairId {

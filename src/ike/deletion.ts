@@ -39,6 +39,7 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   delete record.confirm;
   record.ended = reason;
   context.pairs.remove(record);
+  context.noteEnded(pair);
   context.emit({ kind: 'removePair', pairId: pair.id, reason });
   if (record.active)
     context.audit({ id: 542, local: pair.local, peer, filter: pair.selector, ...auditSpis(pair), reason });

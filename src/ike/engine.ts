@@ -19,10 +19,12 @@ import type {
   PolicyChange,
   PromptField,
   QuickModeInfo,
+  UnknownSpi,
 } from './api.js';
 import { CrlsWanted, WaitingForCrls } from './auth/revocation.js';
 import { Context } from './context.js';
 import { endPair, endTogether } from './deletion.js';
+import { wholeMessage } from './fragments.js';
 import type { Incoming } from './incoming.js';
 import { receiveInformational } from './informational-receive.js';
 import { refuseWithoutState } from './informational-send.js';
@@ -34,6 +36,7 @@ import { endStale, staleUnder } from './policy-change.js';
 import type { PairRecord } from './quick-mode.js';
 import { receiveQuickMode } from './quick-mode-receive.js';
 import { receiveTransaction } from './transaction.js';
+import { receiveWithoutMainMode, reportUnknownSpi } from './unknown-spi.js';
 import { answerPrompt } from './xauth.js';
 
 export class IkeEngine {
@@ -107,6 +110,11 @@ export class IkeEngine {
         mainMode.peerPort = peer.port;
       }
     });
+  }
+
+  /** The driver got a packet for an SA that is not there: its sender is told, if that helps. */
+  unknownSpi(unknown: UnknownSpi, nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => reportUnknownSpi(this.#context, unknown));
   }
 
   /** Ends one pair and tells the peer. */
@@ -258,6 +266,7 @@ export class IkeEngine {
       case exchangeTypes.Informational: {
         const mainMode = this.#find(header);
         if (mainMode !== undefined) receiveInformational(context, mainMode, incoming);
+        else receiveWithoutMainMode(context, incoming);
         return;
       }
       case exchangeTypes.Transaction: {
@@ -283,7 +292,8 @@ export class IkeEngine {
     const piece = mainMode && findPayload(decodeMessage(datagram.bytes), 'fragment')?.payload;
     if (piece) mainMode.peerFragments = true;
     const exchange = `${header.exchangeType} ${header.messageId}`;
-    const bytes = piece && mainMode.fragments.add(exchange, piece, this.#context.nowMs);
+    const joined = piece && mainMode.fragments.add(exchange, piece, this.#context.nowMs);
+    const bytes = joined && wholeMessage(header, joined);
     // A message in fragments of fragments would be an attempt to make us recurse.
     if (bytes && decodeHeader(bytes).nextPayload !== payloadTypes.FRAGMENT)
       this.#take({ ...datagram, bytes });

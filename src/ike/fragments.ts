@@ -3,6 +3,8 @@
  * ISAKMP message, its header included. Everything is bounded: an attacker fills his own queues only.
  */
 import { bytesEqual } from '../wire/bytes.js';
+import { assembleMessage, type IsakmpHeader } from '../wire/isakmp/message.js';
+import { exchangeTypes, headerFlags, payloadTypes } from '../wire/isakmp/numbers.js';
 import type { FragmentPayload } from '../wire/isakmp/payloads.js';
 
 const limits = { queues: 4, fragments: 64, bytes: 65_536, ageMs: 70_000 } as const;
@@ -68,4 +70,16 @@ export class FragmentQueues {
     }
     return last <= limits.fragments && bytes <= limits.bytes;
   }
+}
+
+/**
+ * The message that pieces make: they hold its header too. Read to the letter, [MS-IKEE] leaves the header to the fragments:
+ * then it is theirs, encrypted and beginning with a HASH or, in phase 1, an ID payload, as all messages that Windows cuts.
+ */
+export function wholeMessage(fragment: IsakmpHeader, joined: Uint8Array): Uint8Array {
+  const { initiatorCookie, responderCookie, exchangeType } = fragment;
+  const cookies = Buffer.concat([initiatorCookie, responderCookie]);
+  if (bytesEqual(joined.subarray(0, cookies.length), cookies)) return joined;
+  const first = exchangeType === exchangeTypes['Quick mode'] ? payloadTypes.HASH : payloadTypes.ID;
+  return assembleMessage({ ...fragment, flags: headerFlags.ENCRYPTED }, first, joined);
 }

@@ -30,6 +30,7 @@ import {
   nonceBytes,
   printMainModeMethod,
 } from './main-mode-life.js';
+import { shortenLifetime } from './main-mode-lifetime.js';
 import {
   type Chained,
   macsEqual,
@@ -42,6 +43,7 @@ import {
 } from './protection.js';
 import { failQuickMode, printSecurityMethod, quickModeFailure } from './quick-mode-life.js';
 import { spiOf } from './spi.js';
+import { receiveInvalidSpi } from './unknown-spi.js';
 
 /** A message of exchange type 5. Throws `WireError` when it is clear and cannot be decoded. */
 export function receiveInformational(context: Context, mainMode: MainMode, incoming: Incoming): void {
@@ -147,8 +149,12 @@ function receiveNotify(context: Context, mainMode: EstablishedMainMode, notify: 
     case notifyTypes['INITIAL-CONTACT']:
       context.listener.initialContact(mainMode);
       return;
+    case notifyTypes['RESPONDER-LIFETIME']:
+      shortenLifetime(context, mainMode, notify);
+      return;
     case notifyTypes['INVALID-SPI']:
-      if (!lostAtPeer(context, mainMode, notify)) refuseQuickMode(context, mainMode, notify, undefined);
+      if (!receiveInvalidSpi(context, mainMode.peer, notify, 'protected'))
+        refuseQuickMode(context, mainMode, notify, undefined);
       return;
     default: {
       const status = microsoftStatus(notify);
@@ -156,23 +162,6 @@ function receiveNotify(context: Context, mainMode: EstablishedMainMode, notify: 
         refuseQuickMode(context, mainMode, notify, status);
     }
   }
-}
-
-/** A packet may overtake the end of the negotiation that its SA comes from. */
-const settledMs = 5_000;
-
-/**
- * The peer has no SA for a packet of ours: the pair is negotiated anew, and stays until the new one replaces it. Returns
- * whether it is one of ours.
- */
-function lostAtPeer(context: Context, { peer }: EstablishedMainMode, notify: NotifyPayload): boolean {
-  const spi = spiOf(notify.spi);
-  const lost = context.pairs
-    .ofPeer(peer)
-    .find(({ active, pair }) => active && pair.outbound.some(half => half.spi === spi));
-  if (lost !== undefined && context.nowMs - lost.establishedAtMs >= settledMs)
-    context.listener.pairLost(lost);
-  return lost !== undefined;
 }
 
 /** The peer refuses a quick mode of ours: the one whose SPI or message id it names, else the only one there is. */

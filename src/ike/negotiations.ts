@@ -151,13 +151,8 @@ export class Negotiations implements ExchangeListener {
 
   mainModeEstablished(mainMode: EstablishedMainMode): void {
     const context = this.#context;
-    const { establishedAtMs, expiresAtMs } = mainMode.state;
     if (mainMode.initialContact) this.initialContact(mainMode);
-    context.schedule(mainMode, expiresAtMs, () => deleteMainMode(context, mainMode, 'its lifetime is over'));
-    if (mainMode.role === 'initiator') {
-      const softMs = initiatorSoftSeconds(expiresAtMs - establishedAtMs, context.jitter());
-      context.schedule(mainMode, establishedAtMs + softMs, () => this.#renewMainMode(mainMode));
-    }
+    this.mainModeShortened(mainMode);
     watchPeer(context, mainMode);
     startKeepalives(context, mainMode);
     if (isClient(mainMode.policy)) startClientSession(context, mainMode);
@@ -167,6 +162,16 @@ export class Negotiations implements ExchangeListener {
   addressChanged({ local, peer }: EstablishedMainMode, text: string): void {
     const isMeant = (request: Hosts) => request.local === local && request.peer === peer;
     this.#abandonEach('no-address', text, isMeant);
+  }
+
+  /** Its end as it is now; what was scheduled before finds it gone or replaced. */
+  mainModeShortened(mainMode: EstablishedMainMode): void {
+    const context = this.#context;
+    const { establishedAtMs, expiresAtMs } = mainMode.state;
+    context.schedule(mainMode, expiresAtMs, () => deleteMainMode(context, mainMode, 'its lifetime is over'));
+    if (mainMode.role !== 'initiator') return;
+    const softMs = initiatorSoftSeconds(expiresAtMs - establishedAtMs, context.jitter());
+    context.schedule(mainMode, establishedAtMs + softMs, () => this.#renewMainMode(mainMode));
   }
 
   mainModeReady(mainMode: EstablishedMainMode): void {

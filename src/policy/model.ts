@@ -34,7 +34,7 @@ export interface KeyExchangeSettings {
   readonly softSaSeconds?: number;
   /** A peer's certificate must belong to an account of the domain. Kept for Windows; not enforced here. */
   readonly certificateToAccount?: boolean;
-  /** Certificate requests name no CA. Kept for Windows; not enforced here. */
+  /** Certificate requests name no CA. */
   readonly excludeCaNames?: boolean;
 }
 

@@ -89,6 +89,27 @@ const active = (
   weight: 0,
 });
 
+test('a policy that hides the names of its CAs hides all of them', () => {
+  const authentication = [
+    { kind: 'certificate', authority: 'CN=Root' },
+    { kind: 'preshared', key: new Secret('x') },
+  ] as const;
+  const { policy } = source;
+  const hiding = {
+    ...source,
+    policy: { ...policy, keyExchange: { ...policy.keyExchange, excludeCaNames: true } },
+  };
+  const template = active('f', between(hostRange(me), any, 6, 80));
+  const inForce = new ActivePolicy(
+    [hiding],
+    [{ ...template, source: hiding, rule: { ...template.rule, authentication } }],
+  );
+  assert.deepEqual(inForce.mainMode(me, peer)?.authentication, [
+    { kind: 'certificate', authority: 'CN=Root', excludeCaName: true },
+    authentication[1],
+  ]);
+});
+
 describe('ActivePolicy.acquire', () => {
   test('a transport filter is narrowed to the two hosts, ports kept', () => {
     const inForce = new ActivePolicy([source], [active('f', between(hostRange(me), any, 6, 80))]);

@@ -5,7 +5,7 @@ import type { NegotiationFailure } from '../../src/ike/api.js';
 import type { Guid, Rule } from '../../src/policy/model.js';
 import { IpseckitError } from '../../src/report/errors.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
-import { aliceAddress, bobAddress, ping, type Station, tunnelTo, twoStations } from '../support/station.js';
+import { aliceAddress, bobAddress, ping, Station, tunnelTo, twoStations } from '../support/station.js';
 
 const outboundFilter = (station: Station): FilterId => {
   const found = station.agent.filters().find(({ filter }) => filter.direction === 'outbound');
@@ -170,6 +170,26 @@ describe('two agents on a memory network', () => {
       await alice.agent.setSources([]);
       await pass(1_000);
     }
+  });
+
+  test('a host that was killed and started anew is reached again within seconds', async () => {
+    const { alice, bob, network, clock, pass } = await twoStations(24);
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    await alice.agent.setSources([tunnelTo(aliceAddress, bobAddress)]);
+    alice.tun.inject([ping(aliceAddress, bobAddress)]);
+    await pass(40_000);
+    alice.driver.sendIke = () => {};
+    await alice.driver.stop();
+    const again = new Station(network, clock, aliceAddress, 99);
+    await again.agent.start();
+    await again.agent.setSources([tunnelTo(aliceAddress, bobAddress)]);
+    let arrived = 0;
+    for (let i = 0; i < 10; i++) {
+      bob.tun.inject([ping(bobAddress, aliceAddress)]);
+      await pass(500);
+      arrived += again.tun.takeWritten().length;
+    }
+    assert.ok(arrived >= 8, `${arrived} of 10 packets`);
   });
 
   test('differing keys are said to differ, and the waiting packet does not leak', async () => {

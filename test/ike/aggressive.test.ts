@@ -41,6 +41,23 @@ describe('aggressive mode', () => {
     assert.equal(exchanges(a).filter(type => type === 4).length, 2);
   });
 
+  test('a responder that keeps it for a shorter time says so afterwards, protected, and both end it then', () => {
+    const { net, a, b } = twoHosts(1, {}, both, { mainMode: aggressive({ lifetimeSeconds: 600 }) });
+    net.acquire(a);
+    net.run(1_000);
+    for (const { engine } of [a, b]) {
+      const [mainMode] = engine.mainModes();
+      const { establishedAtMs = 0, expiresAtMs = 0 } = mainMode ?? {};
+      assert.equal(expiresAtMs - establishedAtMs, 600_000);
+    }
+    const [cookie] = a.engine.mainModes().map(({ initiatorCookie }) => initiatorCookie);
+    assert.ok(cookie);
+    net.run(601_000);
+    for (const { engine } of [a, b])
+      assert.ok(engine.mainModes().every(({ initiatorCookie }) => initiatorCookie !== cookie));
+    assert.ok(fit(a, b), 'the pair is as it was');
+  });
+
   test('off, it is refused without a trace, and never begun', () => {
     const { net, a, b } = twoHosts(1, {}, both, {});
     net.acquire(a);

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { FragmentQueues } from '../../src/ike/fragments.js';
 import type { SecurityMethod } from '../../src/policy/model.js';
 import { assembleMessage, decodeHeader, encodePayloads } from '../../src/wire/isakmp/message.js';
-import { payloadTypes } from '../../src/wire/isakmp/numbers.js';
+import { headerFlags, payloadTypes } from '../../src/wire/isakmp/numbers.js';
 import type { FragmentPayload } from '../../src/wire/isakmp/payloads.js';
 import { vendorIds } from '../../src/wire/isakmp/vendor-ids.js';
 import { type HostOptions, keysMatch, twoHosts } from './harness.js';
@@ -59,42 +59,45 @@ describe('fragment queues', () => {
   });
 });
 
-test('a negotiation whose messages arrive in shuffled fragments', () => {
-  const { net, a, b } = twoHosts(1);
-  net.manual = true;
-  net.acquire(a);
-  let fragmentId = 0;
-  for (let datagram = net.wire.shift(); datagram; datagram = net.wire.shift()) {
-    const { bytes } = datagram;
-    const header = decodeHeader(bytes);
-    if (bytes.length < 100 || header.responderCookie.every(byte => byte === 0)) {
-      net.deliver(datagram);
-      continue;
+for (const withHeader of [true, false])
+  test(`a negotiation whose messages arrive in shuffled fragments, ${withHeader ? 'with their header' : 'read to the letter of [MS-IKEE]'}`, () => {
+    const { net, a, b } = twoHosts(1);
+    net.manual = true;
+    net.acquire(a);
+    let fragmentId = 0;
+    for (let datagram = net.wire.shift(); datagram; datagram = net.wire.shift()) {
+      const { bytes } = datagram;
+      const header = decodeHeader(bytes);
+      const isCut = withHeader || (header.flags & headerFlags.ENCRYPTED) !== 0;
+      if (!isCut || bytes.length < 100 || header.responderCookie.every(byte => byte === 0)) {
+        net.deliver(datagram);
+        continue;
+      }
+      fragmentId++;
+      const cut = withHeader ? bytes : bytes.subarray(28);
+      const count = Math.ceil(cut.length / 50);
+      const fragments = Array.from({ length: count }, (_, i) =>
+        assembleMessage(
+          { ...header, flags: 0 },
+          payloadTypes.FRAGMENT,
+          encodePayloads([
+            {
+              kind: 'fragment',
+              fragmentId,
+              number: i + 1,
+              flags: i === count - 1 ? 1 : 0,
+              data: cut.subarray(50 * i, 50 * (i + 1)),
+            },
+          ]),
+        ),
+      );
+      for (const fragment of fragments.sort(() => net.chance() - 0.5))
+        net.deliver({ ...datagram, bytes: fragment });
     }
-    fragmentId++;
-    const count = Math.ceil(bytes.length / 50);
-    const fragments = Array.from({ length: count }, (_, i) =>
-      assembleMessage(
-        { ...header, flags: 0 },
-        payloadTypes.FRAGMENT,
-        encodePayloads([
-          {
-            kind: 'fragment',
-            fragmentId,
-            number: i + 1,
-            flags: i === count - 1 ? 1 : 0,
-            data: bytes.subarray(50 * i, 50 * (i + 1)),
-          },
-        ]),
-      ),
-    );
-    for (const fragment of fragments.sort(() => net.chance() - 0.5))
-      net.deliver({ ...datagram, bytes: fragment });
-  }
-  assert.ok(fragmentId >= 4, 'messages were fragmented');
-  net.run(100);
-  assert.ok(a.current && b.current && keysMatch(a.current, b.current));
-});
+    assert.ok(fragmentId >= (withHeader ? 4 : 3), 'messages were fragmented');
+    net.run(100);
+    assert.ok(a.current && b.current && keysMatch(a.current, b.current));
+  });
 
 /** An offer of several thousand bytes. */
 const manyMethods: SecurityMethod[] = Array.from({ length: 40 }, (_, i) => ({

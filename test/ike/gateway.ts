@@ -83,6 +83,7 @@ export class Gateway {
       mainModeEstablished: mainMode => this.#begin(mainMode),
       mainModeReady: nothing,
       addressChanged: nothing,
+      mainModeShortened: nothing,
       mainModeFailed: nothing,
       mainModeClosed: nothing,
       quickModeEstablished: nothing,

@@ -33,6 +33,8 @@ export class EngineHost {
   readonly host: MemoryHost;
   readonly engine: PacketEngine;
   readonly events: DriverEvent[] = [];
+  /** Those of `unknownSpi`, apart: bad packets make many of them. */
+  readonly unknownSpis: DriverEvent[] = [];
   readonly clock: { nowMs: number };
 
   constructor(
@@ -49,7 +51,7 @@ export class EngineHost {
         tun: this.host.tun,
         sockets: this.host.sockets,
         random: length => random.bytes(length),
-        emit: event => this.events.push(event),
+        emit: event => (event.kind === 'unknownSpi' ? this.unknownSpis : this.events).push(event),
       },
       engineOptions,
     );

@@ -1,10 +1,17 @@
 import { ahLength, decodeAh } from '../../wire/ah.js';
 import { decodeEspTrailer, espHeaderBytes, espSequence, espSpi, suitsLayout } from '../../wire/esp.js';
 import { fragmentIpv6 } from '../../wire/ip/fragment.js';
-import { decodeIp, type IpHeader, isFragmentOfIp, orUndefined, upperStart } from '../../wire/ip/ip.js';
+import {
+  addressOf,
+  decodeIp,
+  type IpHeader,
+  isFragmentOfIp,
+  orUndefined,
+  upperStart,
+} from '../../wire/ip/ip.js';
 import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
-import type { DriverEvent, DropReason, Endpoint } from '../api.js';
+import type { DriverEvent, DropReason, Endpoint, Spi } from '../api.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
 import { flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
@@ -93,7 +100,8 @@ export class InboundPath {
     const about: Arrived = { envelope, nowMs };
     if (payload.length > largestIpPacket) return this.#drop('malformed', about);
     const pair = this.#deps.database.byEspSpi(espSpi(payload));
-    if (pair === undefined || pair.pair.local !== local.address) return this.#drop('bad-spi', about);
+    if (pair === undefined || pair.pair.local !== local.address)
+      return this.#unknownSpi('esp', espSpi(payload), about);
     if (pair.udpPeer === undefined) return this.#drop('selector-mismatch', about, pair);
     this.#collect(pair, payload, envelope, nowMs);
   }
@@ -109,7 +117,8 @@ export class InboundPath {
     const about: Arrived = { envelope, nowMs };
     if (body.length < espHeaderBytes) return this.#drop('malformed', about);
     const pair = this.#deps.database.byEspSpi(espSpi(body));
-    if (pair === undefined || pair.local !== envelope.header.destination) return this.#drop('bad-spi', about);
+    if (pair === undefined || pair.local !== envelope.header.destination)
+      return this.#unknownSpi('esp', espSpi(body), about);
     // Half of a bundle, not in the UDP that was agreed, or between other hosts: not what this SA is for.
     const isMisplaced =
       pair.inboundAh !== undefined ||
@@ -126,7 +135,7 @@ export class InboundPath {
     const pair = this.#deps.database.byAhSpi(ah.spi);
     const inbound = pair?.inboundAh;
     if (pair === undefined || inbound === undefined || pair.local !== header.destination)
-      return this.#drop('bad-spi', about);
+      return this.#unknownSpi('ah', ah.spi, about);
     if (pair.lifetime.isOver) return this.#drop('expired', about, pair);
     if (!inbound.window.check(ah.sequence)) return this.#drop('replay', about, pair);
     const { transform, window } = inbound;
@@ -308,6 +317,11 @@ export class InboundPath {
     this.#drop('not-authenticated', about, pair, { note: truncationNote(pair, icvBytes, otherIcvBytes) });
   }
 
+  #unknownSpi(protocol: 'esp' | 'ah', spi: number, about: Arrived): void {
+    this.#drop('bad-spi', about);
+    this.#deps.emit({ kind: 'unknownSpi', protocol, spi: spi as Spi, ...endsOf(about.envelope) });
+  }
+
   #drop(
     reason: DropReason,
     { envelope, nowMs }: Arrived,
@@ -328,4 +342,11 @@ export class InboundPath {
     }
     this.#arena.reset();
   }
+}
+
+/** Where IKE about a packet goes. */
+function endsOf(envelope: Envelope): { local: Endpoint; peer: Endpoint } {
+  if (envelope.kind === 'udp') return { local: envelope.datagram.local, peer: envelope.datagram.peer };
+  const at = (address: IpHeader['source']) => ({ address: addressOf(address), port: 500 });
+  return { local: at(envelope.header.destination), peer: at(envelope.header.source) };
 }

@@ -273,6 +273,9 @@ describe('what must not come in', () => {
     hosts.right.engine.removePair(hosts.ends.right.id);
     assert.deepEqual(deliver(hosts, second), []);
     assert.deepEqual(drops(hosts), { expired: 1, 'bad-spi': 1 });
+    const ends = { local: { address: right, port: 500 }, peer: { address: left, port: 500 } };
+    const spi = hosts.ends.right.inbound[0]?.spi;
+    assert.deepEqual(hosts.right.unknownSpis, [{ kind: 'unknownSpi', protocol: 'esp', spi, ...ends }]);
   });
 });
 

@@ -172,6 +172,7 @@ describe('UDP ports', () => {
     const { drops } = host.engine.statistics();
     assert.equal(drops.malformed, 1);
     assert.equal(drops['bad-spi'], 1);
+    assert.deepEqual(host.unknownSpis, [{ kind: 'unknownSpi', protocol: 'esp', spi: 0x999, local, peer }]);
     assert.deepEqual(host.received(), []);
   });
 
