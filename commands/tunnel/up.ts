@@ -85,7 +85,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
         const tunnel = await agentCall(
           'tunnelUp',
           { tunnel: document },
-          { timeoutMs: flags.timeout * 1000, onStep },
+          { timeoutMs: flags.timeout * 1000, onStep, onPrompt: askUser },
         );
         this.print(
           `Tunnel '${tunnel.name}' is up: ${tunnel.local} - ${tunnel.peer}, ${tunnel.mode} mode, ${tunnel.traffic}`,

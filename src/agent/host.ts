@@ -84,6 +84,7 @@ export class AgentHost {
       resolve: resolveName,
       credentials: () => this.#credentials,
       fetchCrls: urls => crls.fetch(urls),
+      prompt: prompt => this.#tunnels.ask(prompt),
       onEvent: event => this.#onEvent(event),
       ...(options.ike === undefined ? {} : { ike: options.ike }),
     });
@@ -228,7 +229,7 @@ export class AgentHost {
         const { removed } = await this.#changeDynamic(true, []);
         return { removed };
       },
-      tunnelUp: (params, { onStep }) => this.#tunnels.up(field(params, 'tunnel'), onStep),
+      tunnelUp: (params, call) => this.#tunnels.up(field(params, 'tunnel'), call),
       tunnelList: () => this.#tunnels.list(),
       tunnelDown: params => this.#tunnels.down(String(field(params, 'name'))),
       watchKeys: async (_params, { onKeys, closed }) => {

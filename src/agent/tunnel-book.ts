@@ -1,7 +1,8 @@
 import type { PairId } from '../driver/api.js';
-import type { NegotiationStep } from '../ike/api.js';
+import type { NegotiationStep, UserPrompt } from '../ike/api.js';
 import { IpseckitError } from '../report/errors.js';
-import type { Agent, Reconfigured } from './agent.js';
+import type { IpAddress } from '../wire/ip/address.js';
+import type { Agent, PromptAnswers, Reconfigured } from './agent.js';
 import type { Clock } from './clock.js';
 import { NegotiationError } from './failure.js';
 import { bringUp, bringUpAnew, type TunnelUp, takeDown } from './one-shot.js';
@@ -14,6 +15,12 @@ const attemptMs = 60_000;
 /** A tunnel that did not come up for want of an answer is tried again after so long, then after twice as long, … */
 const firstPauseMs = 5_000;
 const longestPauseMs = 300_000;
+
+/** Who brings a tunnel up, and watches. */
+export interface TunnelAudience {
+  onStep(step: NegotiationStep): void;
+  ask(prompt: UserPrompt): Promise<PromptAnswers | undefined>;
+}
 
 interface Entry {
   /** As it was asked for. */
@@ -32,7 +39,7 @@ export class TunnelBook {
   readonly #files: TunnelFiles;
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
-  readonly #stepListeners = new Map<string, (step: NegotiationStep) => void>();
+  readonly #audiences = new Map<string, TunnelAudience>();
 
   constructor(agent: Agent, files: TunnelFiles, clock: Clock) {
     this.#agent = agent;
@@ -51,14 +58,14 @@ export class TunnelBook {
   }
 
   /** Brings a new tunnel up and keeps it. A tunnel that does not come up is not kept. */
-  async up(document: unknown, onStep: (step: NegotiationStep) => void): Promise<TunnelInfo> {
+  async up(document: unknown, audience: TunnelAudience): Promise<TunnelInfo> {
     const spec = parseTunnel(document);
     if (this.#entries.has(spec.name))
       throw new IpseckitError('CONFLICT', `a tunnel named "${spec.name}" is there already`, {
         next: `"ipseckit tunnel down ${spec.name}" takes it down`,
       });
     const entry = this.#add(spec);
-    this.#stepListeners.set(spec.name, onStep);
+    this.#audiences.set(spec.name, audience);
     try {
       await this.#attempt(entry, () => bringUp(this.#agent, spec, { timeoutMs: attemptMs }));
       this.#files.write(spec.name, document);
@@ -66,7 +73,7 @@ export class TunnelBook {
       await this.#remove(spec.name);
       throw error;
     } finally {
-      this.#stepListeners.delete(spec.name);
+      this.#audiences.delete(spec.name);
     }
     return this.#info(spec.name);
   }
@@ -89,8 +96,18 @@ export class TunnelBook {
 
   /** Hands a negotiation step to whoever brings up a tunnel to that peer right now. */
   onStep(step: NegotiationStep): void {
-    for (const [name, listener] of this.#stepListeners)
-      if (this.#entries.get(name)?.spec.peer === step.peer) listener(step);
+    for (const audience of this.#audienceOf(step.peer)) audience.onStep(step);
+  }
+
+  /** Asks whoever brings up a tunnel to that gateway right now; `undefined` when nobody does. */
+  async ask(prompt: UserPrompt): Promise<PromptAnswers | undefined> {
+    return this.#audienceOf(prompt.peer)[0]?.ask(prompt);
+  }
+
+  #audienceOf(peer: IpAddress): TunnelAudience[] {
+    return [...this.#audiences].flatMap(([name, audience]) =>
+      this.#entries.get(name)?.asked.peer === peer ? [audience] : [],
+    );
   }
 
   /** A gateway assigns another address than before: its tunnels go on from there. */

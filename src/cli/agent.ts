@@ -1,7 +1,6 @@
-import { callAgent } from '../agent/control/client.js';
+import { type CallOptions, callAgent } from '../agent/control/client.js';
 import type { ControlMethod, ControlMethods } from '../agent/control/protocol.js';
 import { controlSocketPath } from '../agent/paths.js';
-import type { NegotiationStep } from '../ike/api.js';
 import { ipseckitHome } from '../policy/stores/home.js';
 import { IpseckitError } from '../report/errors.js';
 
@@ -9,7 +8,7 @@ import { IpseckitError } from '../report/errors.js';
 export function agentCall<M extends ControlMethod>(
   method: M,
   params: ControlMethods[M]['params'],
-  options: { readonly timeoutMs?: number; readonly onStep?: (step: NegotiationStep) => void } = {},
+  options: CallOptions = {},
 ): Promise<ControlMethods[M]['result']> {
   return callAgent(controlSocketPath(ipseckitHome()), method, params, options);
 }

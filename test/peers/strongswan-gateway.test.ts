@@ -4,9 +4,13 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { callAgent } from '../../src/agent/control/client.js';
 import { NegotiationError } from '../../src/agent/failure.js';
+import { controlSocketPath } from '../../src/agent/paths.js';
 import type { TunnelDocument } from '../../src/agent/tunnel.js';
 import { printPem } from '../../src/crypto/certificates/pem.js';
+import { Secret } from '../../src/crypto/secret.js';
+import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { waitFor } from '../lab/command.js';
 import { needs } from '../lab/needs.js';
 import type { PeerConnection } from '../lab/peer-connection.js';
@@ -180,6 +184,28 @@ describe('strongSwan as a gateway for clients', {
       assert.equal(configuration, undefined);
       assert.deepEqual(await ping(hosts.a, inside, { count: 2 }), { sent: 2, received: 2 });
       await agent.call('tunnelDown', { name: 'office' });
+    }));
+
+  test('a persistent tunnel asks whoever brings it up for the password', () =>
+    withLogs(async () => {
+      await charon.load(gateway);
+      const { xauthPassword: _, ...rest } = tunnel();
+      const up = (answer?: string) =>
+        callAgent(
+          controlSocketPath(ipseckitHome({ IPSECKIT_HOME: agent.home })),
+          'tunnelUp',
+          { tunnel: { format: 'ipseckit-tunnel', version: 1, ...rest } },
+          {
+            timeoutMs: 30_000,
+            onPrompt: async ({ asks }) => {
+              assert.deepEqual(asks, ['password']);
+              return answer === undefined ? undefined : { password: new Secret(answer) };
+            },
+          },
+        );
+      await assert.rejects(up(), /asks for the password.*nobody is there to answer/);
+      assert.equal((await up(password)).state, 'up');
+      await checkTunnel();
     }));
 
   test('a wrong password ends with a reason of its own, and leaves nothing', () =>

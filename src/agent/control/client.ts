@@ -1,16 +1,26 @@
 import { createConnection } from 'node:net';
-import type { ExportedKeys, NegotiationStep } from '../../ike/api.js';
+import type { ExportedKeys, NegotiationStep, UserPrompt } from '../../ike/api.js';
 import { type ErrorCode, errorClasses, IpseckitError } from '../../report/errors.js';
+import type { PromptAnswers } from '../agent.js';
 import { NegotiationError } from '../failure.js';
 import { keysFromDocument } from './keys-document.js';
 import { LineSplitter } from './lines.js';
 import {
+  type ControlAnswer,
   type ControlError,
   type ControlMethod,
   type ControlMethods,
   type ControlReply,
   longestLineBytes,
 } from './protocol.js';
+
+export interface CallOptions {
+  /** Starts anew with each answer of the user. */
+  readonly timeoutMs?: number;
+  readonly onStep?: (step: NegotiationStep) => void;
+  /** Asks the user; when absent, or without an answer, nobody is there. */
+  readonly onPrompt?: (prompt: UserPrompt) => Promise<PromptAnswers | undefined>;
+}
 
 /**
  * Calls the agent behind the control socket at `path`. Throws `IpseckitError`: AGENT_UNREACHABLE when nothing
@@ -20,7 +30,7 @@ export function callAgent<M extends ControlMethod>(
   path: string,
   method: M,
   params: ControlMethods[M]['params'],
-  options: { readonly timeoutMs?: number; readonly onStep?: (step: NegotiationStep) => void } = {},
+  options: CallOptions = {},
 ): Promise<ControlMethods[M]['result']> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(path);
@@ -44,6 +54,13 @@ export function callAgent<M extends ControlMethod>(
         const reply: ControlReply = JSON.parse(line);
         if ('step' in reply) return options.onStep?.(reply.step);
         if ('keys' in reply) return;
+        if ('prompt' in reply) {
+          answerPrompt(reply.prompt, options.onPrompt).then(answer => {
+            timer.refresh();
+            socket.write(`${JSON.stringify(answer)}\n`);
+          }, fail);
+          return;
+        }
         if ('part' in reply) {
           for (const item of reply.part) parts.push(item);
           timer.refresh();
@@ -61,6 +78,18 @@ export function callAgent<M extends ControlMethod>(
     socket.on('error', error => fail(connectionError(path, error)));
     socket.on('close', () => fail(unreachable(path, 'the agent closed the connection')));
   });
+}
+
+async function answerPrompt(
+  prompt: UserPrompt,
+  ask: CallOptions['onPrompt'] = async () => undefined,
+): Promise<ControlAnswer> {
+  const given = await ask(prompt);
+  if (given === undefined) return { prompt: prompt.id };
+  return {
+    prompt: prompt.id,
+    answers: Object.fromEntries(prompt.asks.map(field => [field, given[field]?.reveal() ?? ''])),
+  };
 }
 
 function connectionError(path: string, error: NodeJS.ErrnoException): IpseckitError {

@@ -1,7 +1,9 @@
 /**
  * The control socket's language: one JSON object a line. A request is `{"id":1,"method":"status","params":{}}`;
  * the answer is `{"id":1,"result":…}` or `{"id":1,"error":{code,message,next}}`. A long call may first send
- * `{"id":1,"step":…}` lines, and a long list comes in parts: `{"id":1,"part":[…]}` lines, the result being the rest of it. This table is the contract of server, client and tests.
+ * `{"id":1,"step":…}` lines, and a long list comes in parts: `{"id":1,"part":[…]}` lines, the result being the rest of it. A call
+ * may also ask the user something, `{"id":1,"prompt":…}`; the client says `{"prompt":ID,"answers":{…}}`, without answers when
+ * nobody is there. This table is the contract of server, client and tests.
  */
 import type { DriverFilter, DriverStatistics, PairStatistics } from '../../driver/api.js';
 import type {
@@ -9,7 +11,9 @@ import type {
   MainModeInfo,
   NegotiationFailure,
   NegotiationStep,
+  PromptField,
   QuickModeInfo,
+  UserPrompt,
 } from '../../ike/api.js';
 import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
@@ -133,9 +137,16 @@ export interface ControlRequest {
   readonly params?: unknown;
 }
 
+/** What the user says to a prompt. */
+export interface ControlAnswer {
+  readonly prompt: UserPrompt['id'];
+  readonly answers?: Readonly<Partial<Record<PromptField, string>>>;
+}
+
 export type ControlReply =
   | { readonly id: number; readonly step: NegotiationStep }
   | { readonly id: number; readonly keys: KeysDocument }
+  | { readonly id: number; readonly prompt: UserPrompt }
   | { readonly id: number; readonly part: readonly unknown[] }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: ControlError };

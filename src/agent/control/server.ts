@@ -1,11 +1,13 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import type { ExportedKeys, NegotiationFailure, NegotiationStep } from '../../ike/api.js';
+import type { ExportedKeys, NegotiationFailure, NegotiationStep, UserPrompt } from '../../ike/api.js';
 import { IpseckitError } from '../../report/errors.js';
+import type { PromptAnswers } from '../agent.js';
 import { NegotiationError } from '../failure.js';
 import { keysToDocument } from './keys-document.js';
 import { LineSplitter } from './lines.js';
+import { PendingPrompts } from './pending-prompts.js';
 import {
   type ControlError,
   type ControlMethod,
@@ -18,6 +20,8 @@ import {
 export interface ControlCall {
   onStep(step: NegotiationStep): void;
   onKeys(keys: ExportedKeys): void;
+  /** Asks the user at the other end; `undefined` when nobody is there, or the connection closes. */
+  ask(prompt: UserPrompt): Promise<PromptAnswers | undefined>;
   /** Aborted when the client closes the connection. */
   readonly closed: AbortSignal;
 }
@@ -86,9 +90,10 @@ export class ControlServer {
       reply({ id, error: { code: 'USAGE', message } });
       socket.end();
     };
+    const prompts = new PendingPrompts(closed.signal);
     const lines = new LineSplitter(
       longestLineBytes,
-      line => this.#answer(line, reply, refuse, closed.signal),
+      line => prompts.take(line) || this.#answer(line, reply, refuse, prompts, closed.signal),
       () => refuse(0, `a request over ${longestLineBytes} bytes`),
     );
     socket.on('data', chunk => lines.push(chunk));
@@ -103,6 +108,7 @@ export class ControlServer {
     line: string,
     reply: (message: ControlReply) => void,
     refuse: (id: number, message: string) => void,
+    prompts: PendingPrompts,
     closed: AbortSignal,
   ): void {
     const request = parseRequest(line);
@@ -114,6 +120,10 @@ export class ControlServer {
     const call: ControlCall = {
       onStep: step => reply({ id, step }),
       onKeys: keys => reply({ id, keys: keysToDocument(keys) }),
+      ask: prompt => {
+        reply({ id, prompt });
+        return prompts.add(prompt);
+      },
       closed,
     };
     Promise.resolve()

@@ -4,11 +4,13 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { PromptAnswers } from '../../../src/agent/agent.js';
 import { callAgent, watchAgentKeys } from '../../../src/agent/control/client.js';
 import { longestLineBytes } from '../../../src/agent/control/protocol.js';
 import { type ControlHandlers, ControlServer } from '../../../src/agent/control/server.js';
 import { NegotiationError } from '../../../src/agent/failure.js';
-import type { ExportedKeys, NegotiationFailure } from '../../../src/ike/api.js';
+import { Secret } from '../../../src/crypto/secret.js';
+import type { ExportedKeys, NegotiationFailure, UserPrompt } from '../../../src/ike/api.js';
 import { IpseckitError } from '../../../src/report/errors.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { waitFor } from '../../lab/command.js';
@@ -52,6 +54,10 @@ let watches = 0;
 /** More than one line could hold. */
 const manyFilters = Array.from({ length: 120_000 }, (_, i) => ({ name: `filter ${i} `.padEnd(300, '.') }));
 
+const prompt: UserPrompt = { id: 'ab12', peer: failure.peer, asks: ['passcode'], text: 'Your token?' };
+/** What users said. */
+const heard: (string | undefined)[] = [];
+
 const handlers: ControlHandlers = {
   status: refuse,
   filters: () => manyFilters,
@@ -76,7 +82,10 @@ const handlers: ControlHandlers = {
     throw new NegotiationError(failure);
   },
   tunnelList: refuse,
-  tunnelDown: refuse,
+  tunnelDown: async (_params, { ask }) => {
+    heard.push((await ask(prompt))?.passcode?.reveal());
+    throw new NegotiationError(failure);
+  },
   stop: refuse,
 };
 
@@ -139,6 +148,29 @@ describe('the control socket', () => {
       },
     );
     assert.deepEqual(steps, ['main mode 1']);
+  });
+
+  test('what the user is asked for is answered through the socket; nobody there is an answer, too', async () => {
+    const call = (onPrompt?: (asked: UserPrompt) => Promise<PromptAnswers | undefined>) =>
+      callAgent(path, 'tunnelDown', { name: 'x' }, onPrompt === undefined ? {} : { onPrompt });
+    const asked: UserPrompt[] = [];
+    const answered = call(async question => {
+      asked.push(question);
+      return { passcode: new Secret('123456') };
+    });
+    await assert.rejects(answered, NegotiationError);
+    assert.deepEqual(asked, [prompt]);
+    await assert.rejects(
+      call(async () => undefined),
+      NegotiationError,
+    );
+    await assert.rejects(call(), NegotiationError);
+    // A client that goes away, and one that answers in its own way.
+    const request = '{"id":1,"method":"tunnelDown","params":{}}\n';
+    await raw(request);
+    await waitFor('the answers', () => heard.length === 4);
+    await raw(`${request}{"prompt":"other","answers":{}}\n{"prompt":"ab12","answers":{"passcode":7}}\n`);
+    assert.deepEqual(heard, ['123456', undefined, undefined, undefined, undefined]);
   });
 
   test('keys arrive as they are until the client has enough', async () => {
