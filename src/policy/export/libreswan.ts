@@ -141,6 +141,7 @@ function childSettings(
     ['type', child.mode],
     ['ikev2', 'no'],
     ['authby', isCertificate ? 'rsasig' : 'secret'],
+    ...wordFamily(parent),
     ['left', parent.local.kind === 'host' ? parent.local.address : '%defaultroute'],
     ['right', remote.kind === 'host' ? remote.address : '%any'],
     ...(isCertificate
@@ -164,6 +165,13 @@ function childSettings(
     ['salifetime', `${lifetime.seconds}s`],
     ['auto', answersOnly ? 'add' : 'ondemand'],
   ];
+}
+
+/** `%defaultroute` and `%any` are IPv4 unless it says otherwise. */
+function wordFamily({ local, remote }: PlannedConnection): Settings {
+  const isWord = local.kind !== 'host' || remote.kind !== 'host';
+  const family = flowFamily(local) ?? flowFamily(remote);
+  return isWord && family === 6 ? [['hostaddrfamily', 'ipv6']] : [];
 }
 
 /** One connection a family where an address is a word for both. */

@@ -4,7 +4,7 @@ import { exportLibreswan } from '../../../src/policy/export/libreswan.js';
 import { checkConfiguration, checkProposals, needsLibreswan } from '../../lab/libreswan.js';
 import { SeededRandom } from '../../support/random.js';
 import { randomPolicy } from '../../support/random-policy.js';
-import { localAddresses, samples } from './sample.js';
+import { localAddresses, sample6, samples } from './sample.js';
 
 const options = { localAddresses, keys: 'shown' } as const;
 
@@ -48,6 +48,21 @@ describe('libreswan takes what is exported', { skip: needsLibreswan() }, () => {
       const { files } = exportLibreswan(policy, options);
       await check(files[0]?.text ?? '');
     });
+
+  test('words for addresses say their family where it is not IPv4', () => {
+    const { files } = exportLibreswan(sample6, options);
+    const families = [...connections(files[0]?.text ?? '')].map(([name, settings]) => [
+      name,
+      settings.get('hostaddrfamily'),
+    ]);
+    assert.deepEqual(
+      families.filter(([, family]) => family !== undefined),
+      [
+        ['One-peer', 'ipv6'],
+        ['Network', 'ipv6'],
+      ],
+    );
+  });
 
   test('random policies', async t => {
     const seed = 40;

@@ -6,7 +6,7 @@ import type { Policy } from '../../../src/policy/model.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { policyOf } from '../support.js';
 
-export const localAddresses = [ipAddress('192.0.2.1')];
+export const localAddresses = [ipAddress('192.0.2.1'), ipAddress('2001:db8::1')];
 export const psk = 'sw0rd "fish" 1234';
 
 /** Methods every daemon knows. */
@@ -31,9 +31,25 @@ export const sample: Policy = withKey(
   ),
 );
 
+/** The same kinds of rules for IPv6. */
+export const sample6: Policy = policyOf(
+  `-w REG -p "Sample 6" -r "One peer" -f 0+<2001:db8::20> ${common} -a PRESHARE:k ${mainMode}`,
+  `-w REG -p "Sample 6" -r Web -f <2001:db8::1>:80+<2001:db8::21>::TCP ${common} -a PRESHARE:k`,
+  `-w REG -p "Sample 6" -r Out -f <2001:db8:1::>/48=<2001:db8:2::>/48 -t 2001:db8::7 ${common} -a PRESHARE:gate`,
+  `-w REG -p "Sample 6" -r Back -f <2001:db8:2::>/48=<2001:db8:1::>/48 -t 2001:db8::1 ${common} -a PRESHARE:gate`,
+  `-w REG -p "Sample 6" -r "4 in 6" -f 10.1.0.0/16=10.2.0.0/16 -t 2001:db8::8 ${common} -a PRESHARE:gate`,
+  `-w REG -p "Sample 6" -r "4 out of 6" -f 10.2.0.0/16=10.1.0.0/16 -t 2001:db8::1 ${common} -a PRESHARE:gate`,
+  `-w REG -p "Sample 6" -r "6 in 4" -f <2001:db8:1::>/48=<2001:db8:3::>/48 -t 198.51.100.9 ${common} -a PRESHARE:gate`,
+  `-w REG -p "Sample 6" -r "6 out of 4" -f <2001:db8:3::>/48=<2001:db8:1::>/48 -t 192.0.2.1 ${common} -a PRESHARE:gate`,
+  `-w REG -p "Sample 6" -r Network -f 0+<2001:db8:5::>/48 -n ESP[AES128,SHA] -a PRESHARE:lan`,
+  '-w REG -p "Sample 6" -r Block -f *+<2001:db8::1>:23:TCP -n BLOCK',
+  '-w REG -p "Sample 6" -r Permit -f 0+<2001:db8:9::>/48::ICMP -n PASS',
+);
+
 /** All policies a daemon's configuration is checked for. */
 export const samples: readonly Policy[] = [
   sample,
+  sample6,
   ...Object.values(builtinPolicies(counted())),
   {
     ...policyOf('-w REG -p "IPv6 \\\\ # }" -r R -f 0+192.0.2.20 -a PRESHARE:k'),
