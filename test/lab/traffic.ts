@@ -8,17 +8,23 @@ export interface PingResult {
   readonly received: number;
 }
 
-/** Pings `address` from `host`; never throws for lost packets. */
+/** Pings `address` from `host`; never throws for lost packets. Waits for the last answers `waitSeconds`, 5 unless said otherwise. */
 export async function ping(
   host: LabHost,
   address: string,
-  options: { readonly count: number; readonly intervalSeconds?: number; readonly bytes?: number },
+  options: {
+    readonly count: number;
+    readonly intervalSeconds?: number;
+    readonly bytes?: number;
+    readonly waitSeconds?: number;
+  },
 ): Promise<PingResult> {
   const interval = options.intervalSeconds ?? 0.2;
   const result = await host.execute(
     'ping',
     [
-      ...['-n', '-q', '-c', String(options.count), '-i', String(interval), '-W', '5'],
+      ...['-n', '-q', '-c', String(options.count), '-i', String(interval)],
+      ...['-W', String(options.waitSeconds ?? 5)],
       ...(options.bytes === undefined ? [] : ['-s', String(options.bytes)]),
       address,
     ],
@@ -27,6 +33,13 @@ export async function ping(
   const match = /(\d+) packets transmitted, (\d+) received/.exec(result.stdout);
   if (match === null) throw new Error(`ping said: ${result.stdout}${result.stderr}`);
   return { sent: Number(match[1]), received: Number(match[2]) };
+}
+
+/** Whether a TCP port where nobody listens answers; what is dropped on the way does not. */
+export async function answersTcp(client: LabHost, address: string, port: number): Promise<boolean> {
+  const connect = `exec 3<>/dev/tcp/${address}/${port}`;
+  const { stdout, stderr } = await client.execute('timeout', ['2', 'bash', '-c', connect], {});
+  return `${stdout}${stderr}`.includes('refused');
 }
 
 const receiver = `

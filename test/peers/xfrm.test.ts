@@ -5,6 +5,7 @@ umlSuite('the kernel as engine', {
   files: [
     'dist/test/peers/uml/xfrm-behaviour.js',
     'dist/test/peers/uml/xfrm-lifecycle.js',
+    'dist/test/peers/uml/xfrm-gateway.js',
     'dist/test/peers/uml/xfrm-strongswan.js',
   ],
   needs: ['charon', 'ping', 'tcpdump'],

@@ -3,9 +3,7 @@
  * is answered with a JSON line. `DriverOnHost` in `driver-on-host.ts` is its other end.
  */
 import { createInterface } from 'node:readline';
-import type { DriverFilter, SaHalf, SaPair, SoftSa } from '../../src/driver/api.js';
-import { UserspaceDriver } from '../../src/driver/userspace/driver.js';
-import { XfrmDriver } from '../../src/driver/xfrm/driver.js';
+import type { Driver, DriverFilter, SaHalf, SaPair, SoftSa } from '../../src/driver/api.js';
 import { IpseckitError } from '../../src/report/errors.js';
 import { fromHex } from '../../src/wire/bytes.js';
 
@@ -30,7 +28,17 @@ export type DriverRequest =
   | { readonly kind: 'events' }
   | { readonly kind: 'stop' };
 
-const driver = process.argv[2] === 'xfrm' ? new XfrmDriver() : new UserspaceDriver();
+/** Loads one engine only: in a slow machine each file counts. */
+async function engine(): Promise<Driver> {
+  if (process.argv[2] === 'xfrm') {
+    const { XfrmDriver } = await import('../../src/driver/xfrm/driver.js');
+    return new XfrmDriver();
+  }
+  const { UserspaceDriver } = await import('../../src/driver/userspace/driver.js');
+  return new UserspaceDriver();
+}
+
+const driver = await engine();
 const events: unknown[] = [];
 
 async function answer(request: DriverRequest): Promise<unknown> {

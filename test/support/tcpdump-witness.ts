@@ -4,9 +4,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CableWitness } from './driver-behaviour.js';
 import type { Host, HostPair } from './namespaces.js';
 
-/** First fragments and whole packets; ARP and IPv6's own are of no interest. */
-const filter = 'ip and ip[6:2] & 0x1fff = 0';
-const secured = /: (ESP|AH)\(|UDP-encap: ESP\(/;
+/** First fragments and whole packets; ARP, and what IPv6 has for the like, are of no interest. */
+const filter = [
+  'ip and ip[6:2] & 0x1fff = 0',
+  [
+    'ip6 and not src net fe80::/10 and not dst net ff00::/8',
+    'not (ip6[6] = 44 and ip6[42:2] & 0xfff8 != 0)',
+    'not (ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 137)',
+  ].join(' and '),
+]
+  .map(part => `(${part})`)
+  .join(' or ');
+const secured = /: (frag \(0\|\d+\) )?(ESP|AH)\(|UDP-encap: ESP\(/;
 
 /**
  * Counts what both hosts put on their cable, by tcpdump. Unlike a counter where packets arrive it is not fooled by a
@@ -22,8 +31,11 @@ export class TcpdumpWitness implements CableWitness {
     return witness;
   }
 
-  async take(): Promise<{ readonly secured: number; readonly clear: number }> {
-    await sleep(300); // tcpdump is another process.
+  async take(atLeast = 0): Promise<{ readonly secured: number; readonly clear: number }> {
+    // tcpdump is another process, and the machine may be slow.
+    for (let waitedMs = 0; waitedMs < 10_000 && this.#counts.secured < atLeast; waitedMs += 50)
+      await sleep(50);
+    await sleep(100);
     const counts = this.#counts;
     this.#counts = { secured: 0, clear: 0 };
     return counts;

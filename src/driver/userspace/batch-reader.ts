@@ -3,7 +3,10 @@ import type { Endpoint } from '../api.js';
 import { addressOfWords } from './address-words.js';
 import { indexStride, type NativeIo, type NativeReader, type readerKinds } from './native.js';
 
-/** What a reader tells; `packet` and the other look-ups are valid until `onPackets` returns. */
+/**
+ * What a reader tells; `packet` and the other look-ups are valid until `onPackets` returns. A count of 0: the kernel had no
+ * room for some of the messages of a netlink socket, and threw them away.
+ */
 export interface BatchReaderEvents {
   onPackets(batch: BatchReader, count: number): void;
   /** The descriptor is of no use any more (`EBADFD`: the device was deleted). */

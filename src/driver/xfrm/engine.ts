@@ -22,7 +22,8 @@ import type { XfrmSocket } from './netlink.js';
 import { PairBook, PairRecord, StackedPolicies } from './pair-book.js';
 import { pairPolicies, refusalPolicy, softPolicies } from './policies.js';
 import { PolicyTable } from './policy-table.js';
-import { addRoutes, removeRoutes } from './routes.js';
+import { type Expiry, missedExpiries, pendingAcquires } from './resync.js';
+import { removeOldRoutes, TunnelRoutes } from './routes.js';
 import { XfrmRules } from './rules.js';
 import { SoftBook } from './soft-book.js';
 import { checkPair, statesOf } from './states.js';
@@ -54,6 +55,7 @@ export class XfrmEngine {
   readonly #pairs = new PairBook();
   readonly #carrying = new StackedPolicies();
   readonly #soft: SoftBook;
+  readonly #routes = new TunnelRoutes();
   /** What the kernel asked for, by filter and peer, while nobody has answered. */
   readonly #acquires = new Map<string, { readonly acquire: XfrmAcquire; readonly toldAtMs: number }>();
   readonly #countersAtStart = readXfrmCounters();
@@ -86,9 +88,10 @@ export class XfrmEngine {
   /** Removes what an earlier, killed run left behind. */
   async open(): Promise<void> {
     this.#removeAll();
-    await removeRoutes();
+    await removeOldRoutes();
     this.#socket.listen(
       message => this.#onMessage(message),
+      () => this.#reporting(() => this.#resync()),
       error => this.#emit({ kind: 'failed', error }),
     );
     this.#stopWaiting = letPacketsWait();
@@ -100,7 +103,7 @@ export class XfrmEngine {
     this.#sockets.close();
     try {
       this.#removeAll();
-      await removeRoutes();
+      await this.#routes.remove();
     } finally {
       this.#stopWaiting();
       this.#socket.close();
@@ -117,7 +120,7 @@ export class XfrmEngine {
       ...this.#soft.all().flatMap(soft => softPolicies(soft, this.#rules.placed)),
       ...this.#carrying.all(),
     ]);
-    await addRoutes(filters);
+    await this.#routes.set(filters);
   }
 
   sendIke(datagram: IkeDatagram): void {
@@ -245,15 +248,27 @@ export class XfrmEngine {
     if (message.kind === 'expire') {
       const record = this.#pairs.byRequestId(message.state.requestId);
       if (record === undefined || record.hardExpired || (record.softExpired && !message.hard)) return;
-      if (message.hard) {
-        record.hardExpired = true;
-        this.#deactivate(record);
-      } else record.softExpired = true;
-      const kind = message.hard ? 'hardExpired' : 'softExpired';
-      const cause = expiryCause(message.state, message.hard);
-      return this.#emit({ kind, pairId: record.pair.id, cause });
+      const { state, hard } = message;
+      return this.#onExpiry({ record, hard, cause: expiryCause(state, hard) });
     }
     if (message.kind === 'mapping') this.#onMapping(message);
+  }
+
+  #onExpiry({ record, hard, cause }: Expiry): void {
+    if (hard) {
+      record.hardExpired = true;
+      this.#deactivate(record);
+    } else record.softExpired = true;
+    this.#emit({ kind: hard ? 'hardExpired' : 'softExpired', pairId: record.pair.id, cause });
+  }
+
+  /** Events were lost: what they would have said is found out. Moved peers are told anew with their next packet. */
+  #resync(): void {
+    const states = ourStates(this.#socket);
+    const expired = missedExpiries(this.#pairs.all(), byRequestId(states), Date.now() / 1000);
+    for (const expiry of expired) this.#onExpiry(expiry);
+    const acquires = pendingAcquires(states, requestId => this.#policies.wanting(requestId));
+    for (const acquire of acquires) this.#onAcquire(acquire);
   }
 
   #onAcquire(acquire: XfrmAcquire): void {

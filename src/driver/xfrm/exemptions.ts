@@ -28,6 +28,9 @@ const tooBig = {
   6: { protocol: protocol.icmpv6, type: 2, code: 0 },
 };
 
+/** Addresses that mean nothing without an adapter. */
+export const linkLocal = subnetRange(ipAddress('fe80::'), 10);
+
 /** Where broadcast and multicast go. */
 export function groupRanges({ broadcastAddresses }: Pick<XfrmHost, 'broadcastAddresses'>): AddressRange[] {
   return [

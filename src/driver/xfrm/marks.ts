@@ -2,13 +2,13 @@
 import type { DriverFilter, FilterId } from '../api.js';
 
 /** What a policy is there for. Those of one filter are looked at in this order. */
-export const roles = ['pair', 'soft', 'guard', 'filter'] as const;
+export const roles = ['passage', 'pair', 'soft', 'guard', 'filter'] as const;
 export type Role = (typeof roles)[number];
 
 /** The first byte of request ids, and of the `user` of selectors, that are ours. */
 const ours = 0x49;
 const oursBits = 24;
-const roleBits = 2;
+const roleBits = 3;
 const filterNumbers = 2 ** (oursBits - roleBits);
 /** Request ids of pairs have this bit, those of filters have not. */
 const pairBit = 2 ** (oursBits - 1);
@@ -31,6 +31,11 @@ export function filterNumberOf(user: number): number {
 /** What a filter's own policies want: a state that never exists, so that each packet asks for one. */
 export function filterRequestId(filterNumber: number): number {
   return ours * 2 ** oursBits + filterNumber;
+}
+
+/** Whether it is one of those. */
+export function isFilterRequestId(requestId: number): boolean {
+  return isOurRequestId(requestId) && (requestId & pairBit) === 0;
 }
 
 /** Ties the states of a pair to its policies; `count` is a running number. */

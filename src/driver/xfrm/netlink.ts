@@ -34,13 +34,18 @@ export class XfrmSocket {
     this.#fd = open(() => this.#native.openNetlink(xfrmProtocol, 0));
   }
 
-  /** Starts telling acquires, expiries and moved peers. */
-  listen(onMessage: (message: XfrmMessage) => void, onFailure: (error: Error) => void): void {
+  /** Starts telling acquires, expiries and moved peers. `onLost`: the kernel had no room for some of them. */
+  listen(
+    onMessage: (message: XfrmMessage) => void,
+    onLost: () => void,
+    onFailure: (error: Error) => void,
+  ): void {
     const { acquire, expire, mapping } = xfrmGroups;
     const groups = [acquire, expire, mapping].reduce((mask, group) => mask | (1 << (group - 1)), 0);
     const fd = open(() => this.#native.openNetlink(xfrmProtocol, groups));
     this.#events = new BatchReader(this.#native, fd, readerKinds.raw, {
       onPackets: (batch, count) => {
+        if (count === 0) onLost();
         for (const bytes of batch.packets(count)) for (const message of decodeXfrm(bytes)) onMessage(message);
       },
       onFailure: code =>

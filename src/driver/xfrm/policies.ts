@@ -1,18 +1,24 @@
 /**
  * Filters, pairs and soft SAs as policies of the kernel. Of all policies that match a packet the one with the lowest
- * priority decides, so filter number i has the priorities from `first + 4 i` on: what pairs carry, what passes in clear,
- * exceptions, the filter itself. A policy says what is to be done with packets that leave (`out`), and what must have been
+ * priority decides, so filter number i has the priorities from `first + 5 i` on: what passes through on its way into a
+ * tunnel, what pairs carry, what passes in clear, exceptions, the filter itself. A policy says what is to be done with packets that leave (`out`), and what must have been
  * done with those that arrive (`in`) or pass through (`fwd`).
  */
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
-import { mirrorSelector, printSelector, rangesOverlap, type Selector } from '../../wire/ip/selector.js';
+import {
+  mirrorSelector,
+  printSelector,
+  rangeCovers,
+  rangesOverlap,
+  type Selector,
+} from '../../wire/ip/selector.js';
 import type { XfrmDirection, XfrmPolicy, XfrmTemplate } from '../../wire/netlink/xfrm-policy.js';
 import { anyAddress, type XfrmSelector } from '../../wire/netlink/xfrm-selector.js';
 import type { DriverFilter, SoftSa } from '../api.js';
 import { connectionTypeOf } from '../connection-type.js';
-import { groupRanges, type XfrmHost } from './exemptions.js';
+import { groupRanges, linkLocal, type XfrmHost } from './exemptions.js';
 import { filterRequestId, policyUser, type Role, roles } from './marks.js';
-import { betweenHosts, xfrmSelectors } from './selectors.js';
+import { betweenHosts, commonRange, commonSelector, xfrmSelectors } from './selectors.js';
 import { carriedSelector, type KernelPair, modeOf, protocolNumbers } from './states.js';
 
 /** A filter in its place. */
@@ -39,11 +45,19 @@ export function directionsOf(direction: DriverFilter['direction']): readonly Xfr
   return direction === 'outbound' ? ['out'] : ['in', 'fwd'];
 }
 
-/** The policies of one filter. `tunnelLocal` is our own end where the filter for the way back names it. */
+/** What filters say of tunnels besides one's own. */
+export interface Tunnels {
+  /** Our own end, where the filter for the way back names it. */
+  readonly local?: IpAddress;
+  /** What goes into tunnels, by all filters. */
+  readonly secured: readonly Selector[];
+}
+
+/** The policies of one filter. */
 export function filterPolicies(
   placed: PlacedFilter,
   host: XfrmHost,
-  tunnelLocal: IpAddress | undefined,
+  { local, secured }: Tunnels,
 ): XfrmPolicy[] {
   const { filter, number, place } = placed;
   const interfaces = interfacesOf(filter, host);
@@ -58,12 +72,14 @@ export function filterPolicies(
   if (filter.action === 'permit') return policies('filter', filter.selector, allow);
   const guards = fragmentGuards(placed, interfaces);
   if (filter.action === 'block') return [...guards, ...policies('filter', filter.selector, block)];
-  const groups = groupSelectors(filter, host).flatMap(selector => policies('guard', selector, allow));
+  // Nothing is negotiated for them: what is secured has none.
+  if (isOfOneLink(filter)) return [...guards, ...policies('filter', filter.selector, block)];
+  const clear = notNegotiable(filter, host).flatMap(selector => policies('guard', selector, allow));
   const own =
     filter.direction === 'inbound' && filter.acceptUnsecured
       ? allow
-      : { action: 'allow' as const, templates: [wantedTemplate(placed, tunnelLocal)] };
-  return [...guards, ...groups, ...policies('filter', filter.selector, own)];
+      : { action: 'allow' as const, templates: [wantedTemplate(placed, local)] };
+  return [...passages(placed, secured), ...guards, ...clear, ...policies('filter', filter.selector, own)];
 }
 
 /** Our ends of tunnels by the printed selector of the filter for the way out. */
@@ -157,11 +173,42 @@ function wantedTemplate({ filter, number }: PlacedFilter, tunnelLocal: IpAddress
   };
 }
 
-/** Nothing is negotiated for broadcast and multicast: they pass a filter that wants to secure them. */
-function groupSelectors({ selector }: DriverFilter, host: XfrmHost): Selector[] {
-  return groupRanges(host)
-    .filter(group => rangesOverlap(group, selector.destination))
-    .map(destination => ({ ...selector, destination }));
+/** On a gateway, packets on their way into a tunnel arrive in clear from the inside, those out of one have come by it. */
+function passages({ filter, number, place }: PlacedFilter, secured: readonly Selector[]): XfrmPolicy[] {
+  if (filter.direction === 'outbound') return [];
+  const user = policyUser(number, 'passage');
+  const any = anyAddress(addressFamily(filter.selector.source.first));
+  const template = { mode: 'tunnel', source: any, destination: any, requestId: 0, optional: true } as const;
+  return secured.flatMap(into => {
+    const both = commonSelector(filter.selector, into);
+    if (both === undefined) return [];
+    return xfrmSelectors(both, user).map(selector => ({
+      selector,
+      direction: 'fwd' as const,
+      action: 'allow' as const,
+      priority: priorityAt(place, 'passage'),
+      templates: [protocolNumbers.esp, protocolNumbers.ah].map(protocol => ({ protocol, ...template })),
+    }));
+  });
+}
+
+/**
+ * Nothing is negotiated for broadcast and multicast, nor for the traffic of one link, whose addresses mean nothing without
+ * an adapter: they pass a filter that wants to secure them.
+ */
+function notNegotiable({ selector }: DriverFilter, host: XfrmHost): Selector[] {
+  const { source, destination } = selector;
+  return [
+    ...[...groupRanges(host), linkLocal]
+      .filter(range => rangesOverlap(range, destination))
+      .map(range => ({ ...selector, destination: commonRange(range, destination) })),
+    ...(rangesOverlap(linkLocal, source) ? [{ ...selector, source: commonRange(linkLocal, source) }] : []),
+  ];
+}
+
+/** A filter on link-local addresses alone: its traffic cannot be secured, so it does not pass. */
+function isOfOneLink({ selector: { source, destination } }: DriverFilter): boolean {
+  return rangeCovers(linkLocal, source) || rangeCovers(linkLocal, destination);
 }
 
 /** Fragments have no ports; on a gateway they come one by one, and must not slip past a filter with ports. */

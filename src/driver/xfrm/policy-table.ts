@@ -33,6 +33,14 @@ export class PolicyTable {
     for (const policy of policies) this.#installed.delete(policyKey(policy));
   }
 
+  /** The policy that asks for a state of this request id. */
+  wanting(requestId: number): XfrmPolicy | undefined {
+    for (const policy of this.#installed.values())
+      if (policy.direction === 'out' && policy.templates.some(template => template.requestId === requestId))
+        return policy;
+    return undefined;
+  }
+
   all(): Iterable<XfrmPolicy> {
     return this.#installed.values();
   }

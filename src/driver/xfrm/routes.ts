@@ -6,39 +6,56 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { addressFamily, type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
+import { isLinkLocal } from '../../wire/ip/ip.js';
 import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter } from '../api.js';
 import { steeringNames } from '../userspace/steering.js';
 
 const { fallbackRouteTable: table, rulePreferences } = steeringNames;
 
-/** Puts the routes for these filters in force. */
-export async function addRoutes(filters: readonly DriverFilter[]): Promise<void> {
-  const tunnels = filters.filter(
-    ({ direction, action, tunnelEndpoint }) =>
-      direction === 'outbound' && action === 'secure' && tunnelEndpoint !== undefined,
-  );
-  for (const family of [4, 6] as const) {
-    const own = tunnels.filter(({ selector }) => addressFamily(selector.destination.first) === family);
-    const flush = `route flush table ${table}`;
-    const lines = own.length === 0 ? [] : [`rule add pref ${rulePreferences.fallback} lookup ${table}`];
+/** The routes in force. `ip` is run only where something is to be changed. */
+export class TunnelRoutes {
+  readonly #families = new Set<4 | 6>();
+
+  /** Puts the routes for these filters in force. */
+  async set(filters: readonly DriverFilter[]): Promise<void> {
+    const tunnels = filters.filter(
+      ({ direction, action, tunnelEndpoint }) =>
+        direction === 'outbound' && action === 'secure' && tunnelEndpoint !== undefined,
+    );
     const devices = new Map<IpAddress, string | undefined>();
-    for (const { tunnelEndpoint } of own)
-      if (tunnelEndpoint !== undefined && !devices.has(tunnelEndpoint))
-        devices.set(tunnelEndpoint, await deviceTowards(tunnelEndpoint));
-    for (const filter of own) {
-      const device = filter.tunnelEndpoint && devices.get(filter.tunnelEndpoint);
-      const route = device === undefined ? undefined : routeOf(filter, device, localAddresses());
-      if (route !== undefined) lines.push(route);
+    for (const family of [4, 6] as const) {
+      const own = tunnels.filter(({ selector }) => addressFamily(selector.destination.first) === family);
+      if (own.length === 0 && !this.#families.has(family)) continue;
+      const lines = own.length === 0 ? [] : [`rule add pref ${rulePreferences.fallback} lookup ${table}`];
+      for (const { tunnelEndpoint } of own)
+        if (tunnelEndpoint !== undefined && !devices.has(tunnelEndpoint))
+          devices.set(tunnelEndpoint, await deviceTowards(tunnelEndpoint));
+      for (const filter of own) {
+        const device = filter.tunnelEndpoint && devices.get(filter.tunnelEndpoint);
+        const route = device === undefined ? undefined : routeOf(filter, device, localAddresses());
+        if (route !== undefined) lines.push(route);
+      }
+      await batch(family, lines);
+      if (own.length === 0) this.#families.delete(family);
+      else this.#families.add(family);
     }
-    await ip([`-${family}`, '-force', '-batch', '-'], `${[ruleRemoval, flush, ...lines].join('\n')}\n`);
+  }
+
+  async remove(): Promise<void> {
+    await this.set([]);
   }
 }
 
-/** Removes them; also those of an earlier, killed run. */
-export async function removeRoutes(): Promise<void> {
-  for (const family of [4, 6])
-    await ip([`-${family}`, '-force', '-batch', '-'], `${ruleRemoval}\nroute flush table ${table}\n`);
+/** Removes the routes of an earlier, killed run. */
+export async function removeOldRoutes(): Promise<void> {
+  for (const family of [4, 6] as const) await batch(family, []);
+}
+
+/** Puts `lines` in the place of all that is there. */
+async function batch(family: 4 | 6, lines: readonly string[]): Promise<void> {
+  const all = [ruleRemoval, `route flush table ${table}`, ...lines];
+  await ip([`-${family}`, '-force', '-batch', '-'], `${all.join('\n')}\n`);
 }
 
 const ruleRemoval = `rule del pref ${rulePreferences.fallback} lookup ${table}`;
@@ -64,7 +81,7 @@ function localAddresses(): IpAddress[] {
   return Object.values(networkInterfaces()).flatMap(list =>
     (list ?? []).flatMap(({ address: text }) => {
       const address = parseIpAddress(text);
-      return address === undefined ? [] : [address];
+      return address === undefined || isLinkLocal(address) ? [] : [address];
     }),
   );
 }

@@ -15,6 +15,7 @@ export class XfrmRules {
   /** Inbound filters by their printed selector. */
   #inbound = new Map<string, PlacedFilter>();
   #tunnelLocals: ReadonlyMap<string, IpAddress> = new Map();
+  #secured: readonly Selector[] = [];
 
   /** Replaces the filters. */
   set(filters: readonly DriverFilter[]): void {
@@ -27,6 +28,9 @@ export class XfrmRules {
       if (placed.filter.direction === 'inbound' && !this.#inbound.has(key)) this.#inbound.set(key, placed);
     }
     this.#tunnelLocals = tunnelLocals(filters);
+    this.#secured = filters.flatMap(({ direction, action, tunnelEndpoint, selector }) =>
+      direction === 'outbound' && action === 'secure' && tunnelEndpoint !== undefined ? [selector] : [],
+    );
   }
 
   /** All, in matching order. */
@@ -63,7 +67,11 @@ export class XfrmRules {
   }
 
   #policiesOf(placed: PlacedFilter, host: XfrmHost): XfrmPolicy[] {
-    return filterPolicies(placed, host, this.#tunnelLocals.get(printSelector(placed.filter.selector)));
+    const local = this.#tunnelLocals.get(printSelector(placed.filter.selector));
+    return filterPolicies(placed, host, {
+      ...(local === undefined ? {} : { local }),
+      secured: this.#secured,
+    });
   }
 
   #covering(direction: DriverFilter['direction'], carried: Selector): PlacedFilter | undefined {

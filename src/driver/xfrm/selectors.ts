@@ -6,7 +6,13 @@ import {
   addressToBigInt,
   type IpAddress,
 } from '../../wire/ip/address.js';
-import { type AddressRange, prefixLengthOf, rangeContains, type Selector } from '../../wire/ip/selector.js';
+import {
+  type AddressRange,
+  prefixLengthOf,
+  rangeContains,
+  rangesOverlap,
+  type Selector,
+} from '../../wire/ip/selector.js';
 import type { XfrmPrefix, XfrmSelector } from '../../wire/netlink/xfrm-selector.js';
 
 /** The prefixes that make up a range: one for a subnet, up to twice its length for any other. */
@@ -63,6 +69,32 @@ export function coveringSelector(selector: Selector): XfrmSelector {
     protocol: selector.protocol,
     ...ports(selector),
     user: 0,
+  };
+}
+
+/** The packets of both selectors; `undefined` when there can be none. */
+export function commonSelector(one: Selector, other: Selector): Selector | undefined {
+  const common = (a: number, b: number) => (a === 0 ? b : b === 0 || a === b ? a : undefined);
+  const protocol = common(one.protocol, other.protocol);
+  const sourcePort = common(one.sourcePort, other.sourcePort);
+  const destinationPort = common(one.destinationPort, other.destinationPort);
+  if (protocol === undefined || sourcePort === undefined || destinationPort === undefined) return undefined;
+  if (!rangesOverlap(one.source, other.source) || !rangesOverlap(one.destination, other.destination))
+    return undefined;
+  return {
+    source: commonRange(one.source, other.source),
+    destination: commonRange(one.destination, other.destination),
+    protocol,
+    sourcePort,
+    destinationPort,
+  };
+}
+
+/** What two ranges that overlap have in common. */
+export function commonRange(one: AddressRange, other: AddressRange): AddressRange {
+  return {
+    first: addressToBigInt(one.first) > addressToBigInt(other.first) ? one.first : other.first,
+    last: addressToBigInt(one.last) < addressToBigInt(other.last) ? one.last : other.last,
   };
 }
 

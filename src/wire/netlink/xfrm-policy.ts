@@ -72,10 +72,7 @@ export function encodePolicyInfo(policy: XfrmPolicy, littleEndian = hostIsLittle
 
 /** The payload of a message that adds or changes a policy. */
 export function encodePolicy(policy: XfrmPolicy, littleEndian = hostIsLittleEndian): Uint8Array {
-  const family = familyNumber(policy.selector.source.address);
-  const templates = policy.templates.map(one =>
-    encodeLayout(c.template, templateFields(one, family), littleEndian),
-  );
+  const templates = policy.templates.map(one => encodeLayout(c.template, templateFields(one), littleEndian));
   return encodePayload(
     encodePolicyInfo(policy, littleEndian),
     templates.length === 0 ? [] : [{ type: c.xfrmAttributes.templates, value: Buffer.concat(templates) }],
@@ -121,10 +118,11 @@ export function policyOf(
   };
 }
 
-function templateFields(one: XfrmTemplate, selectorFamily: number): StructOf<typeof c.template> {
+function templateFields(one: XfrmTemplate): StructOf<typeof c.template> {
   return {
     id: { destination: addressBytes(one.destination), spi: 0, protocol: one.protocol },
-    family: one.mode === 'tunnel' ? familyNumber(one.destination) : selectorFamily,
+    // In a tunnel it is that of the outer header, and so it is of what is outside of the tunnel.
+    family: familyNumber(one.destination),
     source: addressBytes(one.source),
     requestId: one.requestId,
     mode: c.modes.indexOf(one.mode),

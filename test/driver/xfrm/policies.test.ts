@@ -11,7 +11,7 @@ import { coveringPrefix, rangePrefixes } from '../../../src/driver/xfrm/selector
 import { type IpAddress, ipAddress } from '../../../src/wire/ip/address.js';
 import { subnetRange } from '../../../src/wire/ip/selector.js';
 import type { XfrmPolicy } from '../../../src/wire/netlink/xfrm-policy.js';
-import { insides, one, other, selector } from '../../support/driver-suite.js';
+import { insides, one, one6, other, other6, selector } from '../../support/driver-suite.js';
 import { secureFilter, staticEnds } from '../../support/static-pair.js';
 
 const host: XfrmHost = {
@@ -109,6 +109,41 @@ describe('filters as policies', () => {
       ['224.0.0.0/4', '255.255.255.255/32', '10.66.0.255/32'],
     );
     assert.ok(groups.every(policy => policy.priority < (policies.at(-1)?.priority ?? 0)));
+  });
+
+  test('nothing is negotiated for link-local addresses, and a filter on them alone lets nothing pass', () => {
+    const all6 = subnetRange(ipAddress('::'), 0);
+    const any6 = { ...selector(one6, other6), source: all6, destination: all6 };
+    const print = (policies: readonly XfrmPolicy[]) =>
+      policies.map(({ action, templates, selector: { source, destination } }) =>
+        [action, templates.length, source, destination]
+          .map(part => (typeof part === 'object' ? `${part.address}/${part.length}` : part))
+          .join(' '),
+      );
+    assert.deepEqual(print(policiesOf([{ ...out, selector: any6 }])), [
+      'allow 0 ::/0 ff00::/8',
+      'allow 0 ::/0 fe80::/10',
+      'allow 0 fe80::/10 ::/0',
+      'allow 1 ::/0 ::/0',
+    ]);
+    const oneLink = { ...any6, destination: subnetRange(ipAddress('fe80::'), 64) };
+    assert.deepEqual(print(policiesOf([{ ...out, selector: oneLink }])), ['block 0 ::/0 fe80::/64']);
+  });
+
+  test('what passes through on its way into a tunnel may be clear, and comes before what pairs bring', () => {
+    const everything = subnetRange(ipAddress('0.0.0.0'), 0);
+    const into = { ...secureFilter('t', 'outbound', insides), tunnelEndpoint: other };
+    const wide = { ...back, selector: { ...insides, source: everything, destination: everything } };
+    const rules = new XfrmRules();
+    rules.set([into, { ...wide, tunnelEndpoint: one }]);
+    const [passage, ...others] = rules.policiesOf(back.id, host);
+    assert.deepEqual(
+      [passage?.direction, passage?.selector.source.address, passage?.templates.map(one => one.optional)],
+      ['fwd', insides.source.first, [true, true]],
+    );
+    assert.ok(others.every(({ priority }) => priority > (passage?.priority ?? 0)));
+    rules.set([{ ...into, selector: selector(one, other, { protocol: 6 }) }, back]);
+    assert.equal(rules.policiesOf(back.id, host).length, 2, 'they have no packet in common');
   });
 
   test('a filter of some adapters is one policy an adapter, and none without them', () => {

@@ -154,6 +154,7 @@ export async function connection(
   mode: Mode,
   initiator: 'we' | 'strongSwan',
   first: { sent: number; received: number },
+  tcp = withTcp.has(`${mode} ${one.esp ?? one.ah}`),
 ): Promise<void> {
   const { ours, theirs, agent, charon } = lab;
   const encapsulate = one.encapsulate === true;
@@ -173,7 +174,7 @@ export async function connection(
   const three = { sent: 3, received: 3 };
   assert.deepEqual(await ping(ours, target('theirs', mode), { count: 3, intervalSeconds: 0.05 }), three);
   assert.deepEqual(await ping(theirs, target('ours', mode), { count: 3, intervalSeconds: 0.05 }), three);
-  if (initiator === 'we' && withTcp.has(`${mode} ${one.esp ?? one.ah}`)) {
+  if (initiator === 'we' && tcp) {
     await transfer(ours, theirs, target('theirs', mode), { bytes: 1_000_000 });
     await transfer(theirs, ours, target('ours', mode), { bytes: 1_000_000 });
   }

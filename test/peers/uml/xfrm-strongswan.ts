@@ -63,17 +63,23 @@ describe('xfrm agent and strongSwan', { concurrency: 1 }, () => {
       ['AH-SHA1 in transport mode, we initiate', ah, 'transport', 'we'],
       ['ESP in UDP in tunnel mode, we initiate', inUdp, 'tunnel', 'we'],
     ] as const)
-      test(name, () => withLogs(lab, () => connection(lab, one, mode, initiator, first)));
+      test(name, () => withLogs(lab, () => connection(lab, one, mode, initiator, first, one === gcm)));
 
     test('the packets that started a negotiation were not lost', () => {
-      // Now and then strongSwan takes longer to install its SAs than our packet is on its way.
-      assert.ok(first.received * 2 > first.sent, `${first.received} of ${first.sent}`);
+      // None by us. A packet that comes before strongSwan has installed its SAs is lost there, and counted by its kernel.
+      const counted = /XfrmInNoStates\s+(\d+)/.exec(pair.b.run('cat', '/proc/self/net/xfrm_stat'))?.[1];
+      const early = Number(counted);
+      assert.ok(
+        first.received + early >= first.sent,
+        `${first.received} of ${first.sent}, ${early} too early`,
+      );
     });
   });
 
   rekeyTests(() => hosts, {
     engine: 'xfrm',
-    only: ['quick mode, by us, for time', 'quick mode, by us, for volume', 'quick mode, by strongSwan'],
+    // That time ends SAs is tried without IKE.
+    only: ['quick mode, by us, for volume', 'quick mode, by strongSwan'],
   });
 
   test('nothing is left in the kernel', () => {

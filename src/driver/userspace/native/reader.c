@@ -237,6 +237,17 @@ static void describe_watched(struct entry *entry, struct msghdr *header, const s
   entry->local_address[0] = (uint32_t)link->sll_ifindex << 1 | (link->sll_pkttype == PACKET_OUTGOING);
 }
 
+static void deliver(struct reader *reader, int count) {
+  napi_value argument = make_int(reader->env, count);
+  reader->empty_errors = 0;
+  call(reader, reader->on_packets, 1, &argument);
+}
+
+/* A netlink socket whose messages came faster than they were read says so once. */
+static void tell_lost(struct reader *reader) {
+  if (reader->kind == KIND_RAW) deliver(reader, 0);
+}
+
 /* One packet a slot. Returns how many, or a negative errno when the socket is of no use any more. */
 static int read_socket(struct reader *reader) {
   struct mmsghdr messages[BATCH_PACKETS];
@@ -258,7 +269,8 @@ static int read_socket(struct reader *reader) {
     header->msg_controllen = sizeof controls[i];
   }
   int count = recvmmsg(reader->fd, messages, BATCH_PACKETS, 0, NULL);
-  if (count < 0) return errno == EBADF || errno == ENOTSOCK ? -errno : 0;
+  if (count < 0 && errno == ENOBUFS) tell_lost(reader);
+  else if (count < 0) return errno == EBADF || errno == ENOTSOCK ? -errno : 0;
   int kept = 0;
   for (int i = 0; i < count; i++) {
     struct entry *entry = &reader->index[kept];
@@ -309,9 +321,14 @@ static void recover(struct reader *reader) {
   int reports = 0, error = 0;
   socklen_t length = sizeof error;
   if (reader->kind != KIND_TUN) {
+    getsockopt(reader->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error == ENOBUFS) {
+      uv_poll_start(&reader->poll, UV_READABLE, on_poll);
+      tell_lost(reader);
+      return;
+    }
     while (!reader->closed && reports < BATCH_PACKETS && read_error(reader)) reports++;
     if (reader->closed) return;
-    getsockopt(reader->fd, SOL_SOCKET, SO_ERROR, &error, &length);
   }
   reader->empty_errors = reports > 0 || error != 0 ? 0 : reader->empty_errors + 1;
   if (reader->empty_errors > MAX_EMPTY_ERRORS) {
@@ -319,12 +336,6 @@ static void recover(struct reader *reader) {
     return;
   }
   uv_poll_start(&reader->poll, UV_READABLE, on_poll);
-}
-
-static void deliver(struct reader *reader, int count) {
-  napi_value argument = make_int(reader->env, count);
-  reader->empty_errors = 0;
-  call(reader, reader->on_packets, 1, &argument);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events) {
