@@ -78,6 +78,8 @@ export class InstalledPair {
   /** With integrity, by ESP or AH. */
   readonly isAuthenticated: boolean;
   readonly lifetime: Lifetime;
+  /** The two addresses, for `Conversations`. */
+  readonly hosts: string;
   /** UDP encapsulation: our end, and the peer's, which follows its NAT mapping. */
   readonly udpLocal: Endpoint | undefined;
   udpPeer: Endpoint | undefined;
@@ -102,6 +104,7 @@ export class InstalledPair {
     this.pair = pair;
     this.local = packetAddress(pair.local);
     this.peer = packetAddress(pair.peer);
+    this.hosts = `${pair.local} ${pair.peer}`;
     this.outerHeaderBytes = typeof this.peer === 'number' ? ipv4HeaderBytes : ipv6HeaderBytes;
     this.isTunnel = pair.mode === 'tunnel';
     this.selector = selectorOf(pair);
@@ -135,6 +138,11 @@ export class InstalledPair {
     const { udpEncapsulation } = pair;
     this.udpLocal = udpEncapsulation && { address: pair.local, port: udpEncapsulation.localPort };
     this.udpPeer = udpEncapsulation && { address: pair.peer, port: udpEncapsulation.peerPort };
+  }
+
+  /** Transport mode in UDP: several clients behind a NAT may have the peer's address. */
+  get sharesAddress(): boolean {
+    return !this.isTunnel && this.udpPeer !== undefined;
   }
 
   /** Highest sequence number used in either direction. */

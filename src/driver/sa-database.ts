@@ -1,5 +1,6 @@
 import type { PacketAddress } from '../wire/ip/ip.js';
 import type { FilterId, PairId } from './api.js';
+import { Conversations, isSameEndpoint } from './conversations.js';
 import type { InstalledPair } from './installed-pair.js';
 import { type Flow, matchesFlow } from './packet-selector.js';
 
@@ -10,6 +11,9 @@ export class SaDatabase {
   readonly #inboundAh = new Map<number, InstalledPair>();
   /** Peer, then filter (`undefined`: the peer negotiated without one of ours); newest first. */
   readonly #outbound = new Map<PacketAddress, Map<FilterId | undefined, InstalledPair[]>>();
+
+  /** Which client behind a NAT a conversation is with. */
+  readonly conversations = new Conversations();
 
   get size(): number {
     return this.#pairs.size;
@@ -61,6 +65,7 @@ export class SaDatabase {
       this.#inboundEsp.delete(inboundEsp.spi);
     if (inboundAh !== undefined && this.#inboundAh.get(inboundAh.spi) === pair)
       this.#inboundAh.delete(inboundAh.spi);
+    this.#forgetClient(pair);
     return pair;
   }
 
@@ -79,13 +84,34 @@ export class SaDatabase {
     const byFilter = this.#outbound.get(peer);
     if (byFilter === undefined) return undefined;
     return (
-      carrierOf(byFilter.get(filterId), flow) ??
-      (filterId === undefined ? undefined : carrierOf(byFilter.get(undefined), flow))
+      this.#carrierOf(byFilter.get(filterId), flow) ??
+      (filterId === undefined ? undefined : this.#carrierOf(byFilter.get(undefined), flow))
     );
+  }
+
+  /** A conversation with a client behind a NAT goes to that client or nowhere; a new one to the client that came last. */
+  #carrierOf(pairs: readonly InstalledPair[] | undefined, flow: Flow): InstalledPair | undefined {
+    const newest = firstMatching(pairs, flow);
+    if (newest === undefined || !newest.sharesAddress) return newest;
+    const client = this.conversations.clientOf(newest.hosts, flow);
+    if (client === undefined) return newest;
+    return pairs?.find(
+      ({ udpPeer, selector }) =>
+        udpPeer !== undefined && isSameEndpoint(udpPeer, client) && matchesFlow(selector, flow),
+    );
+  }
+
+  /** Once the last pair of a client is gone, so are its conversations. */
+  #forgetClient({ sharesAddress, hosts, udpPeer }: InstalledPair): void {
+    if (!sharesAddress || udpPeer === undefined) return;
+    for (const other of this.#pairs.values())
+      if (other.hosts === hosts && other.udpPeer !== undefined && isSameEndpoint(other.udpPeer, udpPeer))
+        return;
+    this.conversations.forget(hosts, udpPeer);
   }
 }
 
-function carrierOf(pairs: readonly InstalledPair[] | undefined, flow: Flow): InstalledPair | undefined {
+function firstMatching(pairs: readonly InstalledPair[] | undefined, flow: Flow): InstalledPair | undefined {
   if (pairs === undefined) return undefined;
   for (const pair of pairs) if (matchesFlow(pair.selector, flow)) return pair;
   return undefined;

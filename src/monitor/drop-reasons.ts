@@ -53,7 +53,7 @@ export const dropReasons: Readonly<Record<DropReason, DropReasonText>> = {
   'selector-mismatch': {
     meaning:
       'The packet is genuine, but not of the traffic, the hosts or the encapsulation its SA was negotiated for.',
-    next: 'Compare the filters of both sides: addresses, masks, protocol and ports must mirror each other.',
+    next: 'Compare the filters of both sides: addresses, masks, protocol and ports must mirror each other. Two clients behind one NAT need source ports of their own.',
   },
   'too-big': {
     meaning:

@@ -13,7 +13,7 @@ import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import type { DriverEvent, DropReason, Endpoint, Spi } from '../api.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
-import { flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
+import { type Flow, flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
 import type { Counters } from './counters.js';
 import { decapsulatedTos, setTos } from './ecn.js';
@@ -281,10 +281,22 @@ export class InboundPath {
     if (header === undefined) return this.#drop('malformed', about, pair);
     // Transport mode protects whole packets (RFC 4303 3.3.4).
     if (isFragmentOfIp(header)) return this.#drop('fragment', about, pair, { inner: packet });
-    if (!matchesFlow(pair.selector, mirrorFlow(flowOf(packet, header))))
+    const flow = mirrorFlow(flowOf(packet, header));
+    if (!matchesFlow(pair.selector, flow))
       return this.#drop('selector-mismatch', about, pair, { inner: packet });
-    if (envelope.kind === 'udp') repairTransportChecksum(packet, header, pair.pair.natOriginal);
+    if (envelope.kind === 'udp') {
+      const note = this.#otherClient(pair, flow, nowMs);
+      if (note !== undefined) return this.#drop('selector-mismatch', about, pair, { inner: packet, note });
+      repairTransportChecksum(packet, header, pair.pair.natOriginal);
+    }
     this.#take(pair, packet, nowMs);
+  }
+
+  /** Says so when another client behind the same NAT has this conversation: two would get each other's answers. */
+  #otherClient({ hosts, udpPeer }: InstalledPair, flow: Flow, nowMs: number): string | undefined {
+    if (udpPeer === undefined) return undefined;
+    const other = this.#deps.database.conversations.heard(hosts, flow, udpPeer, nowMs);
+    return other && `the client at ${other.address}:${other.port} behind the same NAT uses the same ports`;
   }
 
   /** An IPv6 packet that came in pieces is handed over in pieces: no router may cut it again. */
@@ -305,6 +317,7 @@ export class InboundPath {
     const known = pair.udpPeer;
     if (known === undefined || (known.port === peer.port && known.address === peer.address)) return;
     pair.udpPeer = { address: peer.address, port: peer.port };
+    this.#deps.database.conversations.moved(pair.hosts, known, pair.udpPeer);
     this.#deps.emit({ kind: 'peerMoved', pairId: pair.pair.id, peer: pair.udpPeer });
   }
 
