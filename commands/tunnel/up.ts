@@ -41,7 +41,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     '<%= config.bin %> tunnel up vpn.example.com --psk-file key --mode-config pull --remote-net 0.0.0.0/0 --exclude-net 192.168.1.0/24',
     '<%= config.bin %> tunnel up 198.51.100.7 --cert host.p12 --ca root.pem --remote-net 10.2.0.0/16',
   ];
-  static override usage = 'tunnel up PEER --psk-file FILE | --cert FILE [FLAGS] [-- COMMAND …]';
+  static override usage = 'tunnel up PEER [--psk-file FILE] [--cert FILE] [FLAGS] [-- COMMAND …]';
   static override args = {
     peer: Args.string({ required: true, description: 'address or name of the gateway or host' }),
   };

@@ -1,6 +1,11 @@
-/** How the ends of an ad-hoc tunnel authenticate: by preshared key, or by certificates that come with the tunnel. */
+/** How the ends of an ad-hoc tunnel authenticate: by preshared key, by certificates that come with the tunnel, or either. */
 import { CertificateError } from '../crypto/certificates/certificate.js';
-import { type CrlStrength, crlStrengths, noCredentials } from '../crypto/certificates/credentials.js';
+import {
+  type Credentials,
+  type CrlStrength,
+  crlStrengths,
+  noCredentials,
+} from '../crypto/certificates/credentials.js';
 import {
   type CredentialFile,
   ownCertificateOf,
@@ -14,41 +19,38 @@ import type { TunnelSpec } from './tunnel.js';
 /** The authentication of a tunnel document. Throws `IpseckitError` (USAGE, CONFLICT) naming the field. */
 export function parseTunnelAuthentication(document: Record<string, unknown>): TunnelSpec['authentication'] {
   const { presharedKey, certificate } = document;
-  if (certificate === undefined) {
-    if (typeof presharedKey !== 'string' || presharedKey === '')
-      throw bad('presharedKey', 'must not be empty');
-    return { kind: 'preshared', key: new Secret(presharedKey) };
-  }
-  if (presharedKey !== undefined)
-    throw new IpseckitError(
-      'CONFLICT',
-      'a tunnel authenticates by presharedKey or by certificate, not by both',
-      {
-        next: 'leave --psk-file or --cert out',
-      },
-    );
+  const preshared = presharedKey !== undefined || certificate === undefined;
+  if (preshared && (typeof presharedKey !== 'string' || presharedKey === ''))
+    throw bad('presharedKey', 'must not be empty');
+  return {
+    ...(typeof presharedKey === 'string' ? { key: new Secret(presharedKey) } : {}),
+    ...(certificate === undefined ? {} : { credentials: parseCredentials(document) }),
+  };
+}
+
+function parseCredentials(document: Record<string, unknown>): Credentials {
   const own = readPem(document, 'certificate');
   const [privateKey] = [...readPem(document, 'privateKey').privateKeys, ...own.privateKeys];
   if (privateKey === undefined) throw bad('privateKey', 'holds no private key');
   const { certificates: trusted } = readPem(document, 'authorities');
   if (trusted.length === 0) throw bad('authorities', 'holds no certificate of a CA');
   return {
-    kind: 'certificate',
-    credentials: {
-      ...noCredentials,
-      own: [inField('certificate', () => ownCertificateOf(own.certificates, privateKey))],
-      trusted,
-      crls: readPem(document, 'crls').crls,
-      crlStrength: crlStrength(document.crlCheck),
-    },
+    ...noCredentials,
+    own: [inField('certificate', () => ownCertificateOf(own.certificates, privateKey))],
+    trusted,
+    crls: readPem(document, 'crls').crls,
+    crlStrength: crlStrength(document.crlCheck),
   };
 }
 
 /** The authentication methods of the tunnel's rules. */
 export function authenticationMethods({ authentication }: TunnelSpec): AuthenticationMethod[] {
-  if (authentication.kind === 'preshared') return [authentication];
-  const names = authentication.credentials.trusted.map(({ subject }) => subject.text);
-  return [...new Set(names)].map(authority => ({ kind: 'certificate', authority }));
+  const { key, credentials } = authentication;
+  const names = credentials?.trusted.map(({ subject }) => subject.text);
+  return [
+    ...Array.from(new Set(names), authority => ({ kind: 'certificate', authority }) as const),
+    ...(key === undefined ? [] : [{ kind: 'preshared', key } as const]),
+  ];
 }
 
 function crlStrength(value: unknown): CrlStrength {

@@ -41,9 +41,7 @@ export function tunnelSource(tunnel: TunnelSpec): PolicySource {
         : { modeConfig: { kind: tunnel.modeConfig, ...optional('address', tunnel.configuration?.address) } }),
       ...optional('identity', tunnel.identity),
       ...optional('peerIdentity', tunnel.peerIdentity),
-      ...(tunnel.authentication.kind === 'certificate'
-        ? { credentials: tunnel.authentication.credentials }
-        : {}),
+      ...optional('credentials', tunnel.authentication.credentials),
     },
     ...optional('assigned', assignedAddress(tunnel)),
   };

@@ -21,10 +21,8 @@ export interface TunnelSpec {
   readonly name: string;
   readonly local: IpAddress;
   readonly peer: IpAddress;
-  /** How the peers authenticate each other: one of the two. */
-  readonly authentication:
-    | { readonly kind: 'preshared'; readonly key: Secret<string> }
-    | { readonly kind: 'certificate'; readonly credentials: Credentials };
+  /** How the peers authenticate each other: by one of the two, or either, the certificate first. */
+  readonly authentication: { readonly key?: Secret<string>; readonly credentials?: Credentials };
   /** Tunnel mode between networks, or transport mode for traffic between the two hosts. */
   readonly traffic:
     | {
@@ -85,7 +83,7 @@ export interface TunnelDocument {
   readonly local: string;
   readonly peer: string;
   readonly presharedKey?: string;
-  /** Instead of a preshared key: our certificate and its chain, its private key, the CAs trusted, CRLs. All PEM. */
+  /** Instead of a preshared key, or besides: our certificate and its chain, its private key, the CAs trusted, CRLs. All PEM. */
   readonly certificate?: string;
   readonly privateKey?: string;
   readonly authorities?: string;

@@ -18,13 +18,20 @@ type TunnelCredentials = Pick<
 
 /** The fields of a tunnel document that authenticate it: all files are read here. Throws `IpseckitError`. */
 export async function tunnelCredentials(flags: TunnelFlagValues): Promise<TunnelCredentials> {
-  if (flags.cert === undefined) return { presharedKey: readSecretFile(flags['psk-file'] ?? '').reveal() };
+  const pskFile = flags['psk-file'];
+  return {
+    ...(pskFile === undefined ? {} : { presharedKey: readSecretFile(pskFile).reveal() }),
+    ...(flags.cert === undefined ? {} : await certificateFields(flags.cert, flags)),
+  };
+}
+
+async function certificateFields(cert: string, flags: TunnelFlagValues): Promise<TunnelCredentials> {
   const stored = CertificateStore.ofHome(ipseckitHome()).load();
-  const own = existsSync(flags.cert)
-    ? await ownFromFiles(flags.cert, flags)
-    : stored.own.find(({ name }) => name === flags.cert);
+  const own = existsSync(cert)
+    ? await ownFromFiles(cert, flags)
+    : stored.own.find(({ name }) => name === cert);
   if (own === undefined)
-    throw new IpseckitError('USAGE', `${flags.cert} is neither a file nor an imported certificate`, {
+    throw new IpseckitError('USAGE', `${cert} is neither a file nor an imported certificate`, {
       next: '"ipseckit cert list" shows the imported ones',
     });
   const files = await Promise.all(

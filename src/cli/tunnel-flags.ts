@@ -12,13 +12,13 @@ import { xauthPassword } from './xauth-prompt.js';
 export const tunnelFlags = {
   'psk-file': Flags.file({
     summary: 'file whose first line is the preshared key',
-    exactlyOne: ['psk-file', 'cert'],
+    atLeastOne: ['psk-file', 'cert'],
   }),
   cert: Flags.string({
     summary:
       'authenticate by this certificate: a file with its chain (and its key, unless --key), or the name of an imported one',
     helpValue: 'FILE|NAME',
-    exactlyOne: ['psk-file', 'cert'],
+    atLeastOne: ['psk-file', 'cert'],
   }),
   key: Flags.file({ summary: 'private key of --cert', dependsOn: ['cert'] }),
   'passphrase-file': Flags.file({
@@ -181,7 +181,7 @@ export async function tunnelDocument(
 /** What whoever asks for aggressive mode has to know. */
 export function aggressiveWarning({ authentication }: Pick<TunnelSpec, 'authentication'>): string {
   const exposed =
-    authentication.kind === 'preshared'
+    authentication.key !== undefined
       ? 'sends its identity and a hash of the preshared key in clear to anyone who asks: a weak key can be guessed from it offline'
       : 'sends identities and certificates in clear to anyone who asks';
   return `warning: aggressive mode ${exposed}`;

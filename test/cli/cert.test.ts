@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { parseTunnel } from '../../src/agent/tunnel.js';
+import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import { tunnelCredentials } from '../../src/cli/tunnel-credentials.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ipseckit-cert-'));
@@ -241,7 +242,8 @@ describe('cert', () => {
       crl: [file('branch.crl')],
     });
     const { authentication } = parseTunnel({ ...base, ...fields });
-    assert.ok(authentication.kind === 'certificate');
+    assert.equal(authentication.key, undefined);
+    assert.ok(authentication.credentials);
     const { own, trusted, crls } = authentication.credentials;
     assert.deepEqual(
       [own[0]?.certificate.subject.text, own[0]?.chain.length, trusted.length, crls.length],
@@ -255,7 +257,15 @@ describe('cert', () => {
       tunnelCredentials({ cert: 'no-such', ca: [ca] }),
       /neither a file nor an imported certificate/,
     );
-    assert.throws(() => parseTunnel({ ...base, ...fields, presharedKey: 'x' }), /not by both/);
+    const either = tunnelSource(parseTunnel({ ...base, ...fields, presharedKey: 'x' }));
+    assert.deepEqual(
+      either.policy.rules[0]?.authentication.map(({ kind }) => kind),
+      ['certificate', 'preshared'],
+    );
+    assert.throws(
+      () => parseTunnel({ ...base, ...fields, presharedKey: '' }),
+      /presharedKey: must not be empty/,
+    );
     assert.throws(() => parseTunnel({ ...base, ...fields, localId: 'CN=x' }), /comes from the certificate/);
     assert.throws(() => parseTunnel({ ...base, ...fields, authorities: '' }), /no certificate of a CA/);
   });

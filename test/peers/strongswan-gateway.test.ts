@@ -143,7 +143,7 @@ describe('strongSwan as a gateway for clients', {
       await checkTunnel();
     }));
 
-  test('certificates first, then the user', () =>
+  test('certificates first, then the user; a preshared key offered besides', () =>
     withLogs(async () => {
       const dayMs = 86_400_000;
       const valid = { notBeforeMs: Date.now() - dayMs, notAfterMs: Date.now() + 30 * dayMs };
@@ -159,13 +159,16 @@ describe('strongSwan as a gateway for clients', {
           authorities: [certificatePem(root)],
         },
       });
-      const { presharedKey: __, ...client } = tunnel();
-      await agent.tunnelUp({
-        ...client,
+      const certificates = {
         certificate: certificatePem(own),
         privateKey: keyPem(own),
         authorities: certificatePem(root),
-      });
+      };
+      const { presharedKey: __, ...client } = tunnel();
+      await agent.tunnelUp({ ...client, ...certificates });
+      await checkTunnel();
+      await agent.tunnelUp({ ...tunnel(), ...certificates });
+      assert.equal((await agent.call('associations', {})).mainModes[0]?.authentication, 'certificate');
       await checkTunnel();
     }));
 
