@@ -43,7 +43,37 @@ describe('strongSwan with user-space ESP over UDP 4500', { skip: needs('charon',
     for (const initiator of ['we', 'strongSwan'] as const)
       test(`${suite.ike}, ${suite.esp}, ${initiator} initiate`, () =>
         withLogs(lab, () => connection(lab, suite, initiator)));
+
+  test('both sides are to renew after the same short time, again and again: no packet is lost', () =>
+    withLogs(lab, () => shortLives(lab)));
 });
+
+/** Both are to renew a pair 5 s after it was made, whoever began it; now and then their quick modes cross. */
+const rounds = {
+  seconds: 17,
+  ours: { lifetimeSeconds: 6 },
+  theirs: { childRekeySeconds: 5, childLifeSeconds: 12 },
+};
+
+async function shortLives(lab: PeerLab): Promise<void> {
+  const { ours, theirs, agent } = lab;
+  const suite = { ike: 'aes128-sha1-modp1024', esp: 'aes128-sha1' };
+  await configure(lab, 'tunnel', suite, {
+    ours: rounds.ours,
+    theirs: { encapsulate: true, ...rounds.theirs },
+  });
+  const [there, here] = [target('theirs', 'tunnel'), target('ours', 'tunnel')];
+  await ping(ours, there, { count: 1 });
+  const logged = agent.log.length;
+  const options = { count: rounds.seconds * 50, intervalSeconds: 0.02 };
+  const [forth, back] = await Promise.all([ping(ours, there, options), ping(theirs, here, options)]);
+  const all = { sent: options.count, received: options.count };
+  assert.deepEqual({ forth, back }, { forth: all, back: all });
+  const begun = (how: RegExp) => agent.log.slice(logged).match(how)?.length ?? 0;
+  const renewals = { we: begun(/-> \S+ quick mode 1:/g), strongSwan: begun(/<- \S+ quick mode 1:/g) };
+  assert.ok(renewals.we + renewals.strongSwan >= 3, JSON.stringify(renewals));
+  await agent.call('clearDynamic', {});
+}
 
 async function connection(lab: PeerLab, suite: Suite, initiator: 'we' | 'strongSwan'): Promise<void> {
   const { ours, theirs, agent, charon } = lab;
