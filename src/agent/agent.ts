@@ -32,13 +32,13 @@ import type { Configuration } from '../wire/isakmp/transaction.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import { onCalendar } from './calendar.js';
 import type { Clock } from './clock.js';
+import { DriverFilters } from './driver-filters.js';
 import { type DropTrace, dropTrace, pairOnCalendar } from './drop-trace.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
 import { LastSent } from './last-sent.js';
 import { type PolicyPlan, planOf } from './plan.js';
 import { policyChange } from './policy-change.js';
 import type { PolicyEvent } from './policy-events.js';
-import { ResponseFilters } from './response-filters.js';
 import { Surroundings, type SurroundingsSources } from './surroundings.js';
 
 /** Everything the agent needs from outside. */
@@ -94,7 +94,7 @@ export class Agent {
   #policy = new ActivePolicy([], []);
   readonly #surroundings: Surroundings;
   #notes: readonly ExpansionNote[] = [];
-  readonly #responseFilters = new ResponseFilters();
+  readonly #driverFilters: DriverFilters;
   readonly #connecting = new Map<
     string,
     { resolve(configuration: Configuration): void; reject(failure: NegotiationFailure): void }
@@ -105,7 +105,6 @@ export class Agent {
   readonly #lastSent = new LastSent();
   #activity = { readAtMs: 0, byPair: new Map<PairId, PairStatistics>() };
   #running = false;
-  #filterChange: Promise<void> = Promise.resolve();
   readonly #keyWatchers = new Set<(keys: ExportedKeys) => void>();
 
   constructor(deps: AgentDependencies) {
@@ -130,6 +129,11 @@ export class Agent {
       onChange: () => this.#expandAgain(),
       onError: error => this.#reportError(error),
     });
+    this.#driverFilters = new DriverFilters(
+      deps.driver,
+      () => this.#policy,
+      error => this.#reportError(error),
+    );
     this.#fallback = new ClearFallback({
       driver: deps.driver,
       clock: deps.clock,
@@ -171,8 +175,7 @@ export class Agent {
     const { next, notes, change } = this.#change(sources);
     this.#policy = next;
     this.#notes = notes;
-    await this.#setAssignedAddresses();
-    await this.#setDriverFilters();
+    await this.#driverFilters.policyChanged();
     this.#fallback.policyChanged(id => next.find(id) !== undefined && change.keepsFilter(id));
     this.#run(this.#ike.policyChanged(change, this.#now(), 'the policy changed'));
   }
@@ -355,8 +358,7 @@ export class Agent {
         return this.#fallback.secured(() => this.#peerOf(effect.pairId));
       case 'removePair':
         driver.removePair(effect.pairId);
-        if (this.#responseFilters.remove(effect.pairId)) this.#refreshDriverFilters();
-        return;
+        return this.#driverFilters.pairRemoved(effect.pairId);
       case 'acquired':
         for (const waiter of this.#finish(effect.requestId)) waiter.resolve(effect.pairId);
         return;
@@ -418,7 +420,7 @@ export class Agent {
       queueMicrotask(() => this.#run(this.#ike.closePair(pair.id, this.#now(), 'the driver refused it')));
       return;
     }
-    if (this.#responseFilters.add(pair)) this.#refreshDriverFilters();
+    this.#driverFilters.pairInstalled(pair);
   }
 
   #ask(prompt: UserPrompt): void {
@@ -428,32 +430,6 @@ export class Agent {
       .then(answers => {
         this.#run(this.#ike.answerPrompt(prompt.id, answers ?? undefined, this.#now()));
       });
-  }
-
-  async #setAssignedAddresses(): Promise<void> {
-    const assigned = this.#policy.sources.flatMap(source => source.assigned ?? []);
-    const { driver } = this.#deps;
-    if (driver.setAssignedAddresses !== undefined) await driver.setAssignedAddresses(assigned);
-    else if (assigned.length > 0)
-      throw new IpseckitError('UNSUPPORTED', `the driver ${driver.name} cannot take an assigned address`, {
-        next: 'use --driver userspace',
-      });
-  }
-
-  /** One change at a time reaches the driver, each with what is in force when its turn comes. */
-  #setDriverFilters(): Promise<void> {
-    const turn = this.#filterChange.then(() => {
-      return this.#deps.driver.setFilters([
-        ...this.#responseFilters.all(),
-        ...this.#policy.filters.map(({ filter }) => filter),
-      ]);
-    });
-    this.#filterChange = turn.catch(() => {});
-    return turn;
-  }
-
-  #refreshDriverFilters(): void {
-    this.#setDriverFilters().catch((error: unknown) => this.#reportError(error));
   }
 
   /** Puts the same sources in force with what is known now. */
