@@ -5,7 +5,16 @@ import type { DriverEvent, DriverFilter, SaPair } from '../../../src/driver/api.
 import { waitFor } from '../../lab/command.js';
 import { ping } from '../../lab/traffic.js';
 import { DriverOnHost } from '../../support/driver-on-host.js';
-import { insides, one, oneInside, other, otherInside, selector } from '../../support/driver-suite.js';
+import {
+  insides,
+  one,
+  one6,
+  oneInside,
+  other,
+  other6,
+  otherInside,
+  selector,
+} from '../../support/driver-suite.js';
 import { createPair, type HostPair } from '../../support/namespaces.js';
 import { secureFilter, staticEnds } from '../../support/static-pair.js';
 
@@ -21,7 +30,11 @@ describe('xfrm driver on a host', { timeout: 240_000 }, () => {
   let hosts: HostPair;
   let a: DriverOnHost;
   before(async () => {
-    hosts = await createPair({ prefix: 'xdr', a: [`${one}/24`], b: [`${other}/24`] });
+    hosts = await createPair({
+      prefix: 'xdr',
+      a: [`${one}/24`, `${one6}/64`],
+      b: [`${other}/24`, `${other6}/64`],
+    });
     hosts.a.run('ip', 'address', 'add', `${oneInside}/24`, 'dev', 'lo');
     hosts.b.run('ip', 'address', 'add', `${otherInside}/24`, 'dev', 'lo');
     // Another daemon's.
@@ -97,16 +110,18 @@ describe('xfrm driver on a host', { timeout: 240_000 }, () => {
   test('killed, it leaves secured traffic stopped; the next start cleans up', async () => {
     const clean = traces();
     const driver = await DriverOnHost.start(hosts.a, [], 'xfrm');
-    await driver.setFilters([secureFilter('s', 'outbound', selector(one, other))]);
+    await driver.setFilters([
+      secureFilter('s', 'outbound', selector(one, other)),
+      secureFilter('s6', 'outbound', selector(one6, other6)),
+    ]);
     await driver.kill();
-    assert.equal(
-      (await ping(hosts.a, other, { count: 1, waitSeconds: 1 }).catch(() => ({ received: 0 }))).received,
-      0,
-    );
+    const answers = async (address: string, waitSeconds = 5) =>
+      (await ping(hosts.a, address, { count: 1, waitSeconds }).catch(() => ({ received: 0 }))).received;
+    assert.deepEqual([await answers(other, 1), await answers(other6, 1)], [0, 0]);
     a = await DriverOnHost.start(hosts.a, [], 'xfrm');
-    assert.equal(
-      (await ping(hosts.a, other, { count: 1 })).received,
-      1,
+    assert.deepEqual(
+      [await answers(other), await answers(other6)],
+      [1, 1],
       'no filter of the killed one is left',
     );
     await a.setFilters([]);
