@@ -5,6 +5,7 @@ import type { Context } from './context.js';
 import { cookiesOf, sealInformational, sendProtected } from './informational-send.js';
 import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
 import { endMainMode, nonceBytes } from './main-mode-life.js';
+import { isAt, type PeerPlace, placeOf } from './peer-place.js';
 import type { PairRecord } from './quick-mode.js';
 import { auditSpis } from './quick-mode-life.js';
 import { Retransmission } from './retransmission.js';
@@ -19,13 +20,13 @@ const reliableDeletePausesMs = [1_000, 2_000, 4_000, 8_000, 16_000];
 /** The newest established main mode with a peer: what carries messages about its pairs. */
 export function newestMainMode(
   context: Context,
-  { peer, local }: { readonly peer: MainMode['peer']; readonly local: MainMode['local'] },
+  { peer, local, peerPort }: PeerPlace,
   usable: (mainMode: EstablishedMainMode) => boolean = () => true,
 ): EstablishedMainMode | undefined {
   return context.mainModes
     .ofPeer(peer)
     .filter(isEstablished)
-    .filter(mainMode => mainMode.local === local && usable(mainMode))
+    .filter(mainMode => mainMode.local === local && isAt(mainMode, peerPort) && usable(mainMode))
     .sort((a, b) => a.state.establishedAtMs - b.state.establishedAtMs)
     .at(-1);
 }
@@ -44,7 +45,7 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   if (record.active)
     context.audit({ id: 542, local: pair.local, peer, filter: pair.selector, ...auditSpis(pair), reason });
   context.progress(peer, 'note', 'quick mode', `ended: ${reason}`);
-  const mainMode = tellPeer ? newestMainMode(context, { peer, local: pair.local }) : undefined;
+  const mainMode = tellPeer ? newestMainMode(context, placeOf(record)) : undefined;
   if (mainMode !== undefined) sendDeletes(context, mainMode, pairDeletes([record]));
 }
 
@@ -57,7 +58,7 @@ export function endTogether(
 ): void {
   const told = new Map<EstablishedMainMode | undefined, PairRecord[]>();
   for (const record of pairs) {
-    const mainMode = newestMainMode(context, { peer: record.peer, local: record.pair.local });
+    const mainMode = newestMainMode(context, placeOf(record));
     const together = told.get(mainMode) ?? [];
     told.set(mainMode, together);
     together.push(record);

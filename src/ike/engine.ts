@@ -32,6 +32,7 @@ import { isEstablished, type MainMode } from './main-mode.js';
 import { closeMainMode, exportedMainModeKeys } from './main-mode-life.js';
 import { receiveMainMode } from './main-mode-receive.js';
 import { Negotiations } from './negotiations.js';
+import { followPeer } from './peer-place.js';
 import { endStale, staleUnder } from './policy-change.js';
 import type { PairRecord } from './quick-mode.js';
 import { receiveQuickMode } from './quick-mode-receive.js';
@@ -104,11 +105,7 @@ export class IkeEngine {
   /** The driver saw authenticated packets from another UDP address: IKE follows a peer behind NAT. */
   peerMoved(pairId: PairId, peer: Endpoint, nowMs: number): IkeEffect[] {
     return this.#withPair(pairId, nowMs, record => {
-      for (const mainMode of this.#context.mainModes.ofPeer(record.peer)) {
-        if (!isEstablished(mainMode) || !mainMode.nat.peer) continue;
-        mainMode.peerAddress = peer.address;
-        mainMode.peerPort = peer.port;
-      }
+      if (record.seenAt !== undefined) followPeer(this.#context, record.peer, record.seenAt, peer);
     });
   }
 

@@ -14,6 +14,7 @@ import { failure, printMismatches } from './failures.js';
 import type { Incoming } from './incoming.js';
 import type { EstablishedMainMode, MainMode, MainModeChoice, MainModeKeys } from './main-mode.js';
 import { isEstablished } from './main-mode.js';
+import { followPeer } from './peer-place.js';
 import { Retransmission } from './retransmission.js';
 
 /** The two ends of a main mode, and what is known of the peer's certificate. */
@@ -103,7 +104,10 @@ export function acceptMessage(
   if (header.messageId !== 0) rememberMessageId(mainMode, header.messageId);
   // The last message of aggressive mode has no answer of its own.
   if (isEstablished(mainMode)) mainMode.request?.stop();
-  if (mainMode.nat.peer) moveTo(mainMode, datagram);
+  if (!mainMode.nat.peer) return;
+  const { peer, peerAddress: address, peerPort: port } = mainMode;
+  moveTo(mainMode, datagram);
+  followPeer(context, peer, { address, port }, datagram.peer);
 }
 
 /** From now on messages go where this authenticated one came from. */

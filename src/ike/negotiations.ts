@@ -18,6 +18,7 @@ import { type EstablishedMainMode, isEstablished, isReady, type MainMode } from 
 import { isFirstContact, startMainMode } from './main-mode-initiator.js';
 import { auditFailure, closeMainMode, endMainMode } from './main-mode-life.js';
 import { passableMethods } from './nat-traversal.js';
+import { isAt, type PeerPlace, placeOf } from './peer-place.js';
 import type { PairRecord, QuickMode } from './quick-mode.js';
 import { startQuickMode } from './quick-mode-initiator.js';
 
@@ -34,7 +35,7 @@ const doubtfulRetransmission = 3;
 interface Wanted {
   readonly key: string;
   readonly requestIds: Set<string>;
-  readonly request: Omit<AcquireRequest, 'id'>;
+  readonly request: Omit<AcquireRequest, 'id'> & PeerPlace;
   /** The pair it is to replace. */
   replaces?: PairId;
   /** The main mode being waited for. */
@@ -88,10 +89,9 @@ export class Negotiations implements ExchangeListener {
 
   /** A soft limit was reached. Only the newest pair of its traffic is renewed; older ones are left to end. */
   renew(record: PairRecord): void {
-    const { pair, peer, policy } = record;
-    const newest = this.#context.pairs.newest(peer, pair.mode, pair.selector);
-    if (record.removal !== undefined || newest !== record) return;
-    const request = { local: pair.local, peer, quickMode: policy };
+    const { pair, policy } = record;
+    if (record.removal !== undefined || this.#context.pairs.newest(record) !== record) return;
+    const request = { ...placeOf(record), quickMode: policy };
     this.#want(request).replaces ??= pair.id;
     this.#advance(request);
   }
@@ -215,7 +215,10 @@ export class Negotiations implements ExchangeListener {
   quickModeEstablished(mainMode: MainMode, quickMode: QuickMode, record: PairRecord): void {
     const { pair } = record;
     const request = { local: mainMode.local, peer: mainMode.peer, quickMode: quickMode.policy };
-    const wanted = this.#wantedBy(quickMode) ?? this.#wanted.get(keyOf(request));
+    const wanted =
+      this.#wantedBy(quickMode) ??
+      this.#wanted.get(keyOf({ ...request, ...placeOf(record) })) ??
+      this.#wanted.get(keyOf(request));
     // A pair the peer made serves as well, unless our own quick mode is under way: then both are kept.
     if (wanted === undefined || (wanted.quickMode !== undefined && wanted.quickMode !== quickMode)) return;
     this.#wanted.delete(wanted.key);
@@ -252,8 +255,7 @@ export class Negotiations implements ExchangeListener {
     const reason = 'the peer has started anew (INITIAL-CONTACT)';
     const { peer, startedAtMs, nat, peerPort } = mainMode;
     for (const record of context.pairs.ofPeer(peer)) {
-      const port = record.pair.udpEncapsulation?.peerPort;
-      if (record.establishedAtMs < startedAtMs && (!nat.peer || port === peerPort))
+      if (record.establishedAtMs < startedAtMs && (!nat.peer || record.seenAt?.port === peerPort))
         endPair(context, record, reason, false);
     }
     for (const other of context.mainModes.ofPeer(peer)) {
@@ -282,10 +284,20 @@ export class Negotiations implements ExchangeListener {
   peerDead(mainMode: EstablishedMainMode): void {
     const context = this.#context;
     const reason = 'the peer does not answer (dead peer detection)';
-    this.abandonAll('dead-peer', reason, mainMode.peer);
-    for (const record of context.pairs.ofPeer(mainMode.peer)) endPair(context, record, reason, false);
-    for (const other of context.mainModes.ofPeer(mainMode.peer))
-      if (isEstablished(other)) endMainMode(context, other, reason);
+    const { peer, peerPort } = mainMode;
+    // Other clients behind the same NAT may be alive; what is with none of them goes.
+    const dead = context.mainModes
+      .ofPeer(peer)
+      .filter(isEstablished)
+      .filter(other => isAt(other, peerPort));
+    const living = context.mainModes
+      .ofPeer(peer)
+      .filter(other => isEstablished(other) && !dead.includes(other));
+    if (living.length === 0) this.abandonAll('dead-peer', reason, peer);
+    for (const record of context.pairs.ofPeer(peer))
+      if (!living.some(other => other.peerPort === record.seenAt?.port))
+        endPair(context, record, reason, false);
+    for (const other of dead) endMainMode(context, other, reason);
   }
 
   #want(request: Wanted['request']): Wanted {
@@ -466,6 +478,6 @@ export class Negotiations implements ExchangeListener {
   }
 }
 
-function keyOf({ local, peer, quickMode }: Wanted['request']): string {
-  return `${local} ${peer} ${quickMode.mode} ${printSelector(quickMode.selector)}`;
+function keyOf({ local, peer, peerPort = 0, quickMode }: Wanted['request']): string {
+  return `${local} ${peer} ${peerPort} ${quickMode.mode} ${printSelector(quickMode.selector)}`;
 }

@@ -239,8 +239,7 @@ function finish(
     activatePair(context, mainMode, quickMode, record);
     rememberForAWhile(context, mainMode, quickMode);
   };
-  const { mode, selector } = record.pair;
-  const renewal = context.pairs.newest(mainMode.peer, mode, selector) !== undefined;
+  const renewal = context.pairs.newest(record) !== undefined;
   const waitMs = readyWaitMs[commit ? 'commit' : renewal ? 'renewal' : 'first'];
   quickMode.state = { stage: 'awaiting 4', pairId };
   record.confirm = activate;

@@ -55,6 +55,9 @@ export function installPair(
     usedAtMs: context.nowMs,
     peerIdentity: mainMode.state.peerIdentity,
     active: false,
+    ...(pair.udpEncapsulation === undefined
+      ? {}
+      : { seenAt: { address: pair.peer, port: pair.udpEncapsulation.peerPort } }),
   };
   context.pairs.add(record);
   context.counters.keyUpdates++;
@@ -73,7 +76,7 @@ export function activatePair(
   const { pair } = record;
   delete record.confirm;
   context.timers.cancel(quickMode.timer);
-  watchIdle(context, mainMode, record, context.pairs.newest(record.peer, pair.mode, pair.selector));
+  watchIdle(context, mainMode, record, context.pairs.newest(record));
   context.pairs.setActive(record);
   context.counters.keyAdditions++;
   context.counters.quickModes++;

@@ -1,9 +1,9 @@
 /** One quick mode exchange (phase 2), the SA pairs it made, and the table of all pairs. */
 import type { DhKeyPair } from '../crypto/dh.js';
-import type { PairId, SaPair, Spi } from '../driver/api.js';
+import type { Endpoint, PairId, SaPair, Spi } from '../driver/api.js';
 import type { SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
-import { type Selector, selectorsEqual } from '../wire/ip/selector.js';
+import { selectorsEqual } from '../wire/ip/selector.js';
 import type { MainModePolicy, QuickModePolicy } from './api.js';
 import type { QuickModeOffer } from './quick-mode-proposal.js';
 import { DuplicateFilter, type Retransmission } from './retransmission.js';
@@ -72,6 +72,8 @@ export interface PairRecord {
   readonly mainModePolicy: MainModePolicy;
   readonly establishedAtMs: number;
   readonly peerIdentity: string;
+  /** Where encapsulated packets of the peer come from, as far as is known: it tells apart the clients behind one NAT. */
+  seenAt?: Endpoint;
   /** Both sides use it; before that only its inbound SAs are installed. */
   active: boolean;
   /** While something is still awaited: the peer has shown that it has the keys. */
@@ -137,17 +139,23 @@ export class PairTable {
   }
 
   /** The pair of our own quick mode that replaces this one and still waits for the peer to be ready. */
-  successorOf({ peer, pair: { mode, selector } }: PairRecord): PairRecord | undefined {
-    return this.ofPeer(peer).find(
-      ({ active, role, pair }) =>
-        !active && role === 'initiator' && pair.mode === mode && selectorsEqual(pair.selector, selector),
+  successorOf(record: PairRecord): PairRecord | undefined {
+    return this.ofPeer(record.peer).find(
+      other => !other.active && other.role === 'initiator' && carrySame(other, record),
     );
   }
 
-  /** The newest pair both sides use for exactly this traffic. */
-  newest(peer: IpAddress, mode: SaPair['mode'], selector: Selector): PairRecord | undefined {
-    return this.ofPeer(peer).findLast(
-      ({ active, pair }) => active && pair.mode === mode && selectorsEqual(pair.selector, selector),
-    );
+  /** The newest pair both sides use for exactly the traffic of this one. */
+  newest(record: PairRecord): PairRecord | undefined {
+    return this.ofPeer(record.peer).findLast(other => other.active && carrySame(other, record));
   }
+}
+
+/** Whether two pairs with one peer are for the same traffic, of the same client if there are several behind its address. */
+function carrySame(a: PairRecord, b: PairRecord): boolean {
+  return (
+    a.pair.mode === b.pair.mode &&
+    selectorsEqual(a.pair.selector, b.pair.selector) &&
+    a.seenAt?.port === b.seenAt?.port
+  );
 }

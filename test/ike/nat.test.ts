@@ -127,6 +127,79 @@ test('a renewed mapping: IKE follows authenticated messages, and the driver', ()
   assert.equal(server.engine.mainModes()[0]?.peerPort, 50_000);
 });
 
+describe('two clients behind one NAT', () => {
+  /** Each with a mapping of its own, which a test can move; the server only knows the NAT's address. */
+  function twoClients() {
+    const net = new Simulation(3);
+    const deadPeerDetection = { idleSeconds: 30, retrySeconds: 5, retries: 3 };
+    const settings = { mainMode: mainModePolicy({ deadPeerDetection }), mode: 'tunnel' } as const;
+    const clients = ['10.0.0.2', '10.0.0.3'].map(address => net.addHost(address, '198.51.100.1', settings));
+    const server = net.addHost('198.51.100.1', publicAddress, settings);
+    const firstPorts = [30_000, 40_000];
+    const silent = new Set<Host>();
+    net.translate = datagram => {
+      const { local, peer } = datagram;
+      const from = clients.findIndex(({ address }) => address === local.address);
+      if (clients.some(client => silent.has(client) && clients[from] === client)) return undefined;
+      const mapped = (client: number) => (firstPorts[client] ?? 0) + (local.port === 500 ? 0 : 1);
+      if (from >= 0) return { ...datagram, local: { address: publicAddress, port: mapped(from) } };
+      const to = firstPorts.findIndex(first => peer.port === first || peer.port === first + 1);
+      const client = clients[to];
+      if (client === undefined) return undefined;
+      const port = peer.port === firstPorts[to] ? 500 : 4500;
+      return { ...datagram, peer: { address: client.address, port } };
+    };
+    for (const client of clients) {
+      net.acquire(client);
+      net.run(5_000);
+    }
+    const [one, two] = clients;
+    assert.ok(one && two && one.current && two.current);
+    assert.equal(server.pairs.size, 2);
+    const ports = () => server.engine.mainModes().map(({ peerPort }) => peerPort);
+    assert.deepEqual(ports(), [30_001, 40_001]);
+    return { net, one, two, server, silent, ports };
+  }
+
+  test('a moved mapping of one leaves the other where it is', () => {
+    const { net, server, ports } = twoClients();
+    const pairOfTwo = [...server.pairs.values()].find(
+      ({ udpEncapsulation }) => udpEncapsulation?.peerPort === 40_001,
+    );
+    assert.ok(pairOfTwo);
+    for (const port of [50_001, 60_001]) {
+      net.event(server, { kind: 'peerMoved', pairId: pairOfTwo.id, peer: { address: publicAddress, port } });
+      assert.deepEqual(ports(), [30_001, port]);
+    }
+  });
+
+  test('the server renews with the one whose pair it is', () => {
+    const { net, one, two, server } = twoClients();
+    for (const [client, port] of [
+      [one, 30_001],
+      [two, 40_001],
+    ] as const) {
+      const pair = [...server.pairs.values()].find(({ udpEncapsulation: udp }) => udp?.peerPort === port);
+      assert.ok(pair);
+      const before = client.active.length;
+      net.event(server, { kind: 'softExpired', pairId: pair.id, cause: 'seconds' });
+      net.run(5_000);
+      assert.equal(client.active.length, before + 1);
+      assert.ok([...server.pairs.values()].some(other => client.current && pairsFit(client.current, other)));
+    }
+  });
+
+  test('one that dies takes nothing of the other with it', () => {
+    const { net, one, two, server, silent, ports } = twoClients();
+    silent.add(one);
+    net.run(120_000);
+    assert.deepEqual(ports(), [40_001]);
+    assert.equal(server.pairs.size, 1);
+    const [left] = server.pairs.values();
+    assert.ok(left && two.current && pairsFit(two.current, left));
+  });
+});
+
 test('the side behind the NAT can be found again by the other: it renews too', () => {
   const { net, client, server } = behindNat();
   net.acquire(client);

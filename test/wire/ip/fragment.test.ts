@@ -73,7 +73,11 @@ describe('reassembly', () => {
   });
 
   test('unfinished packets are given up in time, and never more than 64 are kept', () => {
-    const reassembler = new Reassembler();
+    const givenUp: number[] = [];
+    const reassembler = new Reassembler((header, atMs) => {
+      assert.equal(header.family === 4 && header.protocol, 17);
+      givenUp.push(atMs);
+    });
     for (let id = 1; id <= 100; id++) {
       const [first] = fragmentIpv4(
         udpPacket({ ...where, data: new Uint8Array(2000), header: { identification: id } }),
@@ -83,8 +87,11 @@ describe('reassembly', () => {
       reassembler.add(first, decodeIpv4(first), 1_000);
     }
     assert.equal(reassembler.nextTimeoutMs, 16_000);
-    assert.equal(reassembler.expire(15_999), 0);
-    assert.equal(reassembler.expire(16_000), 64);
+    assert.deepEqual(givenUp, Array(36).fill(1_000), 'the oldest made room');
+    reassembler.expire(15_999);
+    assert.equal(givenUp.length, 36);
+    reassembler.expire(16_000);
+    assert.deepEqual(givenUp.slice(36), Array(64).fill(16_000));
     assert.equal(reassembler.nextTimeoutMs, undefined);
   });
 
