@@ -127,7 +127,10 @@ export function target(side: 'ours' | 'theirs', mode: Mode, family: 4 | 6 = 4): 
 }
 
 /** Runs a test; when it fails, its error carries what both daemons said meanwhile. */
-export async function withLogs(lab: PeerLab, run: () => Promise<void>): Promise<void> {
+export async function withLogs(
+  lab: Pick<PeerLab, 'agent' | 'charon'>,
+  run: () => Promise<void>,
+): Promise<void> {
   const before = { agent: lab.agent.log.length, charon: lab.charon.log().length };
   try {
     await run();

@@ -23,6 +23,7 @@ import {
   testLeaf,
 } from '../support/certificates.js';
 import { createPair, type HostPair } from '../support/namespaces.js';
+import { withLogs } from './lab.js';
 
 const ours = '10.67.0.1';
 const theirs = '10.67.0.2';
@@ -112,22 +113,13 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
       },
     });
 
-  const logs = () => `--- ours\n${agent.log}\n--- strongSwan\n${charon.log()}`;
-
-  async function withLogs(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      console.log(logs());
-      throw error;
-    }
-  }
+  const logged = (work: () => Promise<void>) => withLogs({ agent, charon }, work);
 
   for (const key of ['rsa', 'prime256v1', 'secp384r1', 'secp521r1'] as const) {
     const chain = chainOf(key);
     for (const ike of ['aes256-sha256-ecp256', 'aes128-sha1-ecp384', 'aes128-sha512-modp2048'])
       test(`${key}, ${ike}: we initiate`, () =>
-        withLogs(async () => {
+        logged(async () => {
           await load(chain);
           await agent.tunnelUp(tunnel(chain, { ike, remoteId: chain.theirs.certificate.subject.text }));
           assert.deepEqual(await ping(hosts.a, theirs, { count: 2 }), { sent: 2, received: 2 });
@@ -137,7 +129,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
           await agent.call('tunnelDown', { name: 'peer' });
         }));
     test(`${key}: strongSwan initiates, both by FQDN`, () =>
-      withLogs(async () => {
+      logged(async () => {
         await load(chain, { localId: 'theirs.example.com', remoteId: 'ours.example.com' });
         await agent.tunnelUp(
           tunnel(chain, { localId: '@ours.example.com', remoteId: '@theirs.example.com' }),
@@ -152,7 +144,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
   const chain = chainOf('rsa');
 
   test('fragments in both directions, in both roles: each side cuts its chain and joins the other one', () =>
-    withLogs(async () => {
+    logged(async () => {
       const before = charon.log().length;
       await load(chain, { fragmentation: 'force' });
       await agent.tunnelUp(tunnel(chain));
@@ -168,7 +160,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
     }));
 
   test('strongSwan that joins no fragments gets whole messages', () =>
-    withLogs(async () => {
+    logged(async () => {
       await load(chain, { fragmentation: 'no' });
       const before = agent.log.length;
       await agent.tunnelUp(tunnel(chain));
@@ -178,7 +170,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
     }));
 
   test('strongSwan under strict CRL checking takes us when its CRLs clear us, and refuses us when revoked', () =>
-    withLogs(async () => {
+    logged(async () => {
       const rootCrl = crlPem(testCrl(chain.root, [], crlTimes));
       const clean = crlPem(testCrl(chain.intermediate, [], crlTimes));
       await load(chain, { crls: [rootCrl, clean], revocation: 'strict' });
@@ -192,7 +184,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
     }));
 
   test('we refuse strongSwan when a CRL revokes it, with every test of its chain', () =>
-    withLogs(async () => {
+    logged(async () => {
       await load(chain);
       const crls = crlPem(testCrl(chain.intermediate, [chain.theirs], crlTimes));
       await assert.rejects(agent.tunnelUp(tunnel(chain, { crls })), error => {
@@ -206,7 +198,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
     }));
 
   test('a policy with CERT:"…", and the certificate imported on this machine', () =>
-    withLogs(async () => {
+    logged(async () => {
       const folder = mkdtempSync(join(tmpdir(), 'ipseckit-crt-'));
       try {
         writeFileSync(
@@ -245,7 +237,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
     }));
 
   test('another subject than expected is refused', () =>
-    withLogs(async () => {
+    logged(async () => {
       await load(chain);
       await assert.rejects(
         agent.tunnelUp(tunnel(chain, { remoteId: 'CN=somebody else' })),

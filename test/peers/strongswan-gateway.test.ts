@@ -19,6 +19,7 @@ import { ping } from '../lab/traffic.js';
 import { AgentOnHost } from '../support/agent-host.js';
 import { type Identity, testCa, testLeaf } from '../support/certificates.js';
 import { createPair, type HostPair } from '../support/namespaces.js';
+import { withLogs } from './lab.js';
 
 const ours = '10.69.0.1';
 const theirs = '10.69.0.2';
@@ -54,16 +55,16 @@ describe('strongSwan as a gateway for clients', {
     await hosts?.destroy();
   });
 
-  async function withLogs(work: () => Promise<void>): Promise<void> {
-    const [ourLog, theirLog] = [agent.log.length, charon.log().length];
-    try {
-      await work();
-    } catch (error) {
-      await agent.call('tunnelDown', { name: 'office' }).catch(() => {});
-      console.log(`--- ours\n${agent.log.slice(ourLog)}\n--- strongSwan\n${charon.log().slice(theirLog)}`);
-      throw error;
-    }
-  }
+  /** A tunnel that a failed test leaves would spoil the next. */
+  const logged = (work: () => Promise<void>) =>
+    withLogs({ agent, charon }, async () => {
+      try {
+        await work();
+      } catch (error) {
+        await agent.call('tunnelDown', { name: 'office' }).catch(() => {});
+        throw error;
+      }
+    });
 
   const gateway: PeerConnection = {
     ...{ name: 'peer', local: theirs, remote: '%any', psk: presharedKey, mode: 'tunnel', encapsulate: true },
@@ -106,7 +107,7 @@ describe('strongSwan as a gateway for clients', {
   }
 
   test('user, address, servers, banner; a ping from the assigned address', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
       const { configuration, traffic } = await agent.tunnelUp(tunnel());
       assert.equal(configuration?.address, '10.3.0.7');
@@ -121,7 +122,7 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('the networks come from the gateway when none are asked for', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
       const { remoteNetworks: _, ...rest } = tunnel();
       const { traffic } = await agent.tunnelUp(rest);
@@ -130,21 +131,21 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('a gateway that pushes', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load({ ...gateway, extra: { pull: 'no' } });
       await agent.tunnelUp(tunnel({ modeConfig: 'push' }));
       await checkTunnel();
     }));
 
   test('in aggressive mode, as a named member of a group', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load({ ...gateway, remoteId: 'group@example.com', extra: { aggressive: 'yes' } });
       await agent.tunnelUp(tunnel({ aggressive: true, localId: 'group@example.com' }));
       await checkTunnel();
     }));
 
   test('certificates first, then the user; a preshared key offered besides', () =>
-    withLogs(async () => {
+    logged(async () => {
       const dayMs = 86_400_000;
       const valid = { notBeforeMs: Date.now() - dayMs, notAfterMs: Date.now() + 30 * dayMs };
       const root = testCa('C=DE, O=Example, CN=Root', undefined, { key: 'rsa', ...valid });
@@ -173,7 +174,7 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('mode-config alone, and XAUTH alone', () =>
-    withLogs(async () => {
+    logged(async () => {
       const { users: _, ...withoutUsers } = gateway;
       await charon.load(withoutUsers);
       const { xauthUser: __, xauthPassword: ___, ...client } = tunnel();
@@ -190,7 +191,7 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('a persistent tunnel asks whoever brings it up for the password', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
       const { xauthPassword: _, ...rest } = tunnel();
       const up = (answer?: string) =>
@@ -212,7 +213,7 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('a wrong password ends with a reason of its own, and leaves nothing', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
       await assert.rejects(agent.tunnelUp(tunnel({ xauthPassword: 'wrong' })), error => {
         assert.ok(error instanceof NegotiationError, String(error));
@@ -226,7 +227,7 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('an empty pool is told as such', () =>
-    withLogs(async () => {
+    logged(async () => {
       const { pool: _, ...withoutPool } = gateway;
       await charon.load(withoutPool);
       await assert.rejects(agent.tunnelUp(tunnel()), error => {
@@ -237,7 +238,7 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('another address after the gateway has started anew, and one that comes back by itself', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
       await agent.tunnelUp(tunnel());
       // It has told us, and remembers nothing.
@@ -265,7 +266,7 @@ describe('strongSwan as a gateway for clients', {
     }));
 
   test('tunnel up with a password file, in its own process', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
       await agent.stop();
       const folder = mkdtempSync(join(tmpdir(), 'ipseckit-gw-'));

@@ -13,6 +13,7 @@ import { ping } from '../lab/traffic.js';
 import { AgentOnHost } from '../support/agent-host.js';
 import { dns, type Identity, testCa, testLeaf } from '../support/certificates.js';
 import { createPair, type HostPair } from '../support/namespaces.js';
+import { withLogs } from './lab.js';
 import { secure } from './secure.js';
 
 const ours = '10.68.0.1';
@@ -53,15 +54,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
     await hosts?.destroy();
   });
 
-  async function withLogs(work: () => Promise<void>): Promise<void> {
-    const [ourLog, theirLog] = [agent.log.length, charon.log().length];
-    try {
-      await work();
-    } catch (error) {
-      console.log(`--- ours\n${agent.log.slice(ourLog)}\n--- strongSwan\n${charon.log().slice(theirLog)}`);
-      throw error;
-    }
-  }
+  const logged = (work: () => Promise<void>) => withLogs({ agent, charon }, work);
 
   const connection: PeerConnection = {
     ...{ name: 'peer', local: theirs, remote: ours, mode: 'tunnel', encapsulate: true },
@@ -140,7 +133,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
 
     for (const way of ways)
       test(`strongSwan proposes ${way[0]}, which is one of ours`, () =>
-        withLogs(async () => {
+        logged(async () => {
           await charon.load({ ...connection, ...way[1] });
           await offer(byCertificate, byKey);
           await charon.initiate('peer');
@@ -153,7 +146,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
       [ways[2], [byCertificate, byKey]],
     ] as const)
       test(`we propose all, ${way?.[0]} first, and strongSwan takes it`, () =>
-        withLogs(async () => {
+        logged(async () => {
           assert.ok(way);
           await charon.load({ ...connection, ...way[1] });
           await offer(...order);
@@ -186,7 +179,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
     ];
     for (const [name, way, own] of initiating)
       test(`${name}: we initiate`, () =>
-        withLogs(async () => {
+        logged(async () => {
           await charon.load({ ...aggressive, ...way });
           await agent.tunnelUp(tunnel({ aggressive: true, ...own }));
           assert.ok(await reachable());
@@ -196,7 +189,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
 
     for (const [name, way, own] of initiating)
       test(`${name}: strongSwan initiates`, () =>
-        withLogs(async () => {
+        logged(async () => {
           await charon.load({ ...aggressive, ...way });
           // The tunnel has to be there; what strongSwan begins afterwards is what counts.
           await agent.tunnelUp(tunnel({ aggressive: true, ...own }));
@@ -209,7 +202,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
         }));
 
     test('a wrong preshared key is told as such by the initiator', () =>
-      withLogs(async () => {
+      logged(async () => {
         await charon.load({ ...aggressive, psk: 'another key' });
         await assert.rejects(
           agent.tunnelUp(tunnel({ aggressive: true, presharedKey })),
@@ -218,7 +211,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
       }));
 
     test('off with us, strongSwan gets no further than a refusal', () =>
-      withLogs(async () => {
+      logged(async () => {
         await charon.load({ ...aggressive, psk: presharedKey });
         await secure(agent, tunnel({ presharedKey }));
         await assert.rejects(charon.initiate('peer', 5));

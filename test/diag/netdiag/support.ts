@@ -2,6 +2,7 @@ import type { HostFacts } from '../../../src/diag/netdiag/host-facts.js';
 import type { IpsecFilter, IpsecTestInput } from '../../../src/diag/netdiag/ipsec-input.js';
 import type { Probes } from '../../../src/diag/netdiag/probes.js';
 import type { DriverStatistics, FilterId, PairId, Spi } from '../../../src/driver/api.js';
+import { noDrops } from '../../../src/driver/no-drops.js';
 import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../../src/ike/api.js';
 import { defaultKeyExchange } from '../../../src/policy/build.js';
 import { expandPolicies } from '../../../src/policy/expand.js';
@@ -84,22 +85,7 @@ export const driverStatistics: DriverStatistics = {
   transportBytesReceived: 2000,
   tunnelBytesSent: 0,
   tunnelBytesReceived: 0,
-  drops: {
-    blocked: 0,
-    'clear-but-secured': 0,
-    'no-sa-queue-full': 0,
-    'negotiation-failed': 0,
-    'bad-spi': 0,
-    replay: 0,
-    'not-authenticated': 0,
-    'not-decrypted': 0,
-    malformed: 0,
-    fragment: 0,
-    'selector-mismatch': 0,
-    'too-big': 0,
-    expired: 0,
-    'send-failed': 0,
-  },
+  drops: noDrops(),
 };
 
 export const idle: IpsecTestInput = {
