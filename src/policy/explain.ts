@@ -3,7 +3,7 @@
  * that would have been looked at earlier lacked. Pure; the answer is data.
  */
 import type { DriverFilter } from '../driver/api.js';
-import type { IpAddress } from '../wire/ip/address.js';
+import { addressFamily, type IpAddress } from '../wire/ip/address.js';
 import { printRange, printSelector } from '../wire/ip/selector.js';
 import { describeFilter, describeRule } from './describe.js';
 import { cannotBeNegotiated, type ExemptionContext, exemptionOf, isOfOneLink } from './exemptions.js';
@@ -306,10 +306,17 @@ function mirrored(packet: PacketWords): PacketWords {
 
 /** What a packet would need for a filter to match it, one text for each `field` bit. */
 function differenceTexts(packet: Packet, { selector, direction }: DriverFilter, bits: number): string[] {
-  const texts: [number, string][] = [
-    [field.direction, `it is for ${direction} packets`],
+  const family = addressFamily(selector.source.first);
+  const otherFamily = family !== addressFamily(packet.source);
+  const addresses: [number, string][] = [
     [field.source, `source ${packet.source} is not in ${printRange(selector.source)}`],
     [field.destination, `destination ${packet.destination} is not in ${printRange(selector.destination)}`],
+  ];
+  const texts: [number, string][] = [
+    [field.direction, `it is for ${direction} packets`],
+    ...(otherFamily
+      ? [[field.source | field.destination, `it is for IPv${family} packets`] satisfies [number, string]]
+      : addresses),
     [field.protocol, `protocol ${protocolName(packet.protocol)} is not ${protocolName(selector.protocol)}`],
     [field.sourcePort, `source port ${packet.sourcePort} is not ${selector.sourcePort}`],
     [field.destinationPort, `destination port ${packet.destinationPort} is not ${selector.destinationPort}`],

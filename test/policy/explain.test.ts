@@ -52,6 +52,22 @@ describe('explaining one packet', () => {
     );
   });
 
+  test('a filter of the other address family is said to be that', () => {
+    const local = [me, ipAddress('2001:db8::10')];
+    const policy = policyOf('-w REG -p P -r R -f 0+* -n BLOCK');
+    const { inForce, idle } = filtersOfPolicy(policy, {
+      localAddresses: local.map(address => ({ address })),
+    });
+    const packet = parsePacket('tcp 203.0.113.5:1025 > 192.0.2.10:443', local);
+    const { nearer } = new Explainer(inForce, { localAddresses: local }, idle).explain(packet);
+    assert.deepEqual(
+      nearer
+        .map(({ filter, lacked }) => [filter, lacked])
+        .filter(([filter]) => String(filter).includes('any -> 2001')),
+      [['any -> 2001:db8::10 proto 0 ports 0/0', ['it is for IPv6 packets']]],
+    );
+  });
+
   test('says how a packet is secured, and what becomes of one in clear', () => {
     const out = explain(webServer, 'udp 192.0.2.10:9 > 198.51.100.7:9').outcome;
     assert.deepEqual(out, {
