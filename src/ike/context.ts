@@ -41,8 +41,6 @@ export interface ExchangeListener {
   pairUnused(record: PairRecord, reason: string): void;
   /** The peer, authenticated, says it does not know the SAs we send with. */
   pairLost(record: PairRecord): void;
-  /** The peer, authenticated, says it has no SA with us older than this main mode. */
-  initialContact(mainMode: EstablishedMainMode): void;
   /** Something unauthenticated says the peer does not know this main mode any more. */
   mainModeDoubted(mainMode: EstablishedMainMode): void;
   /** The peer answers no probe. */

@@ -20,6 +20,7 @@ import { ExchangeError } from './exchange-error.js';
 import { quickModeLimitCode, reasonOfNotify } from './failures.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { protectionOf } from './informational-send.js';
+import { endForgotten } from './lost-peer.js';
 import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
 import { send1 } from './main-mode-initiator.js';
 import {
@@ -147,7 +148,7 @@ function receiveNotify(context: Context, mainMode: EstablishedMainMode, notify: 
       // Like any authenticated message it has already proved that the peer lives.
       return;
     case notifyTypes['INITIAL-CONTACT']:
-      context.listener.initialContact(mainMode);
+      endForgotten(context, mainMode);
       return;
     case notifyTypes['RESPONDER-LIFETIME']:
       shortenLifetime(context, mainMode, notify);

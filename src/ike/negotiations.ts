@@ -3,7 +3,6 @@
  * a time for the same peer and traffic; what becomes of those exchanges decides how it goes on.
  */
 import type { FilterId, PairId } from '../driver/api.js';
-import { printSelector } from '../wire/ip/selector.js';
 import type { AcquireRequest, ConnectRequest, FailureReason, NegotiationFailure } from './api.js';
 import { authenticationOffers, nothingToOffer } from './auth/offers.js';
 import { closedDuringSession, isClient, startClientSession } from './client-session.js';
@@ -14,13 +13,15 @@ import { deleteMainMode, endPair, newestMainMode } from './deletion.js';
 import { failure } from './failures.js';
 import { startKeepalives } from './keepalive.js';
 import { initiatorSoftSeconds } from './lifetimes.js';
-import { type EstablishedMainMode, isEstablished, isReady, type MainMode } from './main-mode.js';
+import { casualtiesOf, endDead, endForgotten } from './lost-peer.js';
+import { type EstablishedMainMode, isReady, type MainMode } from './main-mode.js';
 import { isFirstContact, startMainMode } from './main-mode-initiator.js';
-import { auditFailure, closeMainMode, endMainMode } from './main-mode-life.js';
+import { auditFailure, closeMainMode } from './main-mode-life.js';
 import { passableMethods } from './nat-traversal.js';
-import { isAt, type PeerPlace, placeOf } from './peer-place.js';
+import { placeOf } from './peer-place.js';
 import type { PairRecord, QuickMode } from './quick-mode.js';
 import { startQuickMode } from './quick-mode-initiator.js';
+import { type PairRequest, type Wanted, WantedBook } from './wanted.js';
 
 /** How long a replaced pair still receives: packets under way, and a peer that switches late. */
 const replacedPairMs = 30_000;
@@ -30,20 +31,6 @@ const renewAgainMs = 30_000;
 
 /** Retransmissions of quick mode 1 after which the main mode it runs under is no longer trusted. */
 const doubtfulRetransmission = 3;
-
-/** One thing wanted: a pair for this traffic with this peer. Further requests for it join. */
-interface Wanted {
-  readonly key: string;
-  readonly requestIds: Set<string>;
-  readonly request: Omit<AcquireRequest, 'id'> & PeerPlace;
-  /** The pair it is to replace. */
-  replaces?: PairId;
-  /** The main mode being waited for. */
-  mainMode?: MainMode;
-  quickMode?: QuickMode;
-  /** It has already been started again under a new main mode. */
-  restarted: boolean;
-}
 
 type Hosts = Pick<MainMode, 'local' | 'peer'>;
 
@@ -55,7 +42,7 @@ function isPending(mainMode: MainMode): boolean {
 export class Negotiations implements ExchangeListener {
   readonly #context: Context;
   readonly #connections: Connections;
-  readonly #wanted = new Map<string, Wanted>();
+  readonly #wanted = new WantedBook();
 
   constructor(context: Context) {
     this.#context = context;
@@ -83,7 +70,7 @@ export class Negotiations implements ExchangeListener {
 
   acquire({ id, ...request }: AcquireRequest): void {
     this.#context.counters.totalAcquire++;
-    this.#want(request).requestIds.add(id);
+    this.#wanted.want(request).requestIds.add(id);
     this.#advance(request);
   }
 
@@ -92,14 +79,14 @@ export class Negotiations implements ExchangeListener {
     const { pair, policy } = record;
     if (record.removal !== undefined || this.#context.pairs.newest(record) !== record) return;
     const request = { ...placeOf(record), quickMode: policy };
-    this.#want(request).replaces ??= pair.id;
+    this.#wanted.want(request).replaces ??= pair.id;
     this.#advance(request);
   }
 
   /** Withdraws a request; the exchanges nobody else waits for end silently. */
   cancel(requestId: string): void {
     this.#connections.cancel(requestId);
-    for (const wanted of this.#wanted.values()) {
+    for (const wanted of this.#wanted.all()) {
       if (!wanted.requestIds.delete(requestId)) continue;
       this.#report(requestId, this.#failure(wanted, 'cancelled', 'the request was withdrawn'));
       if (wanted.requestIds.size === 0 && wanted.replaces === undefined) this.#abandon(wanted);
@@ -121,8 +108,8 @@ export class Negotiations implements ExchangeListener {
     this.#abandonEach(reason, text, ({ quickMode }) => isGone(quickMode.filterId));
   }
 
-  #abandonEach(reason: FailureReason, text: string, isMeant: (request: Wanted['request']) => boolean): void {
-    for (const wanted of [...this.#wanted.values()]) {
+  #abandonEach(reason: FailureReason, text: string, isMeant: (request: PairRequest) => boolean): void {
+    for (const wanted of this.#wanted.all()) {
       if (!isMeant(wanted.request)) continue;
       this.#abandon(wanted);
       this.#reportAll(wanted, this.#failure(wanted, reason, text));
@@ -135,11 +122,13 @@ export class Negotiations implements ExchangeListener {
    */
   beginAnewWithout(mainModes: readonly MainMode[], reason: string, end: () => void): void {
     this.#connections.abandon('policy-changed', reason, ({ mainMode }) => mainModes.includes(mainMode));
-    const held = [...this.#wanted.values()].filter(({ mainMode, quickMode }) =>
-      mainModes.some(
-        gone => gone === mainMode || (quickMode && gone.quickModes.get(quickMode.messageId) === quickMode),
-      ),
-    );
+    const held = this.#wanted
+      .all()
+      .filter(({ mainMode, quickMode }) =>
+        mainModes.some(
+          gone => gone === mainMode || (quickMode && gone.quickModes.get(quickMode.messageId) === quickMode),
+        ),
+      );
     for (const wanted of held) {
       if (wanted.quickMode) this.#stop(wanted.quickMode);
       delete wanted.quickMode;
@@ -151,7 +140,7 @@ export class Negotiations implements ExchangeListener {
 
   mainModeEstablished(mainMode: EstablishedMainMode): void {
     const context = this.#context;
-    if (mainMode.initialContact) this.initialContact(mainMode);
+    if (mainMode.initialContact) endForgotten(context, mainMode);
     this.mainModeShortened(mainMode);
     watchPeer(context, mainMode);
     startKeepalives(context, mainMode);
@@ -176,7 +165,7 @@ export class Negotiations implements ExchangeListener {
 
   mainModeReady(mainMode: EstablishedMainMode): void {
     this.#connections.ready(mainMode);
-    for (const wanted of this.#wantedOf(mainMode)) {
+    for (const wanted of this.#wanted.between(mainMode)) {
       if (wanted.quickMode !== undefined && wanted.mainMode !== mainMode) continue;
       if (mainMode.retired) this.#advance(wanted.request);
       else this.#start(wanted, mainMode);
@@ -185,7 +174,7 @@ export class Negotiations implements ExchangeListener {
 
   mainModeFailed(mainMode: MainMode, reason: NegotiationFailure): void {
     this.#connections.failed(mainMode, reason);
-    for (const wanted of this.#wantedOf(mainMode)) {
+    for (const wanted of this.#wanted.between(mainMode)) {
       if (wanted.mainMode !== mainMode) continue;
       delete wanted.mainMode;
       // Under an older main mode its quick mode may still succeed.
@@ -201,7 +190,7 @@ export class Negotiations implements ExchangeListener {
       const { state } = quickMode;
       if (state.stage === 'awaiting 2') {
         this.#stop(quickMode);
-        const wanted = this.#wantedBy(quickMode);
+        const wanted = this.#wanted.by(quickMode);
         if (wanted) this.#restartOrFail(wanted, 'peer-deleted', 'its main mode ended');
       } else if (state.stage === 'awaiting 3') {
         const record = context.pairs.get(state.pairId);
@@ -216,19 +205,19 @@ export class Negotiations implements ExchangeListener {
     const { pair } = record;
     const request = { local: mainMode.local, peer: mainMode.peer, quickMode: quickMode.policy };
     const wanted =
-      this.#wantedBy(quickMode) ??
-      this.#wanted.get(keyOf({ ...request, ...placeOf(record) })) ??
-      this.#wanted.get(keyOf(request));
+      this.#wanted.by(quickMode) ??
+      this.#wanted.for({ ...request, ...placeOf(record) }) ??
+      this.#wanted.for(request);
     // A pair the peer made serves as well, unless our own quick mode is under way: then both are kept.
     if (wanted === undefined || (wanted.quickMode !== undefined && wanted.quickMode !== quickMode)) return;
-    this.#wanted.delete(wanted.key);
+    this.#wanted.delete(wanted);
     for (const requestId of wanted.requestIds)
       this.#context.emit({ kind: 'acquired', requestId, pairId: pair.id });
     if (wanted.replaces !== undefined && wanted.quickMode === quickMode) this.#retire(wanted.replaces);
   }
 
   quickModeFailed(mainMode: MainMode, quickMode: QuickMode, reason: NegotiationFailure): void {
-    const wanted = this.#wantedBy(quickMode);
+    const wanted = this.#wanted.by(quickMode);
     if (wanted === undefined) return;
     delete wanted.quickMode;
     if (wanted.mainMode !== undefined && wanted.mainMode !== mainMode) return;
@@ -249,24 +238,9 @@ export class Negotiations implements ExchangeListener {
     endPair(this.#context, record, reason, true);
   }
 
-  /** Ends what the peer has forgotten. Behind a NAT there may be several peers: only those of the same port. */
-  initialContact(mainMode: EstablishedMainMode): void {
-    const context = this.#context;
-    const reason = 'the peer has started anew (INITIAL-CONTACT)';
-    const { peer, startedAtMs, nat, peerPort } = mainMode;
-    for (const record of context.pairs.ofPeer(peer)) {
-      if (record.establishedAtMs < startedAtMs && (!nat.peer || record.seenAt?.port === peerPort))
-        endPair(context, record, reason, false);
-    }
-    for (const other of context.mainModes.ofPeer(peer)) {
-      if (!isEstablished(other) || other.state.establishedAtMs >= startedAtMs) continue;
-      if (!nat.peer || other.peerPort === peerPort) endMainMode(context, other, reason);
-    }
-  }
-
   /** Starts a main mode beside the doubtful one for what waits under it; the doubtful one stays until it ends. */
   mainModeDoubted(mainMode: EstablishedMainMode): void {
-    for (const wanted of this.#wantedOf(mainMode)) {
+    for (const wanted of this.#wanted.between(mainMode)) {
       const waits = wanted.quickMode !== undefined && mainMode.quickModes.has(wanted.quickMode.messageId);
       if (!waits || wanted.mainMode !== mainMode || wanted.restarted) continue;
       wanted.restarted = true;
@@ -284,35 +258,15 @@ export class Negotiations implements ExchangeListener {
   peerDead(mainMode: EstablishedMainMode): void {
     const context = this.#context;
     const reason = 'the peer does not answer (dead peer detection)';
-    const { peer, peerPort } = mainMode;
-    // Other clients behind the same NAT may be alive; what is with none of them goes.
-    const dead = context.mainModes
-      .ofPeer(peer)
-      .filter(isEstablished)
-      .filter(other => isAt(other, peerPort));
-    const living = context.mainModes
-      .ofPeer(peer)
-      .filter(other => isEstablished(other) && !dead.includes(other));
-    if (living.length === 0) this.abandonAll('dead-peer', reason, peer);
-    for (const record of context.pairs.ofPeer(peer))
-      if (!living.some(other => other.peerPort === record.seenAt?.port))
-        endPair(context, record, reason, false);
-    for (const other of dead) endMainMode(context, other, reason);
-  }
-
-  #want(request: Wanted['request']): Wanted {
-    const key = keyOf(request);
-    const known = this.#wanted.get(key);
-    if (known) return known;
-    const wanted: Wanted = { key, request, requestIds: new Set(), restarted: false };
-    this.#wanted.set(key, wanted);
-    return wanted;
+    const casualties = casualtiesOf(context, mainMode);
+    if (casualties.living.length === 0) this.abandonAll('dead-peer', reason, mainMode.peer);
+    endDead(context, mainMode, casualties, reason);
   }
 
   /** The next thing to do for a request: a quick mode if a main mode is up, else a main mode. */
-  #advance(request: Wanted['request']): void {
+  #advance(request: PairRequest): void {
     const context = this.#context;
-    const wanted = this.#want(request);
+    const wanted = this.#wanted.want(request);
     if (wanted.quickMode !== undefined || (wanted.mainMode && isPending(wanted.mainMode))) return;
     const established = newestMainMode(context, request, mainMode => !mainMode.retired && isReady(mainMode));
     if (established) {
@@ -405,7 +359,7 @@ export class Negotiations implements ExchangeListener {
   }
 
   #fail(wanted: Wanted, reason: NegotiationFailure): void {
-    this.#wanted.delete(wanted.key);
+    this.#wanted.delete(wanted);
     this.#reportAll(wanted, reason);
     const old = wanted.replaces && this.#context.pairs.get(wanted.replaces);
     if (old === undefined) return;
@@ -416,7 +370,7 @@ export class Negotiations implements ExchangeListener {
   }
 
   #abandon(wanted: Wanted): void {
-    this.#wanted.delete(wanted.key);
+    this.#wanted.delete(wanted);
     const { mainMode, quickMode } = wanted;
     if (quickMode) this.#stop(quickMode);
     if (mainMode !== undefined) this.#closeUnwanted(mainMode);
@@ -426,8 +380,7 @@ export class Negotiations implements ExchangeListener {
   #closeUnwanted(mainMode: MainMode): void {
     if (!isPending(mainMode)) return;
     const othersWait =
-      this.#connections.waitFor(mainMode) ||
-      [...this.#wanted.values()].some(other => other.mainMode === mainMode);
+      this.#connections.waitFor(mainMode) || this.#wanted.all().some(other => other.mainMode === mainMode);
     if (!othersWait) closeMainMode(this.#context, mainMode);
   }
 
@@ -443,17 +396,6 @@ export class Negotiations implements ExchangeListener {
   #failure({ request, quickMode }: Wanted, reason: FailureReason, text: string): NegotiationFailure {
     const { local, peer } = request;
     return failure({ mode: quickMode ? 'quick' : 'main', local, peer, point: 'me', reason, text });
-  }
-
-  #wantedBy(quickMode: QuickMode): Wanted | undefined {
-    for (const wanted of this.#wanted.values()) if (wanted.quickMode === quickMode) return wanted;
-    return undefined;
-  }
-
-  #wantedOf({ local, peer }: MainMode): Wanted[] {
-    return [...this.#wanted.values()].filter(
-      ({ request }) => request.local === local && request.peer === peer,
-    );
   }
 
   /** A new main mode takes over before the old one ends, if there is anything to take over. */
@@ -476,8 +418,4 @@ export class Negotiations implements ExchangeListener {
       endPair(context, record, 'replaced by a newer pair', true),
     );
   }
-}
-
-function keyOf({ local, peer, peerPort = 0, quickMode }: Wanted['request']): string {
-  return `${local} ${peer} ${peerPort} ${quickMode.mode} ${printSelector(quickMode.selector)}`;
 }

@@ -89,7 +89,6 @@ export class Gateway {
       quickModeEstablished: nothing,
       quickModeFailed: nothing,
       pairUnused: nothing,
-      initialContact: nothing,
       mainModeDoubted: nothing,
       peerDead: nothing,
       pairLost: nothing,
