@@ -39,6 +39,7 @@ import { LastSent } from './last-sent.js';
 import { type PolicyPlan, planOf } from './plan.js';
 import { policyChange } from './policy-change.js';
 import type { PolicyEvent } from './policy-events.js';
+import { Requests, type Waiter } from './requests.js';
 import { Surroundings, type SurroundingsSources } from './surroundings.js';
 
 /** Everything the agent needs from outside. */
@@ -77,12 +78,6 @@ const defaultIdleSeconds = 300;
 /** Longest wait for deletes to leave before the sockets close. */
 const farewellMs = 200;
 
-/** A negotiation somebody waits for. */
-interface Waiter {
-  resolve(pairId: PairId): void;
-  reject(failure: NegotiationFailure): void;
-}
-
 /**
  * The policy agent: hands filters to the driver and offers to IKE, carries IKE's effects to the driver and the
  * driver's events to IKE. The daemon and a one-shot `tunnel up` run this same object.
@@ -95,12 +90,7 @@ export class Agent {
   readonly #surroundings: Surroundings;
   #notes: readonly ExpansionNote[] = [];
   readonly #driverFilters: DriverFilters;
-  readonly #connecting = new Map<
-    string,
-    { resolve(configuration: Configuration): void; reject(failure: NegotiationFailure): void }
-  >();
-  #connects = 0;
-  readonly #requests = new Map<string, { filterId: FilterId; peer: IpAddress; waiters: Waiter[] }>();
+  readonly #requests = new Requests();
   #cancelWake: () => void = () => {};
   readonly #lastSent = new LastSent();
   #activity = { readAtMs: 0, byPair: new Map<PairId, PairStatistics>() };
@@ -264,9 +254,8 @@ export class Agent {
    * `NegotiationFailure`.
    */
   connect(local: IpAddress, peer: IpAddress): Promise<Configuration> {
-    const id = `connect ${++this.#connects}`;
     return new Promise((resolve, reject) => {
-      this.#connecting.set(id, { resolve, reject });
+      const id = this.#requests.connect({ resolve, reject });
       this.#run(this.#ike.connect({ id, local, peer }, this.#now()));
     });
   }
@@ -296,16 +285,11 @@ export class Agent {
     return this.#deps.clock.nowMs();
   }
 
-  #acquire(filterId: FilterId, local: IpAddress, peer: IpAddress, waiter?: Waiter): void {
+  #acquire(filterId: FilterId, local: IpAddress, peer: IpAddress, waiter?: Waiter<PairId>): void {
     const wanted = this.#policy.acquire(filterId, local, peer);
     if (wanted === undefined) return;
     const id = `${filterId} ${wanted.local} ${wanted.peer}`;
-    const request = this.#requests.get(id);
-    if (request) {
-      if (waiter) request.waiters.push(waiter);
-      return;
-    }
-    this.#requests.set(id, { filterId, peer, waiters: waiter ? [waiter] : [] });
+    if (!this.#requests.acquire(id, filterId, peer, waiter)) return;
     const idleSeconds = this.#policy.softIdleSeconds(filterId);
     if (idleSeconds !== undefined)
       this.#fallback.wanted({ id, filterId, local, peer, selector: wanted.quickMode.selector, idleSeconds });
@@ -360,23 +344,20 @@ export class Agent {
         driver.removePair(effect.pairId);
         return this.#driverFilters.pairRemoved(effect.pairId);
       case 'acquired':
-        for (const waiter of this.#finish(effect.requestId)) waiter.resolve(effect.pairId);
-        return;
+        this.#fallback.finished(effect.requestId);
+        return this.#requests.acquired(effect.requestId, effect.pairId);
       case 'connected':
-        this.#connecting.get(effect.requestId)?.resolve(effect.configuration);
-        this.#connecting.delete(effect.requestId);
-        return;
+        return this.#requests.connected(effect.requestId, effect.configuration);
       case 'reconfigured':
         return onEvent(effect);
       case 'prompt':
         return this.#ask(effect.prompt);
       case 'acquireFailed': {
-        const request = this.#requests.get(effect.requestId);
-        if (request) driver.negotiationFailed(request.filterId, request.peer);
-        onEvent({ kind: 'failure', failure: effect.failure });
-        for (const waiter of this.#finish(effect.requestId)) waiter.reject(effect.failure);
-        this.#connecting.get(effect.requestId)?.reject(effect.failure);
-        this.#connecting.delete(effect.requestId);
+        const { requestId, failure } = effect;
+        onEvent({ kind: 'failure', failure });
+        this.#fallback.finished(requestId);
+        const wanted = this.#requests.failed(requestId, failure);
+        if (wanted) driver.negotiationFailed(wanted.filterId, wanted.peer);
         return;
       }
       case 'fetchCrls':
@@ -402,13 +383,6 @@ export class Agent {
 
   #peerOf(pairId: PairId): IpAddress | undefined {
     return this.#ike.quickModes().find(({ pair }) => pair.id === pairId)?.pair.peer;
-  }
-
-  #finish(requestId: string): readonly Waiter[] {
-    const waiters = this.#requests.get(requestId)?.waiters ?? [];
-    this.#requests.delete(requestId);
-    this.#fallback.finished(requestId);
-    return waiters;
   }
 
   /** A driver that refuses a pair (it knows more about keys) costs that pair, not the agent. */
