@@ -1,7 +1,8 @@
 import { Command, Errors } from '@oclif/core';
-import { IpseckitError } from '../report/errors.js';
+import type { IpseckitError } from '../report/errors.js';
 import { isColourTerminal, renderTable } from '../report/table.js';
 import { asIpseckitError, describeError } from './errors.js';
+import { usageError } from './usage-errors.js';
 
 /**
  * What every command shares: `run` returns the data and prints it through `print`; with `--json` the same data is
@@ -26,17 +27,15 @@ export abstract class IpseckitCommand<Result> extends Command {
   protected override async catch(error: Error): Promise<void> {
     // `--help` and `--version` end this way.
     if (error instanceof Errors.ExitError) throw error;
-    const known = asCommandError(error);
+    const flags = Object.keys({ json: true, help: true, ...this.ctor.flags });
+    const known = asCommandError(error, flags);
     process.exitCode = known.exitCode;
     if (this.jsonEnabled()) this.logJson({ error: known });
     else process.stderr.write(describeError(known));
   }
 }
 
-/** Any error as one a user can read, oclif's own among them. */
-export function asCommandError(error: unknown): IpseckitError {
-  if (!(error instanceof Errors.CLIError)) return asIpseckitError(error);
-  // oclif's parse errors list their details over several lines and end with a hint of their own.
-  const message = error.message.replace(/\s*See more help with --help\s*$/, '').trim();
-  return new IpseckitError('USAGE', message, { next: '--help shows how the command is used' });
+/** Any error as one a user can read, oclif's own among them; `flags` are the names of those that the command has. */
+export function asCommandError(error: unknown, flags: readonly string[] = []): IpseckitError {
+  return error instanceof Errors.CLIError ? usageError(error, flags) : asIpseckitError(error);
 }

@@ -28,8 +28,26 @@ const up = ['tunnel', 'up', '192.0.2.9'];
 
 /** Program, arguments, exit code, and what the message must say. */
 const cases: readonly (readonly [string, readonly string[], number, RegExp])[] = [
-  ['ipseckit', ['tunel', 'up'], 1, /tunel/],
-  ['ipseckit', ['agent', 'status', '--colour'], 1, /--colour/],
+  [
+    'ipseckit',
+    ['tunel', 'up', '192.0.2.9'],
+    1,
+    /no command 'tunel up'\nnext: did you mean "ipseckit tunnel up"\?/,
+  ],
+  ['ipseckit', ['policy', 'frobnicate'], 1, /no command 'policy frobnicate'\nnext: "ipseckit policy" lists/],
+  ['ipseckit', ['frobnicate'], 1, /no command 'frobnicate'\nnext: "ipseckit --help" lists/],
+  ['ipseckit', ['sa', 'list', 'all'], 1, /"ipseckit sa list" takes no argument 'all'/],
+  ['ipseckit', ['agent', 'status', '--colour'], 1, /no flag '--colour'\nnext: --help/],
+  ['ipseckit', ['tunnel', 'up', '--psk', 'x', 'h'], 1, /no flag '--psk'\nnext: did you mean --psk-file\?/],
+  ['ipseckit', ['tunnel', 'up', '--ca'], 1, /^error: --ca needs a value/],
+  [
+    'ipseckit',
+    ['tunnel', 'up', 'h', '--vendor-profile', 'x'],
+    1,
+    /^error: --vendor-profile 'x' is none of: ipseckit/,
+  ],
+  ['ipseckit', ['tunnel', 'down'], 1, /^error: the argument 'name' is missing: .*\nnext: --help/],
+  ['ipseckit', ['cert', 'issue'], 1, /^error: arguments are missing:\nca .*\nrequest .*\nnext: --help/],
   ['ipseckit', ['agent', 'status'], 4, /not running.*\n.*agent start/],
   ['ipseckit', ['agent', 'stop'], 4, /not running/],
   ['ipseckit', ['sa', 'list'], 4, /not running/],
