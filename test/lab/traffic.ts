@@ -1,4 +1,5 @@
 /** Traffic between two hosts, and what became of it. */
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { waitFor } from './command.js';
 import type { LabHost } from './lab-host.js';
@@ -33,6 +34,32 @@ export async function ping(
   const match = /(\d+) packets transmitted, (\d+) received/.exec(result.stdout);
   if (match === null) throw new Error(`ping said: ${result.stdout}${result.stderr}`);
   return { sent: Number(match[1]), received: Number(match[2]) };
+}
+
+/** Fifty pings a second until it is stopped. */
+export class PingStream {
+  readonly #child: ChildProcess;
+  #said = '';
+
+  constructor(host: LabHost, address: string) {
+    this.#child = host.spawn('ping', ['-n', '-i', '0.02', address], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#said += text;
+    });
+  }
+
+  /** Numbers, from 1, of those that were not answered; the last one may still have been under way and does not count. */
+  async stop(): Promise<{ readonly sent: number; readonly lost: readonly number[] }> {
+    const gone = once(this.#child, 'close');
+    this.#child.kill('SIGINT');
+    await gone;
+    const answered = new Set(
+      [...this.#said.matchAll(/ bytes from .*icmp_seq=(\d+) /g)].map(([, n]) => Number(n)),
+    );
+    const sent = Number(/(\d+) packets transmitted/.exec(this.#said)?.[1]);
+    const numbers = Array.from({ length: sent - 1 }, (_, index) => index + 1);
+    return { sent, lost: numbers.filter(number => !answered.has(number)) };
+  }
 }
 
 /** Whether a TCP port where nobody listens answers; what is dropped on the way does not. */

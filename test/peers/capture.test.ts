@@ -10,17 +10,14 @@ import type { ReplayNegotiation, ReplayReport } from '../../src/diag/replay/repo
 import { needs } from '../lab/needs.js';
 import { ping } from '../lab/traffic.js';
 import { decode, type TsharkPacket } from '../lab/tshark.js';
-import { createPair, type HostPair } from '../support/namespaces.js';
 import {
   addInsides,
   configure,
   configureTheirs,
-  ourAddress,
+  makeLab,
+  type OwnLab,
   ourConnection,
-  type PeerLab,
   psk,
-  startLab,
-  stopLab,
   target,
   theirAddress,
 } from './lab.js';
@@ -29,26 +26,23 @@ import { secure } from './secure.js';
 const suite = { ike: 'aes128-sha1-modp1024', esp: 'aes128-sha1' };
 
 describe('capture with strongSwan as the peer', { skip: needs('charon', 'nft', 'ping', 'tshark') }, () => {
-  let hosts: HostPair;
-  let lab: PeerLab;
+  let lab: OwnLab;
   const folder = mkdtempSync(join(tmpdir(), 'ipseckit-capture-test-'));
   const base = (name: string) => join(folder, name);
 
   before(async () => {
-    hosts = await createPair({ prefix: 'capt', a: [`${ourAddress}/24`], b: [`${theirAddress}/24`] });
-    addInsides({ ours: hosts.a, theirs: hosts.b });
-    lab = await startLab({ ours: hosts.a, theirs: hosts.b }, { esp: 'kernel-libipsec' });
+    lab = await makeLab({ prefix: 'capt' });
+    addInsides(lab);
   });
 
   after(async () => {
-    await stopLab(lab);
-    await hosts?.destroy();
+    await lab?.stop();
     rmSync(folder, { recursive: true, force: true });
   });
 
   /** Runs `capture` while `traffic` happens, ends it with Ctrl-C unless it ends by itself. */
   async function captured(args: readonly string[], traffic: () => Promise<unknown>): Promise<CaptureSummary> {
-    const child = hosts.a.spawn(
+    const child = lab.ours.spawn(
       process.execPath,
       [resolve('bin/ipseckit.js'), 'capture', '--json', ...args],
       {
@@ -86,7 +80,7 @@ describe('capture with strongSwan as the peer', { skip: needs('charon', 'nft', '
   test('everything opens decrypted, and what is inside ESP is what was recorded inside', async () => {
     await configure(lab, 'tunnel', suite, { theirs: { encapsulate: true } });
     const there = target('theirs', 'tunnel');
-    const summary = await captured(['-o', base('office')], () => ping(hosts.a, there, { count: 3 }));
+    const summary = await captured(['-o', base('office')], () => ping(lab.ours, there, { count: 3 }));
     assert.equal(summary.endedBy, 'interrupted');
     assert.deepEqual(summary.interfaces.map(({ name, side, lost }) => [name, side, lost]).sort(), [
       ['eth0', 'wire', 0],
@@ -131,7 +125,7 @@ describe('capture with strongSwan as the peer', { skip: needs('charon', 'nft', '
   test('SAs that were up before are readable; limits end it; nothing is overwritten', async () => {
     const there = target('theirs', 'tunnel');
     const summary = await captured(['-o', base('later'), '--peer', theirAddress, '--count', '4'], () =>
-      ping(hosts.a, there, { count: 3 }),
+      ping(lab.ours, there, { count: 3 }),
     );
     assert.equal(summary.endedBy, 'count');
     assert.equal(
@@ -146,14 +140,14 @@ describe('capture with strongSwan as the peer', { skip: needs('charon', 'nft', '
     assert.equal(again.status, 2, again.stderr);
     assert.equal(statSync(summary.file).size, summary.bytes);
     const withoutKeys = await captured(['-o', base('bare'), '--no-keys'], () =>
-      ping(hosts.a, there, { count: 1 }),
+      ping(lab.ours, there, { count: 1 }),
     );
     assert.deepEqual([withoutKeys.keys, existsSync(base('bare.keys'))], [undefined, false]);
   });
 
   test('failing negotiations are explained from their capture', async () => {
     await secure(lab.agent);
-    const attempt = () => ping(hosts.a, target('theirs', 'tunnel'), { count: 1 });
+    const attempt = () => ping(lab.ours, target('theirs', 'tunnel'), { count: 1 });
     await configureTheirs(lab, 'tunnel', suite, { psk: 'quite another', encapsulate: true });
     await secure(lab.agent, ourConnection('tunnel', suite));
     const wrongKey = await captured(['-o', base('psk-differs')], attempt);
@@ -165,7 +159,7 @@ describe('capture with strongSwan as the peer', { skip: needs('charon', 'nft', '
     assert.match(refused.proposals?.offered[0]?.text ?? '', /hash MD5/);
 
     await secure(lab.agent, ourConnection('tunnel', suite, { peer: '10.66.0.77' }));
-    hosts.a.run('ip', 'neigh', 'add', '10.66.0.77', 'lladdr', '02:00:00:00:00:77', 'dev', 'eth0');
+    lab.ours.run('ip', 'neigh', 'add', '10.66.0.77', 'lladdr', '02:00:00:00:00:77', 'dev', 'eth0');
     const silent = await replayed(
       (
         await captured(['-o', base('silent')], async () => {

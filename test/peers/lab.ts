@@ -2,7 +2,7 @@
 import type { LabHost } from '../lab/lab-host.js';
 import { Charon, type EspEngine, type PeerConnection } from '../lab/strongswan.js';
 import { AgentOnHost } from '../support/agent-host.js';
-import type { Host } from '../support/namespaces.js';
+import { createPair, type Host } from '../support/namespaces.js';
 import { type Connection, secure } from './secure.js';
 
 /** Addresses of the two hosts, and of one in a network behind each. */
@@ -54,6 +54,8 @@ export async function startLab(
     readonly esp: EspEngine;
     readonly agentArgs?: readonly string[];
     readonly engine?: 'userspace' | 'xfrm';
+    /** More lines for strongSwan's own configuration. */
+    readonly charonSettings?: string;
   },
 ): Promise<PeerLab> {
   const agent = await AgentOnHost.start(hosts.ours, {
@@ -61,7 +63,12 @@ export async function startLab(
     ...(options.engine === undefined ? {} : { engine: options.engine }),
   });
   try {
-    return { ...hosts, agent, charon: await Charon.start({ host: hosts.theirs, esp: options.esp }) };
+    const settings = options.charonSettings === undefined ? {} : { settings: options.charonSettings };
+    return {
+      ...hosts,
+      agent,
+      charon: await Charon.start({ host: hosts.theirs, esp: options.esp, ...settings }),
+    };
   } catch (error) {
     await agent.remove();
     throw error;
@@ -71,6 +78,37 @@ export async function startLab(
 export async function stopLab(lab: PeerLab | undefined): Promise<void> {
   await lab?.agent.remove();
   await lab?.charon.stop();
+}
+
+/** A lab whose hosts were made for it; strongSwan does ESP itself. `stop` takes everything away. */
+export interface OwnLab extends PeerLab {
+  readonly theirs: Host;
+  stop(): Promise<void>;
+}
+
+/** Addresses with prefix lengths; those of this module unless said otherwise. */
+export async function makeLab(options: {
+  readonly prefix: string;
+  readonly ours?: readonly string[];
+  readonly theirs?: readonly string[];
+  readonly charonSettings?: string;
+}): Promise<OwnLab> {
+  const { prefix, ours = [`${ourAddress}/24`], theirs = [`${theirAddress}/24`], ...rest } = options;
+  const hosts = await createPair({ prefix, a: ours, b: theirs });
+  try {
+    const lab = await startLab({ ours: hosts.a, theirs: hosts.b }, { esp: 'kernel-libipsec', ...rest });
+    return {
+      ...lab,
+      theirs: hosts.b,
+      stop: async () => {
+        await stopLab(lab);
+        await hosts.destroy();
+      },
+    };
+  } catch (error) {
+    await hosts.destroy();
+    throw error;
+  }
 }
 
 /** The same connection for both sides, with what each of them wants different. */
@@ -126,7 +164,10 @@ export function target(side: 'ours' | 'theirs', mode: Mode, family: 4 | 6 = 4): 
   return side === 'ours' ? ourInside : theirInside;
 }
 
-/** Runs a test; when it fails, its error carries what both daemons said meanwhile. */
+/**
+ * Runs a test; when it fails, its error carries what both daemons said meanwhile, and its tunnels, which would spoil the
+ * next test, are taken down.
+ */
 export async function withLogs(
   lab: Pick<PeerLab, 'agent' | 'charon'>,
   run: () => Promise<void>,
@@ -143,6 +184,8 @@ export async function withLogs(
       '--- strongSwan',
       lab.charon.log().slice(before.charon),
     ].join('\n');
+    for (const { name } of await lab.agent.call('tunnelList', {}).catch(() => []))
+      await lab.agent.call('tunnelDown', { name }).catch(() => {});
     throw told;
   }
 }

@@ -9,9 +9,9 @@ import type { TunnelDocument } from '../../src/agent/tunnel.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { needs } from '../lab/needs.js';
 import type { PeerCertificates } from '../lab/peer-connection.js';
-import { Charon } from '../lab/strongswan.js';
+import type { Charon } from '../lab/strongswan.js';
 import { ping } from '../lab/traffic.js';
-import { AgentOnHost } from '../support/agent-host.js';
+import type { AgentOnHost } from '../support/agent-host.js';
 import {
   certificatePem,
   crlPem,
@@ -22,8 +22,7 @@ import {
   testCrl,
   testLeaf,
 } from '../support/certificates.js';
-import { createPair, type HostPair } from '../support/namespaces.js';
-import { withLogs } from './lab.js';
+import { makeLab, type OwnLab, withLogs } from './lab.js';
 
 const ours = '10.67.0.1';
 const theirs = '10.67.0.2';
@@ -67,22 +66,16 @@ function tunnel(
 }
 
 describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') }, () => {
-  let hosts: HostPair;
+  let lab: OwnLab;
   let agent: AgentOnHost;
   let charon: Charon;
 
   before(async () => {
-    hosts = await createPair({ prefix: 'crt', a: [`${ours}/24`], b: [`${theirs}/24`] });
-    agent = await AgentOnHost.start(hosts.a, { args: ['--verbose'] });
-    charon = await Charon.start({ host: hosts.b, esp: 'kernel-libipsec', logLevel: 1 });
+    lab = await makeLab({ prefix: 'crt', ours: [`${ours}/24`], theirs: [`${theirs}/24`] });
+    ({ agent, charon } = lab);
   });
 
-  after(async () => {
-    await agent?.stop();
-    await agent?.remove();
-    await charon?.stop();
-    await hosts?.destroy();
-  });
+  after(() => lab?.stop());
 
   const load = (
     chain: Chain,
@@ -113,7 +106,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
       },
     });
 
-  const logged = (work: () => Promise<void>) => withLogs({ agent, charon }, work);
+  const logged = (work: () => Promise<void>) => withLogs(lab, work);
 
   for (const key of ['rsa', 'prime256v1', 'secp384r1', 'secp521r1'] as const) {
     const chain = chainOf(key);
@@ -122,7 +115,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
         logged(async () => {
           await load(chain);
           await agent.tunnelUp(tunnel(chain, { ike, remoteId: chain.theirs.certificate.subject.text }));
-          assert.deepEqual(await ping(hosts.a, theirs, { count: 2 }), { sent: 2, received: 2 });
+          assert.deepEqual(await ping(lab.ours, theirs, { count: 2 }), { sent: 2, received: 2 });
           const [mainMode] = (await agent.call('associations', {})).mainModes;
           assert.equal(mainMode?.authentication, 'certificate');
           assert.equal(mainMode?.peerIdentity, chain.theirs.certificate.subject.text);
@@ -136,7 +129,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
         );
         await charon.terminate({ ike: 'peer' });
         await charon.initiate('peer');
-        assert.deepEqual(await ping(hosts.a, theirs, { count: 2 }), { sent: 2, received: 2 });
+        assert.deepEqual(await ping(lab.ours, theirs, { count: 2 }), { sent: 2, received: 2 });
         await agent.call('tunnelDown', { name: 'peer' });
       }));
   }
@@ -155,7 +148,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
       await charon.terminate({ ike: 'peer' });
       await charon.initiate('peer');
       assert.match(agent.log, /main mode 6.* in 2 fragments/);
-      assert.deepEqual(await ping(hosts.a, theirs, { count: 2 }), { sent: 2, received: 2 });
+      assert.deepEqual(await ping(lab.ours, theirs, { count: 2 }), { sent: 2, received: 2 });
       await agent.call('tunnelDown', { name: 'peer' });
     }));
 
@@ -226,7 +219,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
         ];
         await run('ipsecpol', '-f', `${ours}=${theirs}`, '-t', theirs, ...rule);
         await run('ipsecpol', '-f', `${theirs}=${ours}`, '-t', ours, ...rule);
-        assert.equal((await ping(hosts.a, theirs, { count: 4 })).received > 0, true);
+        assert.equal((await ping(lab.ours, theirs, { count: 4 })).received > 0, true);
         const [mainMode] = (await agent.call('associations', {})).mainModes;
         assert.equal(mainMode?.authentication, 'certificate');
         assert.deepEqual(mainMode?.method, { encryption: 'aes256', hash: 'sha256', group: 19 });

@@ -6,10 +6,11 @@ import type { TunnelDocument } from '../../src/agent/tunnel.js';
 import { waitFor } from '../lab/command.js';
 import { needs } from '../lab/needs.js';
 import type { PeerConnection } from '../lab/peer-connection.js';
-import { Charon } from '../lab/strongswan.js';
+import type { Charon } from '../lab/strongswan.js';
 import { ping, transfer } from '../lab/traffic.js';
 import { AgentOnHost } from '../support/agent-host.js';
-import { createHost, createPair, type Host, type HostPair, joinHosts } from '../support/namespaces.js';
+import { createHost, type Host, joinHosts } from '../support/namespaces.js';
+import { makeLab, type OwnLab, withLogs } from './lab.js';
 
 const ours = '10.69.0.1';
 const theirs = '10.69.0.2';
@@ -34,56 +35,54 @@ describe('everything through the gateway', {
   skip: needs('charon', 'nft', 'ping', 'xauth-generic'),
   timeout: 180_000,
 }, () => {
-  let hosts: HostPair;
+  let lab: OwnLab;
   let behind: Host;
   let agent: AgentOnHost;
   let charon: Charon;
 
   before(async () => {
-    hosts = await createPair({
+    lab = await makeLab({
       prefix: 'full',
-      a: [`${ours}/24`, `${ours6}/64`],
-      b: [`${theirs}/24`, `${neighbour}/24`, `${theirs6}/64`],
+      ours: [`${ours}/24`, `${ours6}/64`],
+      theirs: [`${theirs}/24`, `${neighbour}/24`, `${theirs6}/64`],
+      charonSettings: 'cisco_unity = yes',
     });
+    ({ agent, charon } = lab);
     behind = await createHost('full-server');
     joinHosts(
-      { host: hosts.b, device: 'eth1', addresses: ['10.2.0.1/24', 'fd02::1/64'] },
+      { host: lab.theirs, device: 'eth1', addresses: ['10.2.0.1/24', 'fd02::1/64'] },
       { host: behind, device: 'eth0', addresses: [`${server}/24`, `${server6}/64`] },
     );
     // Whatever does not go through the tunnel gets there, too: it would be seen.
-    hosts.b.run('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+    lab.theirs.run('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
     for (const [host, way] of [
-      [hosts.a, theirs],
-      [hosts.a, theirs6],
+      [lab.ours, theirs],
+      [lab.ours, theirs6],
       [behind, '10.2.0.1'],
       [behind, 'fd02::1'],
     ] as const)
       host.run('ip', 'route', 'add', 'default', 'via', way);
-    for (const host of [behind, hosts.b]) {
+    for (const host of [behind, lab.theirs]) {
       const child = host.spawn(process.execPath, ['-e', teller], { stdio: ['ignore', 'pipe', 'inherit'] });
       if (child.stdout !== null) await once(child.stdout, 'data');
     }
-    agent = await AgentOnHost.start(hosts.a, { args: ['--verbose'] });
-    charon = await Charon.start({ host: hosts.b, esp: 'kernel-libipsec', settings: 'cisco_unity = yes' });
   });
 
   after(async () => {
-    await agent?.remove();
-    await charon?.stop();
-    await hosts?.destroy();
+    await lab?.stop();
     await behind?.destroy();
   });
 
   /** The address from which a connection to `address` arrives there, or why there was none. */
   async function seenFrom(address: string, ...from: string[]): Promise<string> {
-    return (await hosts.a.execute(process.execPath, ['-e', asker, address, ...from])).stdout.trim();
+    return (await lab.ours.execute(process.execPath, ['-e', asker, address, ...from])).stdout.trim();
   }
 
   /** Routes and rules of the client; device routes say "linkdown" now and then. */
   const routing = () =>
     ['-4', '-6'].map(family => [
-      hosts.a.run('ip', family, 'rule'),
-      hosts.a.run('ip', family, 'route', 'show', 'table', 'main'),
+      lab.ours.run('ip', family, 'rule'),
+      lab.ours.run('ip', family, 'route', 'show', 'table', 'main'),
     ]);
 
   const gateway: PeerConnection = {
@@ -98,18 +97,7 @@ describe('everything through the gateway', {
     ...overrides,
   });
 
-  async function withLogs(work: () => Promise<void>): Promise<void> {
-    const [ourLog, theirLog] = [agent.log.length, charon.log().length];
-    try {
-      await work();
-    } catch (error) {
-      console.log(hosts.a.run('ip', 'rule'), hosts.a.run('ip', 'route', 'show', 'table', '50053'));
-      console.log(`--- ours\n${agent.log.slice(ourLog)}\n--- strongSwan\n${charon.log().slice(theirLog)}`);
-      for (const { name } of await agent.call('tunnelList', {}).catch(() => []))
-        await agent.call('tunnelDown', { name }).catch(() => {});
-      throw error;
-    }
-  }
+  const logged = (work: () => Promise<void>) => withLogs(lab, work);
 
   async function down(): Promise<void> {
     await agent.call('tunnelDown', { name: 'all' });
@@ -120,14 +108,14 @@ describe('everything through the gateway', {
     (await agent.call('associations', {})).pairs.reduce((sum, { packetsSent }) => sum + packetsSent, 0);
 
   test('a gateway that names no network: everything from the assigned address, the host keeps its routes', () =>
-    withLogs(async () => {
+    logged(async () => {
       const before = routing();
       await charon.load(gateway);
       assert.equal(await seenFrom(server), ours);
       const { traffic } = await agent.tunnelUp(tunnel());
       assert.equal(traffic, '10.3.0.7/32 <-> 0.0.0.0/0');
-      assert.deepEqual(await ping(hosts.a, server, { count: 3 }), { sent: 3, received: 3 });
-      await transfer(hosts.a, behind, server, { bytes: 300_000 });
+      assert.deepEqual(await ping(lab.ours, server, { count: 3 }), { sent: 3, received: 3 });
+      await transfer(lab.ours, behind, server, { bytes: 300_000 });
       assert.equal(await seenFrom(server), '10.3.0.7');
       // The gateway's own address, and one beside it.
       assert.equal(await seenFrom(theirs), '10.3.0.7');
@@ -144,31 +132,31 @@ describe('everything through the gateway', {
     }));
 
   test('a network that contains the gateway, and what is excluded from it', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
       const remoteNetworks = ['10.0.0.0/8'];
       await agent.tunnelUp(tunnel({ remoteNetworks, excludedNetworks: ['10.69.0.3/32'] }));
-      assert.deepEqual(await ping(hosts.a, server, { count: 3 }), { sent: 3, received: 3 });
+      assert.deepEqual(await ping(lab.ours, server, { count: 3 }), { sent: 3, received: 3 });
       assert.equal(await seenFrom(theirs), '10.3.0.7');
       assert.equal(await seenFrom(neighbour), ours);
       await down();
     }));
 
   test('without a route of its own the host reaches everything, too', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.load(gateway);
-      hosts.a.run('ip', 'route', 'del', 'default');
+      lab.ours.run('ip', 'route', 'del', 'default');
       try {
         await agent.tunnelUp(tunnel());
         assert.equal(await seenFrom(server), '10.3.0.7');
         await down();
       } finally {
-        hosts.a.run('ip', 'route', 'add', 'default', 'via', theirs);
+        lab.ours.run('ip', 'route', 'add', 'default', 'via', theirs);
       }
     }));
 
   test('killed, it leaves no way in clear; the next start cleans up', () =>
-    withLogs(async () => {
+    logged(async () => {
       const before = routing();
       await charon.load(gateway);
       await agent.tunnelUp(tunnel());
@@ -182,7 +170,7 @@ describe('everything through the gateway', {
     }));
 
   test('from the own address, without mode-config; a neighbour excluded', () =>
-    withLogs(async () => {
+    logged(async () => {
       const before = routing();
       const { pool: _, ...rest } = gateway;
       await charon.load({ ...rest, remoteSelector: `${ours}/32` });
@@ -191,9 +179,9 @@ describe('everything through the gateway', {
         excludedNetworks: [`${neighbour}/32`],
       });
       await agent.tunnelUp(own);
-      assert.deepEqual(await ping(hosts.a, server, { count: 3 }), { sent: 3, received: 3 });
+      assert.deepEqual(await ping(lab.ours, server, { count: 3 }), { sent: 3, received: 3 });
       assert.ok((await sent()) >= 3);
-      await transfer(hosts.a, behind, server, { bytes: 300_000 });
+      await transfer(lab.ours, behind, server, { bytes: 300_000 });
       const secured = await sent();
       assert.equal(await seenFrom(neighbour), ours);
       assert.equal(await sent(), secured);
@@ -209,9 +197,9 @@ describe('everything through the gateway', {
     }));
 
   test('all of IPv6', () =>
-    withLogs(async () => {
+    logged(async () => {
       await charon.stop();
-      const other = await AgentOnHost.start(hosts.b);
+      const other = await AgentOnHost.start(lab.theirs);
       try {
         const before = routing();
         const common = { name: 'six', presharedKey, esp: 'aes128-sha256' };
@@ -221,8 +209,8 @@ describe('everything through the gateway', {
         });
         await agent.tunnelUp({ ...common, local: ours6, peer: theirs6, remoteNetworks: ['::/0'] });
         await there;
-        assert.deepEqual(await ping(hosts.a, server6, { count: 3 }), { sent: 3, received: 3 });
-        await transfer(hosts.a, behind, server6, { bytes: 300_000 });
+        assert.deepEqual(await ping(lab.ours, server6, { count: 3 }), { sent: 3, received: 3 });
+        await transfer(lab.ours, behind, server6, { bytes: 300_000 });
         assert.ok((await sent()) > 3);
         await agent.call('tunnelDown', { name: 'six' });
         assert.deepEqual(routing(), before);

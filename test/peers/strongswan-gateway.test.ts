@@ -8,18 +8,16 @@ import { callAgent } from '../../src/agent/control/client.js';
 import { NegotiationError } from '../../src/agent/failure.js';
 import { controlSocketPath } from '../../src/agent/paths.js';
 import type { TunnelDocument } from '../../src/agent/tunnel.js';
-import { printPem } from '../../src/crypto/certificates/pem.js';
 import { Secret } from '../../src/crypto/secret.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { waitFor } from '../lab/command.js';
 import { needs } from '../lab/needs.js';
 import type { PeerConnection } from '../lab/peer-connection.js';
-import { Charon } from '../lab/strongswan.js';
+import type { Charon } from '../lab/strongswan.js';
 import { ping } from '../lab/traffic.js';
-import { AgentOnHost } from '../support/agent-host.js';
-import { type Identity, testCa, testLeaf } from '../support/certificates.js';
-import { createPair, type HostPair } from '../support/namespaces.js';
-import { withLogs } from './lab.js';
+import type { AgentOnHost } from '../support/agent-host.js';
+import { certificatePem, keyPem, testCa, testLeaf } from '../support/certificates.js';
+import { makeLab, type OwnLab, withLogs } from './lab.js';
 
 const ours = '10.69.0.1';
 const theirs = '10.69.0.2';
@@ -28,43 +26,25 @@ const presharedKey = 'a group key';
 const user = 'ann';
 const password = 'ann has a password';
 
-const certificatePem = ({ certificate }: Identity) => printPem('CERTIFICATE', certificate.der);
-const keyPem = ({ privateKey }: Identity) => privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-
 describe('strongSwan as a gateway for clients', {
   skip: needs('charon', 'nft', 'ping', 'xauth-generic'),
 }, () => {
-  let hosts: HostPair;
+  let lab: OwnLab;
   let agent: AgentOnHost;
   let charon: Charon;
 
   before(async () => {
-    hosts = await createPair({ prefix: 'gw', a: [`${ours}/24`], b: [`${theirs}/24`] });
-    hosts.b.run('ip', 'address', 'add', `${inside}/24`, 'dev', 'lo');
-    agent = await AgentOnHost.start(hosts.a, { args: ['--verbose'] });
-    charon = await Charon.start({
-      host: hosts.b,
-      esp: 'kernel-libipsec',
-      settings: 'cisco_unity = yes\n  i_dont_care_about_security_and_use_aggressive_mode_psk = yes',
+    lab = await makeLab({
+      ...{ prefix: 'gw', ours: [`${ours}/24`], theirs: [`${theirs}/24`] },
+      charonSettings: 'cisco_unity = yes\n  i_dont_care_about_security_and_use_aggressive_mode_psk = yes',
     });
+    ({ agent, charon } = lab);
+    lab.theirs.run('ip', 'address', 'add', `${inside}/24`, 'dev', 'lo');
   });
 
-  after(async () => {
-    await agent?.remove();
-    await charon?.stop();
-    await hosts?.destroy();
-  });
+  after(() => lab?.stop());
 
-  /** A tunnel that a failed test leaves would spoil the next. */
-  const logged = (work: () => Promise<void>) =>
-    withLogs({ agent, charon }, async () => {
-      try {
-        await work();
-      } catch (error) {
-        await agent.call('tunnelDown', { name: 'office' }).catch(() => {});
-        throw error;
-      }
-    });
+  const logged = (work: () => Promise<void>) => withLogs(lab, work);
 
   const gateway: PeerConnection = {
     ...{ name: 'peer', local: theirs, remote: '%any', psk: presharedKey, mode: 'tunnel', encapsulate: true },
@@ -86,7 +66,7 @@ describe('strongSwan as a gateway for clients', {
     ...overrides,
   });
 
-  const addresses = () => hosts.a.run('ip', '-4', '-o', 'address', 'show', 'dev', 'ipseckit0');
+  const addresses = () => lab.ours.run('ip', '-4', '-o', 'address', 'show', 'dev', 'ipseckit0');
 
   /** Traffic flows from the assigned address, and nothing of it is left after `tunnel down`. */
   async function checkTunnel(): Promise<void> {
@@ -94,15 +74,15 @@ describe('strongSwan as a gateway for clients', {
     const address = info?.configuration?.address ?? 'none';
     assert.match(address, /^10\.3\.0\.[789]$/);
     assert.ok(addresses().includes(` ${address}/32 `));
-    assert.ok(hosts.a.run('ip', '-4', 'route', 'get', inside).includes(` src ${address} `));
-    assert.deepEqual(await ping(hosts.a, inside, { count: 3 }), { sent: 3, received: 3 });
+    assert.ok(lab.ours.run('ip', '-4', 'route', 'get', inside).includes(` src ${address} `));
+    assert.deepEqual(await ping(lab.ours, inside, { count: 3 }), { sent: 3, received: 3 });
     const [pair] = (await agent.call('associations', {})).quickModes;
     assert.equal(pair?.pair.selector.source.first, address);
     const [child] = await charon.installedChildren();
     assert.deepEqual(child?.remoteSelectors, [`${address}/32`]);
     await agent.call('tunnelDown', { name: 'office' });
     assert.doesNotMatch(addresses(), /10\.3\.0/);
-    assert.doesNotMatch(hosts.a.run('ip', '-4', 'route'), /10\.2\.0/);
+    assert.doesNotMatch(lab.ours.run('ip', '-4', 'route'), /10\.2\.0/);
     await waitFor('strongSwan to forget', async () => (await charon.listSas()).length === 0);
   }
 
@@ -186,7 +166,7 @@ describe('strongSwan as a gateway for clients', {
       const { modeConfig: _____, ...userOnly } = tunnel();
       const { configuration } = await agent.tunnelUp(userOnly);
       assert.equal(configuration, undefined);
-      assert.deepEqual(await ping(hosts.a, inside, { count: 2 }), { sent: 2, received: 2 });
+      assert.deepEqual(await ping(lab.ours, inside, { count: 2 }), { sent: 2, received: 2 });
       await agent.call('tunnelDown', { name: 'office' });
     }));
 
@@ -252,7 +232,7 @@ describe('strongSwan as a gateway for clients', {
         return `${info?.state} ${info?.configuration?.address}`;
       };
       await waitFor('the new address', async () => {
-        await ping(hosts.a, inside, { count: 1 });
+        await ping(lab.ours, inside, { count: 1 });
         return (await state()) === 'up 10.3.0.8';
       });
       assert.ok(!addresses().includes('10.3.0.7'));

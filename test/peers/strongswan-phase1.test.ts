@@ -5,15 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { TunnelDocument } from '../../src/agent/tunnel.js';
-import { printPem } from '../../src/crypto/certificates/pem.js';
 import { needs } from '../lab/needs.js';
 import type { PeerConnection } from '../lab/peer-connection.js';
-import { Charon } from '../lab/strongswan.js';
+import type { Charon } from '../lab/strongswan.js';
 import { ping } from '../lab/traffic.js';
-import { AgentOnHost } from '../support/agent-host.js';
-import { dns, type Identity, testCa, testLeaf } from '../support/certificates.js';
-import { createPair, type HostPair } from '../support/namespaces.js';
-import { withLogs } from './lab.js';
+import type { AgentOnHost } from '../support/agent-host.js';
+import { certificatePem, dns, keyPem, testCa, testLeaf } from '../support/certificates.js';
+import { makeLab, type OwnLab, withLogs } from './lab.js';
 import { secure } from './secure.js';
 
 const ours = '10.68.0.1';
@@ -21,9 +19,6 @@ const theirs = '10.68.0.2';
 const presharedKey = 'a long preshared key';
 const dayMs = 86_400_000;
 const valid = { notBeforeMs: Date.now() - dayMs, notAfterMs: Date.now() + 30 * dayMs };
-
-const certificatePem = ({ certificate }: Identity) => printPem('CERTIFICATE', certificate.der);
-const keyPem = ({ privateKey }: Identity) => privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
 const root = testCa('C=DE, O=Example, CN=Root', undefined, { key: 'rsa', ...valid });
 const leaf = (name: string, key: 'rsa' | 'prime256v1') =>
@@ -34,27 +29,21 @@ const leaf = (name: string, key: 'rsa' | 'prime256v1') =>
   });
 
 describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () => {
-  let hosts: HostPair;
+  let lab: OwnLab;
   let agent: AgentOnHost;
   let charon: Charon;
 
   before(async () => {
-    hosts = await createPair({ prefix: 'ph1', a: [`${ours}/24`], b: [`${theirs}/24`] });
-    agent = await AgentOnHost.start(hosts.a, { args: ['--verbose'] });
-    charon = await Charon.start({
-      host: hosts.b,
-      esp: 'kernel-libipsec',
-      settings: 'i_dont_care_about_security_and_use_aggressive_mode_psk = yes',
+    lab = await makeLab({
+      ...{ prefix: 'ph1', ours: [`${ours}/24`], theirs: [`${theirs}/24`] },
+      charonSettings: 'i_dont_care_about_security_and_use_aggressive_mode_psk = yes',
     });
+    ({ agent, charon } = lab);
   });
 
-  after(async () => {
-    await agent?.remove();
-    await charon?.stop();
-    await hosts?.destroy();
-  });
+  after(() => lab?.stop());
 
-  const logged = (work: () => Promise<void>) => withLogs({ agent, charon }, work);
+  const logged = (work: () => Promise<void>) => withLogs(lab, work);
 
   const connection: PeerConnection = {
     ...{ name: 'peer', local: theirs, remote: ours, mode: 'tunnel', encapsulate: true },
@@ -76,7 +65,7 @@ describe('strongSwan and phase 1', { skip: needs('charon', 'nft', 'ping') }, () 
     ...overrides,
   });
 
-  const reachable = async (from = hosts.a, to = theirs) => (await ping(from, to, { count: 4 })).received > 0;
+  const reachable = async () => (await ping(lab.ours, theirs, { count: 4, waitSeconds: 1 })).received > 0;
 
   describe('several ways to authenticate in one proposal', () => {
     let folder: string;

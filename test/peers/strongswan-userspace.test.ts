@@ -4,17 +4,14 @@ import { after, before, describe, test } from 'node:test';
 import { waitFor } from '../lab/command.js';
 import { needs } from '../lab/needs.js';
 import { ping, transfer } from '../lab/traffic.js';
-import { createPair, type HostPair } from '../support/namespaces.js';
 import {
   addInsides,
   configure,
-  ourAddress,
+  makeLab,
+  type OwnLab,
   type PeerLab,
   type Suite,
-  startLab,
-  stopLab,
   target,
-  theirAddress,
   withLogs,
 } from './lab.js';
 
@@ -25,19 +22,14 @@ const suites: readonly Suite[] = [
 ];
 
 describe('strongSwan with user-space ESP over UDP 4500', { skip: needs('charon', 'nft', 'ping') }, () => {
-  let hosts: HostPair;
-  let lab: PeerLab;
+  let lab: OwnLab;
 
   before(async () => {
-    hosts = await createPair({ prefix: 'user', a: [`${ourAddress}/24`], b: [`${theirAddress}/24`] });
-    addInsides({ ours: hosts.a, theirs: hosts.b });
-    lab = await startLab({ ours: hosts.a, theirs: hosts.b }, { esp: 'kernel-libipsec' });
+    lab = await makeLab({ prefix: 'user' });
+    addInsides(lab);
   });
 
-  after(async () => {
-    await stopLab(lab);
-    await hosts?.destroy();
-  });
+  after(() => lab?.stop());
 
   for (const suite of suites)
     for (const initiator of ['we', 'strongSwan'] as const)
