@@ -3,7 +3,7 @@
 Arguments: for each end the process id of its namespace and the name of the device to make. Orders come on standard
 input, one a line: `hold` (keep IKE datagrams from now on), `next one` or `next other` (deliver the first one kept of
 that end), `release` (deliver all, in the order in which they came, and keep no more). Each datagram that is kept is told
-on standard output: `held END EXCHANGE-TYPE`.
+on standard output, `held END EXCHANGE-TYPE`, after `holding`.
 """
 import ctypes
 import fcntl
@@ -59,12 +59,13 @@ def obey(words):
     global kept
     if words[0] == "hold":
         kept = []
+        print("holding", flush=True)
     elif words[0] == "next":
         first = next(item for item in kept if item[0] == words[1])
         kept.remove(first)
         deliver(*first)
     elif words[0] == "release":
-        for item in kept:
+        for item in kept or []:
             deliver(*item)
         kept = None
 

@@ -38,9 +38,10 @@ export class IkeRelay {
   }
 
   /** Holds back every IKE message from now on. */
-  hold(): void {
+  async hold(): Promise<void> {
     this.#heldFrom = this.#told.length;
     this.#order('hold');
+    await waitFor('the relay to hold', () => this.#told.includes('holding\n', this.#heldFrom));
   }
 
   /** How many messages of an exchange `end` has sent since `hold`. */

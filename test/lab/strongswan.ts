@@ -62,8 +62,11 @@ export interface PeerIkeSa {
   readonly children: readonly PeerChildSa[];
 }
 
-/** An IKE SA, or a child SA, by the name of its connection. */
-export type PeerSaName = { readonly ike: string } | { readonly child: string };
+/** An IKE SA, or a child SA, by the name of its connection; or one child SA by its unique id. */
+export type PeerSaName =
+  | { readonly ike: string }
+  | { readonly child: string }
+  | { readonly 'child-id': string };
 
 const charonProgram = '/usr/lib/ipsec/charon';
 

@@ -48,7 +48,7 @@ export class PingStream {
     });
   }
 
-  /** Numbers, from 1, of those that were not answered; the last one may still have been under way and does not count. */
+  /** Numbers, from 1, of those that were not answered. What was still under way does not count: at most the last ten. */
   async stop(): Promise<{ readonly sent: number; readonly lost: readonly number[] }> {
     const gone = once(this.#child, 'close');
     this.#child.kill('SIGINT');
@@ -57,7 +57,8 @@ export class PingStream {
       [...this.#said.matchAll(/ bytes from .*icmp_seq=(\d+) /g)].map(([, n]) => Number(n)),
     );
     const sent = Number(/(\d+) packets transmitted/.exec(this.#said)?.[1]);
-    const numbers = Array.from({ length: sent - 1 }, (_, index) => index + 1);
+    const last = Math.max(sent - 10, ...answered);
+    const numbers = Array.from({ length: last }, (_, index) => index + 1);
     return { sent, lost: numbers.filter(number => !answered.has(number)) };
   }
 }

@@ -4,12 +4,14 @@ import { after, before, describe, test } from 'node:test';
 import { waitFor } from '../lab/command.js';
 import { IkeRelay } from '../lab/ike-relay.js';
 import { needs } from '../lab/needs.js';
+import type { PeerSaName } from '../lab/strongswan.js';
 import { PingStream, ping } from '../lab/traffic.js';
 import { createHost, type Host } from '../support/namespaces.js';
 import {
   addInsides,
   configure,
   ourAddress,
+  ourConnection,
   type PeerLab,
   startLab,
   stopLab,
@@ -17,11 +19,12 @@ import {
   theirAddress,
   withLogs,
 } from './lab.js';
-import type { Connection } from './secure.js';
+import { type Connection, secure } from './secure.js';
 
 const suite = { ike: 'aes128-sha1-modp1024', esp: 'aes128-sha1' };
 const here = target('ours', 'tunnel');
 const there = target('theirs', 'tunnel');
+const byVolume = { lifetimeKilobytes: 1_000 };
 
 describe('negotiations that cross', {
   skip: needs('charon', 'nft', 'ping', 'python3'),
@@ -48,47 +51,158 @@ describe('negotiations that cross', {
     for (const host of hosts) await host.destroy();
   });
 
-  /** A fresh connection under traffic both ways, which loses nothing while `work` runs. */
-  async function underTraffic(ours: Partial<Connection>, work: () => Promise<void>): Promise<void> {
+  /** A fresh connection under traffic both ways while `work` runs; returns how many packets were lost. */
+  async function underTraffic(ours: Partial<Connection>, work: () => Promise<void>): Promise<number> {
     await configure(lab, 'tunnel', suite, { ours, theirs: { encapsulate: true } });
-    await lab.charon.initiate('peer');
+    await ping(lab.ours, there, { count: 1 });
     const streams = [new PingStream(lab.ours, there), new PingStream(lab.theirs, here)];
-    const ended = async () =>
-      (await Promise.all(streams.map(stream => stream.stop()))).map(({ lost }) => lost);
     try {
       await work();
     } finally {
-      assert.deepEqual(await ended(), [[], []]);
+      relay.release();
     }
+    const ended = await Promise.all(streams.map(stream => stream.stop()));
+    assert.ok(
+      ended.every(({ sent }) => sent > 20),
+      JSON.stringify(ended),
+    );
+    return ended.reduce((sum, { lost }) => sum + lost.length, 0);
+  }
+
+  /** Waits until both sides have the same main modes and pairs, none half made; then pings arrive both ways. */
+  async function checkStable(): Promise<void> {
+    await waitFor('one or two pairs that both sides have', async () => {
+      const { mainModes, quickModes } = await lab.agent.call('associations', {});
+      const theirs = await lab.charon.listSas();
+      const children = theirs.flatMap(sa => sa.children).filter(({ state }) => state === 'INSTALLED');
+      const outbound = quickModes.flatMap(pair => pair.outbound.map(({ spi }) => Number(spi)));
+      return (
+        mainModes.every(({ state }) => state !== 'negotiating') &&
+        theirs.every(({ state }) => state === 'ESTABLISHED') &&
+        sameMembers(
+          mainModes.map(({ initiatorCookie }) => initiatorCookie),
+          theirs.map(({ initiatorCookie }) => initiatorCookie),
+        ) &&
+        (children.length === 1 || children.length === 2) &&
+        children.every(({ spiIn }) => outbound.includes(spiIn))
+      );
+    });
+    const options = { count: 5, intervalSeconds: 0.05 };
+    const all = { sent: 5, received: 5 };
+    assert.deepEqual(await ping(lab.ours, there, options), all);
+    assert.deepEqual(await ping(lab.theirs, here, options), all);
+  }
+
+  const established = () => lab.agent.log.match(/quick mode: established/g)?.length ?? 0;
+
+  async function takeDown(): Promise<void> {
     await lab.agent.call('clearDynamic', {});
     await waitFor('strongSwan to forget', async () => (await lab.charon.listSas()).length === 0);
   }
 
-  /** Sends what makes us renew a pair for its volume. */
-  async function untilWeRenew(): Promise<void> {
+  /** Sends what makes us renew a pair for its volume; the message is held back. */
+  async function weRenew(): Promise<void> {
     while (relay.held('one', 'Quick mode') === 0)
-      await ping(lab.ours, there, { count: 4, bytes: 10_000, intervalSeconds: 0.01 });
+      await ping(lab.ours, there, { count: 40, bytes: 1_000, intervalSeconds: 0.002 });
   }
 
-  test('quick modes: three times', () =>
-    withLogs(lab, () =>
-      underTraffic({ lifetimeKilobytes: 1_000 }, async () => {
+  async function theyRenew(): Promise<void> {
+    const newest = (await lab.charon.installedChildren()).at(-1)?.uniqueId;
+    await lab.charon.rekey({ 'child-id': String(newest) });
+    await relay.untilHeld('other', 'Quick mode');
+  }
+
+  async function theyDelete(what: PeerSaName): Promise<void> {
+    await lab.charon.terminate(what);
+    await relay.untilHeld('other', 'Informational');
+  }
+
+  test('quick modes, three times: both new pairs are kept, and nothing is lost', () =>
+    withLogs(lab, async () => {
+      const lost = await underTraffic(byVolume, async () => {
         for (let round = 0; round < 3; round++) {
-          relay.hold();
-          await untilWeRenew();
-          await lab.charon.rekey({ child: 'peer' });
-          await relay.untilHeld('other', 'Quick mode');
+          await relay.hold();
+          await weRenew();
+          await theyRenew();
+          const before = established();
           relay.release();
-          await new Promise(r => setTimeout(r, 2000));
-          console.log(
-            JSON.stringify(
-              (await lab.agent.call('associations', {})).quickModes.map(q => [q.inbound[0]?.spi.toString(16), q.outbound[0]?.spi.toString(16)]),
-            ),
-            (await lab.charon.listSas()).map(s =>
-              [s.uniqueId, s.state, s.children.map(c => [c.name, c.uniqueId, c.state, c.spiOut.toString(16)])].join(),
-            ),
-          );
+          await waitFor('both new pairs', () => established() === before + 2);
+          await checkStable();
         }
+      });
+      assert.equal(lost, 0);
+      await takeDown();
+    }));
+
+  test('main modes, twice: the pair goes on, and nothing is lost', () =>
+    withLogs(lab, async () => {
+      const lost = await underTraffic({ mainModeLifetimeSeconds: 4 }, async () => {
+        for (let round = 0; round < 2; round++) {
+          await relay.hold();
+          await relay.untilHeld('one', 'Main mode');
+          await lab.charon.rekey({ ike: 'peer' });
+          await relay.untilHeld('other', 'Main mode');
+          relay.release();
+          await checkStable();
+        }
+      });
+      assert.equal(lost, 0);
+      await takeDown();
+    }));
+
+  // What is sent until a Delete arrives is lost: its sender has forgotten the pair.
+  const deletes: readonly [string, () => Promise<void>][] = [
+    [
+      'their Delete of a pair and our renewal of it',
+      async () => {
+        await weRenew();
+        await theyDelete({ child: 'peer' });
+      },
+    ],
+    [
+      'our Delete of a pair, as its rule changes, and their renewal of it',
+      async () => {
+        await theyRenew();
+        await secure(lab.agent, ourConnection('tunnel', suite, { lifetimeKilobytes: 2_000 }));
+        await relay.untilHeld('one', 'Informational');
+      },
+    ],
+    [
+      'their Delete of the main mode and our renewal of a pair',
+      async () => {
+        await weRenew();
+        await theyDelete({ ike: 'peer' });
+      },
+    ],
+  ];
+  for (const [name, cross] of deletes)
+    test(name, () =>
+      withLogs(lab, async () => {
+        await underTraffic(byVolume, async () => {
+          await relay.hold();
+          await cross();
+          relay.release();
+          await checkStable();
+        });
+        await takeDown();
       }),
-    ));
+    );
+
+  for (let round = 1; round <= 3; round++)
+    test(`both begin, time ${round}: the packet that began it arrives`, () =>
+      withLogs(lab, async () => {
+        await configure(lab, 'tunnel', suite, { theirs: { encapsulate: true } });
+        await relay.hold();
+        const begun = [ping(lab.ours, there, { count: 1 }), lab.charon.initiate('peer')];
+        await relay.untilHeld('one', 'Main mode');
+        await relay.untilHeld('other', 'Main mode');
+        relay.release();
+        const [first] = await Promise.all(begun);
+        assert.deepEqual(first, { sent: 1, received: 1 });
+        await checkStable();
+        await takeDown();
+      }));
 });
+
+const sameMembers = (one: readonly string[], other: readonly string[]) =>
+  one.length === other.length && one.every(member => other.includes(member));
