@@ -35,7 +35,7 @@ import type { Clock } from './clock.js';
 import { DriverFilters } from './driver-filters.js';
 import { type DropTrace, dropTrace, pairOnCalendar } from './drop-trace.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
-import { LastSent } from './last-sent.js';
+import { type LastMessage, LastSent } from './last-sent.js';
 import { type PolicyPlan, planOf } from './plan.js';
 import { policyChange } from './policy-change.js';
 import type { PolicyEvent } from './policy-events.js';
@@ -260,8 +260,8 @@ export class Agent {
     });
   }
 
-  /** The last IKE message sent to a peer. */
-  lastSent(peer: IpAddress): NegotiationStep | undefined {
+  /** The last IKE message sent to a peer, and what ICMP said of it. */
+  lastSent(peer: IpAddress): LastMessage | undefined {
     return this.#lastSent.to(peer);
   }
 
@@ -313,6 +313,10 @@ export class Agent {
       case 'unknownSpi': {
         // A flood of them must not cost a new timer each.
         const effects = this.#ike.unknownSpi(event, nowMs);
+        return effects.length > 0 ? this.#run(effects) : undefined;
+      }
+      case 'undelivered': {
+        const effects = this.#ike.undelivered(event, nowMs);
         return effects.length > 0 ? this.#run(effects) : undefined;
       }
       case 'peerMoved':

@@ -124,10 +124,13 @@ function patienceLimit(
 
 function tooLate(agent: Agent, peer: IpAddress, timeoutMs: number): IpseckitError {
   const last = agent.lastSent(peer);
-  const times = (last?.retransmission ?? 0) + 1;
+  const times = (last?.sent.retransmission ?? 0) + 1;
   const what =
-    last === undefined ? 'nothing was sent yet' : `${last.message} was sent ${times} times and not answered`;
-  return new IpseckitError('NO_RESPONSE', `${peer} was not up within ${timeoutMs / 1000} s: ${what}`, {
+    last === undefined
+      ? 'nothing was sent yet'
+      : `${last.sent.message} was sent ${times === 1 ? 'once' : `${times} times`} and not answered`;
+  const why = last?.undelivered === undefined ? '' : ` (ICMP ${last.undelivered.detail})`;
+  return new IpseckitError('NO_RESPONSE', `${peer} was not up within ${timeoutMs / 1000} s: ${what}${why}`, {
     next: 'check the address, that UDP 500 and 4500 pass, and that the peer has a policy for this host; --timeout waits longer',
   });
 }

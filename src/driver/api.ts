@@ -4,6 +4,7 @@
  */
 import type { EncryptionId, HashId } from '../crypto/algorithms.js';
 import type { IpAddress } from '../wire/ip/address.js';
+import type { UndeliveredReason } from '../wire/ip/icmp-errors.js';
 import type { Selector } from '../wire/ip/selector.js';
 import type { ConnectionType } from './connection-type.js';
 
@@ -125,6 +126,13 @@ export type DriverEvent =
       readonly peer: Endpoint;
     }
   | { readonly kind: 'ike'; readonly datagram: IkeDatagram }
+  /** An ICMP error about what was sent from the IKE ports. Anyone can forge it. */
+  | {
+      readonly kind: 'undelivered';
+      readonly peer: Endpoint;
+      readonly reporter: IpAddress;
+      readonly reason: UndeliveredReason;
+    }
   | { readonly kind: 'failed'; readonly error: Error };
 
 /** Why the driver dropped a packet. Stable words, counted one by one. */

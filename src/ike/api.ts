@@ -3,6 +3,7 @@
  * as an effect. Types only; `engine.ts` implements them. Nothing in `src/ike` opens a socket, sets a timer,
  * reads a clock or a file.
  */
+
 import type { CertificateTest } from '../crypto/certificates/chain.js';
 import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { Crl } from '../crypto/certificates/crl.js';
@@ -10,6 +11,7 @@ import type { Secret } from '../crypto/secret.js';
 import type { Endpoint, FilterId, IkeDatagram, PairId, SaPair, Spi } from '../driver/api.js';
 import type { AuthenticationMethod, MainModeMethod, SecurityMethod } from '../policy/model.js';
 import type { IpAddress } from '../wire/ip/address.js';
+import type { UndeliveredReason } from '../wire/ip/icmp-errors.js';
 import type { Selector } from '../wire/ip/selector.js';
 import type { Configuration } from '../wire/isakmp/transaction.js';
 import type { VendorProfile } from './vendor-profile.js';
@@ -213,6 +215,8 @@ export interface NegotiationStep {
   readonly bytes?: number;
   /** 0 for the first transmission. */
   readonly retransmission?: number;
+  /** An ICMP error about a message of ours: why it did not arrive. */
+  readonly undelivered?: UndeliveredReason;
 }
 
 /** Stable words for why a negotiation ended. */

@@ -77,6 +77,8 @@ export class Context {
   readonly aggressiveAnswers = new RateLimit();
   /** Limits what is said of packets for SAs that are not there. */
   readonly unknownSpis = new RateLimit();
+  /** Limits what is told of ICMP errors. */
+  readonly undeliveredReports = new RateLimit();
   readonly #endedSpis = new Map<Spi, number>();
   nowMs = 0;
   #listener: ExchangeListener | undefined;

@@ -37,6 +37,7 @@ import { endStale, staleUnder } from './policy-change.js';
 import type { PairRecord } from './quick-mode.js';
 import { receiveQuickMode } from './quick-mode-receive.js';
 import { receiveTransaction } from './transaction.js';
+import { noteUndelivered, type Undelivered } from './undelivered.js';
 import { receiveWithoutMainMode, reportUnknownSpi } from './unknown-spi.js';
 import { answerPrompt } from './xauth.js';
 
@@ -107,6 +108,11 @@ export class IkeEngine {
     return this.#withPair(pairId, nowMs, record => {
       if (record.seenAt !== undefined) followPeer(this.#context, record.peer, record.seenAt, peer);
     });
+  }
+
+  /** An ICMP error came about a message of ours. */
+  undelivered(undelivered: Undelivered, nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => noteUndelivered(this.#context, undelivered));
   }
 
   /** The driver got a packet for an SA that is not there: its sender is told, if that helps. */

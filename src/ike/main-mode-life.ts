@@ -1,4 +1,5 @@
 /** The life of a main mode besides its messages: requests, complaints, establishment, failure, end. */
+
 import { encryption, group, hash } from '../crypto/algorithms.js';
 import { type CertificateVerdict, printTest } from '../crypto/certificates/chain.js';
 import type { IkeDatagram } from '../driver/api.js';
@@ -16,6 +17,7 @@ import type { EstablishedMainMode, MainMode, MainModeChoice, MainModeKeys } from
 import { isEstablished } from './main-mode.js';
 import { followPeer } from './peer-place.js';
 import { Retransmission } from './retransmission.js';
+import { explainSilence } from './undelivered.js';
 
 /** The two ends of a main mode, and what is known of the peer's certificate. */
 type Hosts = Pick<MainMode, 'local' | 'peer' | 'peerVerdict'>;
@@ -61,12 +63,18 @@ export function sendMainModeRequest(
 ): void {
   mainMode.request?.stop();
   delete mainMode.complaint;
+  delete mainMode.undelivered;
   mainMode.request = new Retransmission(
     context.timers,
     context.nowMs,
     retransmission => context.send(mainMode, bytes, { name, payloads, retransmission }),
-    () => failMainMode(context, mainMode, mainMode.complaint?.failure ?? noAnswer()),
+    () => failMainMode(context, mainMode, mainMode.complaint?.failure ?? explained(mainMode, noAnswer())),
   );
+}
+
+/** A failure for want of an answer, with what ICMP said meanwhile. */
+function explained(mainMode: MainMode, silence: NegotiationFailure): NegotiationFailure {
+  return { ...silence, text: explainSilence(mainMode, silence.text) };
 }
 
 /** Answers a request, now and whenever it is repeated; as Windows 2003, also by itself until the next one comes. */

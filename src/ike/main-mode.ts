@@ -134,6 +134,8 @@ export interface MainMode {
   request?: Retransmission;
   readonly duplicates: DuplicateFilter;
   complaint?: Complaint;
+  /** What ICMP last said of our messages to it. */
+  undelivered?: { readonly text: string; readonly atMs: number };
   /** DER Names of the CAs under which the peer wants our certificate. */
   readonly requestedAuthorities: Uint8Array[];
   /** It asked for certificates in PKCS#7. */

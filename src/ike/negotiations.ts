@@ -2,6 +2,7 @@
  * What is wanted, and the exchanges that get it: acquires and renewals become main modes and quick modes, one at
  * a time for the same peer and traffic; what becomes of those exchanges decides how it goes on.
  */
+
 import type { FilterId, PairId } from '../driver/api.js';
 import type { AcquireRequest, ConnectRequest, FailureReason, NegotiationFailure } from './api.js';
 import { authenticationOffers, nothingToOffer } from './auth/offers.js';
@@ -21,6 +22,7 @@ import { passableMethods } from './nat-traversal.js';
 import { placeOf } from './peer-place.js';
 import type { PairRecord, QuickMode } from './quick-mode.js';
 import { startQuickMode } from './quick-mode-initiator.js';
+import { explainSilence } from './undelivered.js';
 import { type PairRequest, type Wanted, WantedBook } from './wanted.js';
 
 /** How long a replaced pair still receives: packets under way, and a peer that switches late. */
@@ -257,7 +259,7 @@ export class Negotiations implements ExchangeListener {
 
   peerDead(mainMode: EstablishedMainMode): void {
     const context = this.#context;
-    const reason = 'the peer does not answer (dead peer detection)';
+    const reason = explainSilence(mainMode, 'the peer does not answer (dead peer detection)');
     const casualties = casualtiesOf(context, mainMode);
     if (casualties.living.length === 0) this.abandonAll('dead-peer', reason, mainMode.peer);
     endDead(context, mainMode, casualties, reason);

@@ -6,6 +6,7 @@
  *   3  ->  HDR*, HASH(3)
  *   4  <-  HDR*, HASH(4), N(CONNECTED)          only after a commit bit, or from Windows
  */
+
 import { generateKeyPair } from '../crypto/dh.js';
 import { type Selector, selectorsEqual } from '../wire/ip/selector.js';
 import { decodeAttributes } from '../wire/isakmp/attributes.js';
@@ -44,6 +45,7 @@ import {
 } from './quick-mode-proposal.js';
 import { Retransmission } from './retransmission.js';
 import { readTransform } from './transform-attributes.js';
+import { explainSilence } from './undelivered.js';
 
 /**
  * How long the outbound SA waits for the peer to make its inbound SA work, unless CONNECTED or a packet says earlier
@@ -111,7 +113,7 @@ export function startQuickMode(
         quickModeFailure(mainMode, {
           point: 'peer',
           reason: 'no-response',
-          text: `${mainMode.peer} did not answer quick mode 1`,
+          text: explainSilence(mainMode, `${mainMode.peer} did not answer quick mode 1`),
           message: 'quick mode 1',
         }),
       ),

@@ -11,8 +11,8 @@ export interface BatchReaderEvents {
   onPackets(batch: BatchReader, count: number): void;
   /** The descriptor is of no use any more (`EBADFD`: the device was deleted). */
   onFailure(code: string): void;
-  /** An IPv4 address as a number. */
-  onPathMtu?(destination: number, mtuBytes: number): void;
+  /** An ICMP error about a packet sent from the descriptor; `icmpError` has the addresses. */
+  onIcmpError?(batch: BatchReader, type: number, code: number, info: number): void;
 }
 
 /** A descriptor being read, with the memory its packets arrive in. */
@@ -39,7 +39,7 @@ export class BatchReader {
       this.#index,
       count => events.onPackets(this, count),
       code => events.onFailure(code),
-      (destination, mtuBytes) => events.onPathMtu?.(destination, mtuBytes),
+      (type, code, info) => events.onIcmpError?.(this, type, code, info),
     );
   }
 
@@ -63,6 +63,12 @@ export class BatchReader {
       peer: { address: addressOfWords(this.#index, at, family), port: this.#index[at + 4] ?? 0 },
       localAddress: addressOfWords(this.#index, at + 5, family),
     };
+  }
+
+  /** What the packet was sent to that an ICMP error is about, and who reports it. */
+  icmpError(family: 4 | 6): { readonly destination: Endpoint; readonly reporter: IpAddress } {
+    const { peer, localAddress } = this.ends(0, family);
+    return { destination: peer, reporter: localAddress };
   }
 
   /** Time and device of watched packet `i`. */

@@ -248,6 +248,7 @@ export class UserspaceDriver implements Driver {
       engine.processDatagrams(datagrams, nowMs());
       timer.arm();
     });
+    sockets.onUndelivered(undelivered => emit({ kind: 'undelivered', ...undelivered }));
     const watch = watchTable(steering, error => emit({ kind: 'failed', error }));
     return { tun, sockets, steering, engine, timer, watch };
   }

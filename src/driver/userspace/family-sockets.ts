@@ -1,9 +1,10 @@
 import { addressBytes, addressFamily, addressFromBytes, type IpAddress } from '../../wire/ip/address.js';
 import { readPacketTooBig } from '../../wire/ip/icmp.js';
+import { isFragmentationNeeded, readUndelivered } from '../../wire/ip/icmp-errors.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
-import { ipv4OfWord, wordsOf } from './address-words.js';
+import { wordsOf } from './address-words.js';
 import { BatchReader } from './batch-reader.js';
-import type { UdpDatagram } from './io.js';
+import type { UdpDatagram, UndeliveredDatagram } from './io.js';
 import { endsStride, type NativeIo, readerKinds } from './native.js';
 import { PathMtuCache } from './path-mtu.js';
 
@@ -21,6 +22,7 @@ export interface OpenedSockets {
 export interface SocketEvents {
   onIpPackets(packets: readonly Uint8Array[]): void;
   onDatagrams(datagrams: readonly UdpDatagram[]): void;
+  onUndelivered(undelivered: UndeliveredDatagram): void;
   /** A descriptor is of no use any more. */
   onLost(what: string, code: string): void;
 }
@@ -56,7 +58,10 @@ export class FamilySockets {
         new BatchReader(native, fd, rawKind, {
           onPackets: (batch, count) => events.onIpPackets(batch.packets(count)),
           onFailure: code => events.onLost(`the raw ${name} socket`, code),
-          onPathMtu: (destination, mtuBytes) => this.#learn(ipv4OfWord(destination), mtuBytes),
+          onIcmpError: (batch, type, code, info) => {
+            if (isFragmentationNeeded({ family, type, code }))
+              this.#learn(batch.icmpError(family).destination.address, info);
+          },
         }),
     );
     const udp = opened.udp.map(
@@ -64,6 +69,12 @@ export class FamilySockets {
         new BatchReader(native, fd, udpKind, {
           onPackets: (batch, count) => events.onDatagrams(datagramsOf(batch, count, port, family)),
           onFailure: code => events.onLost(`UDP port ${port}`, code),
+          onIcmpError: (batch, type, code) => {
+            const reason = readUndelivered({ family, type, code });
+            if (reason === undefined) return;
+            const { destination: peer, reporter } = batch.icmpError(family);
+            events.onUndelivered({ peer, reporter, reason });
+          },
         }),
     );
     this.#readers = [...raw, ...udp];

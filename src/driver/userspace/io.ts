@@ -7,6 +7,7 @@
  * engine reuses, valid until the call returns.
  */
 import type { IpAddress } from '../../wire/ip/address.js';
+import type { UndeliveredReason } from '../../wire/ip/icmp-errors.js';
 import type { Endpoint } from '../api.js';
 
 /** A layer-3 tunnel device: whole IP packets in and out. */
@@ -24,6 +25,13 @@ export interface UdpDatagram {
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly payload: Uint8Array;
+}
+
+/** An ICMP error about a datagram sent: why it did not arrive, as `reporter` says. */
+export interface UndeliveredDatagram {
+  readonly peer: Endpoint;
+  readonly reporter: IpAddress;
+  readonly reason: UndeliveredReason;
 }
 
 /** The outside: raw sockets for protocols 50 and 51 and the UDP ports of IKE, all exempt from our own filters. */

@@ -41,7 +41,8 @@ export interface NativeIo {
    * Reads `fd` whenever it has packets, and owns it from now on. `index` gets, a packet, offset and length in `slab`,
    * and of UDP the peer's address and port and the local address. Of a watched packet the first numbers of these three are
    * the seconds and nanoseconds of its time, and twice the number of its device, one more when it leaves. What is read as
-   * `raw6` gets its header back.
+   * `raw6` gets its header back. With an ICMP error the first entry has the address and port that the packet was sent to, and
+   * instead of the local address the one of who reports; `info` is the MTU of "fragmentation needed".
    */
   startReader(
     fd: number,
@@ -50,7 +51,7 @@ export interface NativeIo {
     index: Uint32Array,
     onPackets: (count: number) => void,
     onFailure: (code: string) => void,
-    onPathMtu: (destination: number, mtuBytes: number) => void,
+    onIcmpError: (type: number, code: number, info: number) => void,
   ): NativeReader;
   /** Stops a reader and closes its descriptor; safe to call twice. */
   stopReader(reader: NativeReader): void;

@@ -4,7 +4,7 @@ import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import { FamilySockets, type OpenedSockets, rawProtocols } from './family-sockets.js';
 import { udpPortHolder } from './holders.js';
-import type { UdpDatagram, WireSockets } from './io.js';
+import type { UdpDatagram, UndeliveredDatagram, WireSockets } from './io.js';
 import { accessDenied, errnoOf, type NativeIo, nativeIo, textOf } from './native.js';
 
 export interface KernelSocketsOptions {
@@ -25,6 +25,7 @@ export class KernelSockets implements WireSockets {
   readonly #ipv6: FamilySockets | undefined;
   #onIpPackets: (packets: readonly Uint8Array[]) => void = () => {};
   #onDatagrams: (datagrams: readonly UdpDatagram[]) => void = () => {};
+  #onUndelivered: (undelivered: UndeliveredDatagram) => void = () => {};
 
   /** Throws `IpseckitError`: ENVIRONMENT when a port is taken, ACCESS_DENIED without the privilege. */
   constructor(options: KernelSocketsOptions) {
@@ -46,6 +47,7 @@ export class KernelSockets implements WireSockets {
     const events = {
       onIpPackets: (packets: readonly Uint8Array[]) => this.#onIpPackets(packets),
       onDatagrams: (datagrams: readonly UdpDatagram[]) => this.#onDatagrams(datagrams),
+      onUndelivered: (undelivered: UndeliveredDatagram) => this.#onUndelivered(undelivered),
       onLost: (what: string, code: string) => options.onFailure(lost(what, code)),
     };
     this.#ipv4 = new FamilySockets(native, ipv4, options, events);
@@ -58,6 +60,10 @@ export class KernelSockets implements WireSockets {
 
   onDatagrams(listener: (datagrams: readonly UdpDatagram[]) => void): void {
     this.#onDatagrams = listener;
+  }
+
+  onUndelivered(listener: (undelivered: UndeliveredDatagram) => void): void {
+    this.#onUndelivered = listener;
   }
 
   sendIpPackets(packets: readonly Uint8Array[]): number {

@@ -178,19 +178,20 @@ function preroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
 }
 
 function inputRules({ tun, ikePort, natTraversalPort }: SteeringOptions): string[] {
+  const ports = `{ ${ikePort}, ${natTraversalPort} }`;
   return [
     `${isNotMarked(0)} ${keepOthersMark(0)}`,
     `iifname { "lo", "${tun}" } accept`,
     'meta l4proto { esp, ah } accept',
     // IPv6 is put together after this: the first fragment, with protocol and ports, decides about all.
     'frag frag-off != 0 accept',
-    `udp dport { ${ikePort}, ${natTraversalPort} } accept`,
-    // A router's "fragmentation needed" about our own packets: the quoted header's protocol, or its UDP source port.
+    `udp dport ${ports} accept`,
+    // What routers and peers say of our own packets: the quoted header's protocol, or its UDP source port.
     'icmp type destination-unreachable icmp code 4 @th,136,8 { 50, 51 } accept',
-    `icmp type destination-unreachable icmp code 4 @th,136,8 17 @th,224,16 ${natTraversalPort} accept`,
+    `icmp type { destination-unreachable, time-exceeded } @th,136,8 17 @th,224,16 ${ports} accept`,
     'icmpv6 type packet-too-big @th,112,8 { 50, 51 } accept',
     'icmpv6 type packet-too-big @th,112,8 44 @th,384,8 { 50, 51 } accept',
-    `icmpv6 type packet-too-big @th,112,8 17 @th,384,16 ${natTraversalPort} accept`,
+    `icmpv6 type { destination-unreachable, packet-too-big, time-exceeded } @th,112,8 17 @th,384,16 ${ports} accept`,
     'jump exempt',
     'goto inbound',
   ];

@@ -35,9 +35,8 @@ export class XfrmDriver implements Driver {
     try {
       const lacking = kernelLacks(socket);
       if (lacking !== undefined) throw lacking;
-      const fail = (error: Error) => onEvent({ kind: 'failed', error });
       // The ports first: who holds them may touch the rest.
-      sockets = new IkeSockets(datagram => onEvent({ kind: 'ike', datagram }), fail);
+      sockets = new IkeSockets(onEvent);
       const engine = new XfrmEngine(socket, sockets, this.#options, onEvent);
       await engine.open();
       this.#engine = engine;

@@ -3,7 +3,7 @@ import { hostIsLittleEndian } from '../../wire/netlink/layout.js';
 import { encodePolicyInfo } from '../../wire/netlink/xfrm-policy.js';
 import { anySelector } from '../../wire/netlink/xfrm-selector.js';
 import { espInUdp } from '../../wire/netlink/xfrm-structures.js';
-import type { IkeDatagram } from '../api.js';
+import type { DriverEvent, IkeDatagram } from '../api.js';
 import { KernelSockets } from '../userspace/sockets.js';
 import { type NetlinkIo, netlinkIo } from './native.js';
 
@@ -23,10 +23,11 @@ export class IkeSockets {
   readonly #sockets: KernelSockets;
 
   /** Throws `IpseckitError`: ENVIRONMENT when a port is taken, ACCESS_DENIED without the privilege. */
-  constructor(onDatagram: (datagram: IkeDatagram) => void, onFailure: (error: Error) => void) {
+  constructor(emit: (event: DriverEvent) => void) {
     const native = netlinkIo();
     this.#sockets = new KernelSockets({
-      ...{ mark: 0, ikePort, natTraversalPort, rawProtocols: {}, onFailure },
+      ...{ mark: 0, ikePort, natTraversalPort, rawProtocols: {} },
+      onFailure: error => emit({ kind: 'failed', error }),
       prepareUdp: (fd, port, family) => {
         exempt(native, fd, family);
         if (port === natTraversalPort) keepEsp(native, fd);
@@ -38,9 +39,10 @@ export class IkeSockets {
         if (!plain && classifyEncapsulated(payload) !== 'ike') continue;
         // A copy: the datagram's memory is used again.
         const bytes = Uint8Array.from(payload.subarray(plain ? 0 : nonEspMarkerBytes));
-        onDatagram({ local, peer, bytes });
+        emit({ kind: 'ike', datagram: { local, peer, bytes } });
       }
     });
+    this.#sockets.onUndelivered(undelivered => emit({ kind: 'undelivered', ...undelivered }));
   }
 
   /** Sends an IKE message, with the non-ESP marker where the port wants one; returns whether it left. */

@@ -12,7 +12,6 @@
 #include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <netinet/ip6.h>
-#include <netinet/ip_icmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -47,7 +46,7 @@ struct reader {
   napi_env env;
   napi_async_context context;
   napi_async_cleanup_hook_handle cleanup;
-  napi_ref on_packets, on_failure, on_path_mtu, slab_reference, index_reference;
+  napi_ref on_packets, on_failure, on_icmp_error, slab_reference, index_reference;
   struct handle *handle;
   int fd, closed, empty_errors;
   enum kind kind;
@@ -72,7 +71,7 @@ static void close_reader(struct reader *reader) {
   if (reader->handle != NULL) reader->handle->reader = NULL;
   uv_poll_stop(&reader->poll);
   close(reader->fd);
-  napi_ref references[] = {reader->on_packets, reader->on_failure, reader->on_path_mtu, reader->slab_reference,
+  napi_ref references[] = {reader->on_packets, reader->on_failure, reader->on_icmp_error, reader->slab_reference,
                            reader->index_reference};
   for (size_t i = 0; i < sizeof references / sizeof references[0]; i++)
     napi_delete_reference(reader->env, references[i]);
@@ -153,7 +152,7 @@ static int read_control(struct cmsghdr *control, int level, int type, void *into
   return 1;
 }
 
-static void read_ends(struct msghdr *header, struct entry *entry) {
+static void read_peer(const struct msghdr *header, struct entry *entry) {
   const struct sockaddr_storage *peer = header->msg_name;
   if (peer->ss_family == AF_INET6) {
     const struct sockaddr_in6 *from = (const struct sockaddr_in6 *)peer;
@@ -164,6 +163,10 @@ static void read_ends(struct msghdr *header, struct entry *entry) {
     entry->peer_address[0] = ntohl(from->sin_addr.s_addr);
     entry->peer_port = ntohs(from->sin_port);
   }
+}
+
+static void read_ends(struct msghdr *header, struct entry *entry) {
+  read_peer(header, entry);
   for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
     struct in_pktinfo info;
     struct in6_pktinfo info6;
@@ -289,11 +292,23 @@ static int read_socket(struct reader *reader) {
   return kept;
 }
 
-/* Takes one report off the error queue; returns 0 when there is none. */
+/* The router or host that an ICMP error came from. */
+static void read_offender(const struct sock_extended_err *error, size_t length, uint32_t *words) {
+  const struct sockaddr *offender = SO_EE_OFFENDER(error);
+  if (length < sizeof *error + sizeof(struct sockaddr_in)) return;
+  if (offender->sa_family == AF_INET) words[0] = ntohl(((const struct sockaddr_in *)offender)->sin_addr.s_addr);
+  if (offender->sa_family == AF_INET6 && length >= sizeof *error + sizeof(struct sockaddr_in6))
+    ipv6_to_words(&((const struct sockaddr_in6 *)offender)->sin6_addr, words);
+}
+
+/*
+ * Takes one report off the error queue; returns 0 when there is none. The first entry of the index says what the packet was
+ * sent to, and in place of the local address who reports.
+ */
 static int read_error(struct reader *reader) {
   uint8_t quoted[64];
-  char control[512] __attribute__((aligned(8)));
-  struct sockaddr_in destination = {0};
+  char control[CONTROL_BYTES] __attribute__((aligned(8)));
+  union origin destination = {0};
   struct iovec part = {.iov_base = quoted, .iov_len = sizeof quoted};
   struct msghdr header = {.msg_name = &destination,
                           .msg_namelen = sizeof destination,
@@ -303,15 +318,20 @@ static int read_error(struct reader *reader) {
                           .msg_controllen = sizeof control};
   if (recvmsg(reader->fd, &header, MSG_ERRQUEUE) < 0) return 0;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_RECVERR) continue;
-    struct sock_extended_err error;
-    memcpy(&error, CMSG_DATA(c), sizeof error);
-    if (error.ee_origin != SO_EE_ORIGIN_ICMP || error.ee_type != ICMP_DEST_UNREACH ||
-        error.ee_code != ICMP_FRAG_NEEDED)
+    int is_error = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                   (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+    const struct sock_extended_err *error = (const struct sock_extended_err *)CMSG_DATA(c);
+    size_t length = c->cmsg_len - CMSG_LEN(0);
+    if (!is_error || length < sizeof *error ||
+        (error->ee_origin != SO_EE_ORIGIN_ICMP && error->ee_origin != SO_EE_ORIGIN_ICMP6))
       continue;
-    napi_value arguments[] = {make_int(reader->env, ntohl(destination.sin_addr.s_addr)),
-                              make_int(reader->env, error.ee_info)};
-    call(reader, reader->on_path_mtu, 2, arguments);
+    struct entry *entry = &reader->index[0];
+    *entry = (struct entry){.offset = 0};
+    read_peer(&header, entry);
+    read_offender(error, length, entry->local_address);
+    napi_value arguments[] = {make_int(reader->env, error->ee_type), make_int(reader->env, error->ee_code),
+                              make_int(reader->env, error->ee_info)};
+    call(reader, reader->on_icmp_error, 3, arguments);
   }
   return 1;
 }
@@ -362,7 +382,7 @@ static void finalize_handle(napi_env env, void *data, void *hint) {
 }
 
 /*
- * startReader(fd, kind, slab, index, onPackets(count), onFailure(code), onPathMtu(destination, mtu)): takes over `fd`
+ * startReader(fd, kind, slab, index, onPackets(count), onFailure(code), onIcmpError(type, code, info)): takes over `fd`
  * and returns a handle for `stopReader`. `slab` has `slabBytes` bytes; `index` eleven numbers a packet: offset,
  * length, four of the peer's address, its port, four of the local address.
  */
@@ -414,7 +434,7 @@ napi_value start_reader(napi_env env, napi_callback_info info) {
   napi_create_reference(env, arguments[3], 1, &reader->index_reference);
   napi_create_reference(env, arguments[4], 1, &reader->on_packets);
   napi_create_reference(env, arguments[5], 1, &reader->on_failure);
-  napi_create_reference(env, arguments[6], 1, &reader->on_path_mtu);
+  napi_create_reference(env, arguments[6], 1, &reader->on_icmp_error);
   napi_create_string_utf8(env, "ipseckit", NAPI_AUTO_LENGTH, &name);
   napi_async_init(env, NULL, name, &reader->context);
   napi_add_async_cleanup_hook(env, on_environment_cleanup, reader, &reader->cleanup);

@@ -93,6 +93,7 @@ static int open_udp6(int port, int mark, int follow_path) {
   int discover = follow_path ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_OMIT;
   if (fd < 0 || (set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == 0 &&
                  set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) == 0 &&
+                 set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) == 0 &&
                  set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, discover) == 0 &&
                  bind(fd, (struct sockaddr *)&local, sizeof local) == 0))
     return fd;
@@ -103,8 +104,8 @@ static int open_udp6(int port, int mark, int follow_path) {
 }
 
 /*
- * openUdp(family, port, mark, carriesEsp): bound to all addresses; each datagram tells the one it came to. ESP inside needs
- * no checksum in IPv4, and is as long as the engine made it.
+ * openUdp(family, port, mark, carriesEsp): bound to all addresses; each datagram tells the one it came to, and ICMP errors
+ * are told of. ESP inside needs no checksum in IPv4, and is as long as the engine made it.
  */
 napi_value open_udp(napi_env env, napi_callback_info info) {
   napi_value arguments[4];
@@ -117,6 +118,7 @@ napi_value open_udp(napi_env env, napi_callback_info info) {
   int fd = open_marked(AF_INET, SOCK_DGRAM, 0, mark);
   struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   int ok = fd >= 0 && set_option(fd, IPPROTO_IP, IP_PKTINFO, 1) == 0 &&
+           set_option(fd, IPPROTO_IP, IP_RECVERR, 1) == 0 &&
            set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT) == 0 &&
            (!no_checksum || setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof on) == 0);
   if (!ok) return finish(env, fd, ok, "UDP socket");
