@@ -148,6 +148,7 @@ export type DropReason =
   | 'malformed'
   | 'fragment'
   | 'selector-mismatch'
+  | 'client-gone'
   | 'too-big'
   | 'expired'
   | 'send-failed';
@@ -219,6 +220,18 @@ export interface DriverStatistics {
   readonly drops: Readonly<Record<DropReason, number>>;
 }
 
+/**
+ * A port of a client behind a NAT that this host sees as another, because a second client has the same: it appears as
+ * `appearsAs`. For ICMP, it is the id of echo requests.
+ */
+export interface TranslatedPort {
+  readonly protocol: number;
+  /** Its own address behind the NAT where it is known, else the NAT's. */
+  readonly client: IpAddress;
+  readonly port: number;
+  readonly appearsAs: Endpoint;
+}
+
 /** What one pair did so far. */
 export interface PairStatistics {
   readonly pairId: PairId;
@@ -234,6 +247,8 @@ export interface PairStatistics {
   readonly lastDrop?: DropRecord;
   /** What was last noticed about the peer's packets, a sentence: `the peer truncates HMAC-SHA-256 to 96 bits`. */
   readonly lastNote?: string;
+  /** Of the client that the pair is with; absent when there are none. */
+  readonly translatedPorts?: readonly TranslatedPort[];
 }
 
 /**

@@ -20,6 +20,7 @@ import { ipv4HeaderBytes } from '../wire/ip/packet.js';
 import { hostRange } from '../wire/ip/selector.js';
 import type { DropReason, DropRecord, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
 import { Lifetime } from './lifetime.js';
+import { type NatClient, translatedPortsOf } from './nat-client.js';
 import { type PacketSelector, packetSelector } from './packet-selector.js';
 import { ReplayWindow } from './replay-window.js';
 
@@ -78,11 +79,11 @@ export class InstalledPair {
   /** With integrity, by ESP or AH. */
   readonly isAuthenticated: boolean;
   readonly lifetime: Lifetime;
-  /** The two addresses, for `Conversations`. */
-  readonly hosts: string;
   /** UDP encapsulation: our end, and the peer's, which follows its NAT mapping. */
   readonly udpLocal: Endpoint | undefined;
   udpPeer: Endpoint | undefined;
+  /** Whom it is with, where several may have the peer's address. */
+  client: NatClient | undefined;
   outboundActive = false;
   bytesSent = 0;
   bytesReceived = 0;
@@ -104,7 +105,6 @@ export class InstalledPair {
     this.pair = pair;
     this.local = packetAddress(pair.local);
     this.peer = packetAddress(pair.peer);
-    this.hosts = `${pair.local} ${pair.peer}`;
     this.outerHeaderBytes = typeof this.peer === 'number' ? ipv4HeaderBytes : ipv6HeaderBytes;
     this.isTunnel = pair.mode === 'tunnel';
     this.selector = selectorOf(pair);
@@ -138,11 +138,6 @@ export class InstalledPair {
     const { udpEncapsulation } = pair;
     this.udpLocal = udpEncapsulation && { address: pair.local, port: udpEncapsulation.localPort };
     this.udpPeer = udpEncapsulation && { address: pair.peer, port: udpEncapsulation.peerPort };
-  }
-
-  /** Transport mode in UDP: several clients behind a NAT may have the peer's address. */
-  get sharesAddress(): boolean {
-    return !this.isTunnel && this.udpPeer !== undefined;
   }
 
   /** Highest sequence number used in either direction. */
@@ -179,6 +174,7 @@ export class InstalledPair {
 
   statistics(): PairStatistics {
     const { lastInboundAtMs, lastOutboundAtMs, lastNote, lastDrop } = this;
+    const translatedPorts = this.client === undefined ? [] : translatedPortsOf(this.client);
     return {
       pairId: this.pair.id,
       bytesSent: this.bytesSent,
@@ -191,6 +187,7 @@ export class InstalledPair {
       drops: { ...this.#drops },
       ...(lastDrop === undefined ? {} : { lastDrop }),
       ...(lastNote === undefined ? {} : { lastNote }),
+      ...(translatedPorts.length === 0 ? {} : { translatedPorts }),
     };
   }
 

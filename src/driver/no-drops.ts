@@ -14,6 +14,7 @@ export function noDrops(): Record<DropReason, number> {
     malformed: 0,
     fragment: 0,
     'selector-mismatch': 0,
+    'client-gone': 0,
     'too-big': 0,
     expired: 0,
     'send-failed': 0,

@@ -1,7 +1,7 @@
 import type { PacketAddress } from '../wire/ip/ip.js';
 import type { FilterId, PairId } from './api.js';
-import { Conversations, isSameEndpoint } from './conversations.js';
 import type { InstalledPair } from './installed-pair.js';
+import type { NatClient, NatClients } from './nat-client.js';
 import { type Flow, matchesFlow } from './packet-selector.js';
 
 /** The installed pairs: by id, by the SPIs of their inbound SAs, and by peer and filter for sending. */
@@ -11,9 +11,11 @@ export class SaDatabase {
   readonly #inboundAh = new Map<number, InstalledPair>();
   /** Peer, then filter (`undefined`: the peer negotiated without one of ours); newest first. */
   readonly #outbound = new Map<PacketAddress, Map<FilterId | undefined, InstalledPair[]>>();
+  readonly #clients: NatClients;
 
-  /** Which client behind a NAT a conversation is with. */
-  readonly conversations = new Conversations();
+  constructor(clients: NatClients) {
+    this.#clients = clients;
+  }
 
   get size(): number {
     return this.#pairs.size;
@@ -31,6 +33,7 @@ export class SaDatabase {
   add(pair: InstalledPair): void {
     this.remove(pair.pair.id);
     this.#pairs.set(pair.pair.id, pair);
+    pair.client = this.#clients.join(pair);
     if (pair.inboundEsp !== undefined) this.#inboundEsp.set(pair.inboundEsp.spi, pair);
     if (pair.inboundAh !== undefined) this.#inboundAh.set(pair.inboundAh.spi, pair);
   }
@@ -65,7 +68,7 @@ export class SaDatabase {
       this.#inboundEsp.delete(inboundEsp.spi);
     if (inboundAh !== undefined && this.#inboundAh.get(inboundAh.spi) === pair)
       this.#inboundAh.delete(inboundAh.spi);
-    this.#forgetClient(pair);
+    if (pair.client !== undefined) this.#clients.leave(pair.client, pair.peer);
     return pair;
   }
 
@@ -79,40 +82,32 @@ export class SaDatabase {
     return this.#inboundAh.get(spi);
   }
 
-  /** The newest active pair towards `peer` that carries the flow, negotiated for this filter or for none of ours. */
-  outbound(filterId: FilterId | undefined, peer: PacketAddress, flow: Flow): InstalledPair | undefined {
+  /**
+   * The newest active pair towards `peer` that carries the flow, negotiated for this filter or for none of ours. `client`:
+   * one with that client behind a NAT only.
+   */
+  outbound(
+    filterId: FilterId | undefined,
+    peer: PacketAddress,
+    flow: Flow,
+    client?: NatClient,
+  ): InstalledPair | undefined {
     const byFilter = this.#outbound.get(peer);
     if (byFilter === undefined) return undefined;
     return (
-      this.#carrierOf(byFilter.get(filterId), flow) ??
-      (filterId === undefined ? undefined : this.#carrierOf(byFilter.get(undefined), flow))
+      firstMatching(byFilter.get(filterId), flow, client) ??
+      (filterId === undefined ? undefined : firstMatching(byFilter.get(undefined), flow, client))
     );
-  }
-
-  /** A conversation with a client behind a NAT goes to that client or nowhere; a new one to the client that came last. */
-  #carrierOf(pairs: readonly InstalledPair[] | undefined, flow: Flow): InstalledPair | undefined {
-    const newest = firstMatching(pairs, flow);
-    if (newest === undefined || !newest.sharesAddress) return newest;
-    const client = this.conversations.clientOf(newest.hosts, flow);
-    if (client === undefined) return newest;
-    return pairs?.find(
-      ({ udpPeer, selector }) =>
-        udpPeer !== undefined && isSameEndpoint(udpPeer, client) && matchesFlow(selector, flow),
-    );
-  }
-
-  /** Once the last pair of a client is gone, so are its conversations. */
-  #forgetClient({ sharesAddress, hosts, udpPeer }: InstalledPair): void {
-    if (!sharesAddress || udpPeer === undefined) return;
-    for (const other of this.#pairs.values())
-      if (other.hosts === hosts && other.udpPeer !== undefined && isSameEndpoint(other.udpPeer, udpPeer))
-        return;
-    this.conversations.forget(hosts, udpPeer);
   }
 }
 
-function firstMatching(pairs: readonly InstalledPair[] | undefined, flow: Flow): InstalledPair | undefined {
+function firstMatching(
+  pairs: readonly InstalledPair[] | undefined,
+  flow: Flow,
+  client: NatClient | undefined,
+): InstalledPair | undefined {
   if (pairs === undefined) return undefined;
-  for (const pair of pairs) if (matchesFlow(pair.selector, flow)) return pair;
+  for (const pair of pairs)
+    if ((client === undefined || pair.client === client) && matchesFlow(pair.selector, flow)) return pair;
   return undefined;
 }

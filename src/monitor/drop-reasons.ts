@@ -53,7 +53,12 @@ export const dropReasons: Readonly<Record<DropReason, DropReasonText>> = {
   'selector-mismatch': {
     meaning:
       'The packet is genuine, but not of the traffic, the hosts or the encapsulation its SA was negotiated for.',
-    next: 'Compare the filters of both sides: addresses, masks, protocol and ports must mirror each other. Two clients behind one NAT need source ports of their own.',
+    next: 'Compare the filters of both sides: addresses, masks, protocol and ports must mirror each other.',
+  },
+  'client-gone': {
+    meaning:
+      'An answer to a client behind a NAT, at a port that stood for its own, whose SAs are gone: in clear it must not go.',
+    next: 'Nothing: when the client comes back, it has the same port again.',
   },
   'too-big': {
     meaning:

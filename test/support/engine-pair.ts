@@ -9,7 +9,11 @@ import type {
   SaPair,
   Spi,
 } from '../../src/driver/api.js';
-import { PacketEngine, type PacketEngineOptions } from '../../src/driver/userspace/engine.js';
+import {
+  PacketEngine,
+  type PacketEngineDependencies,
+  type PacketEngineOptions,
+} from '../../src/driver/userspace/engine.js';
 import { type MemoryHost, type MemoryHostOptions, MemoryNetwork } from '../../src/driver/userspace/memory.js';
 import { type IpAddress, ipAddress } from '../../src/wire/ip/address.js';
 import { hostRange, mirrorSelector, type Selector, subnetRange } from '../../src/wire/ip/selector.js';
@@ -43,6 +47,7 @@ export class EngineHost {
     clock: { nowMs: number },
     random: SeededRandom,
     engineOptions: PacketEngineOptions = {},
+    steer?: PacketEngineDependencies['steer'],
   ) {
     this.clock = clock;
     this.host = network.host(options);
@@ -52,6 +57,7 @@ export class EngineHost {
         sockets: this.host.sockets,
         random: length => random.bytes(length),
         emit: event => (event.kind === 'unknownSpi' ? this.unknownSpis : this.events).push(event),
+        ...(steer === undefined ? {} : { steer }),
       },
       engineOptions,
     );
@@ -86,6 +92,7 @@ export function twoHosts(
     readonly mtu?: number;
     readonly engine?: PacketEngineOptions;
     readonly leftAddresses?: readonly IpAddress[];
+    readonly rightSteer?: PacketEngineDependencies['steer'];
   } = {},
 ) {
   const network = new MemoryNetwork();
@@ -99,7 +106,14 @@ export function twoHosts(
     random,
     options.engine,
   );
-  const r = new EngineHost(network, { addresses: [right], mtu }, clock, random, options.engine);
+  const r = new EngineHost(
+    network,
+    { addresses: [right], mtu },
+    clock,
+    random,
+    options.engine,
+    options.rightSteer,
+  );
   return { network, clock, random, left: l, right: r };
 }
 

@@ -124,7 +124,7 @@ export class UserspaceDriver implements Driver {
     // The engine first: a packet that new rules steer to it must find its filter.
     engine.setFilters(filters, nowMs());
     timer.arm();
-    await steering.apply(filters, this.#innerMtuBytes(filters));
+    await steering.apply(filters, this.#innerMtuBytes(filters), engine.steeredPorts());
   }
 
   async setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void> {
@@ -228,8 +228,20 @@ export class UserspaceDriver implements Driver {
     steering: KernelSteering,
     emit: (event: DriverEvent) => void,
   ): Running {
+    const fail = (error: Error) => emit({ kind: 'failed', error });
     const engine = new PacketEngine(
-      { tun, sockets, random: length => randomFillSync(new Uint8Array(length)), emit },
+      {
+        ...{ tun, sockets, emit },
+        random: length => randomFillSync(new Uint8Array(length)),
+        steer: (port, done) =>
+          steering.steer(port).then(
+            () => done(true),
+            error => {
+              done(false);
+              fail(error);
+            },
+          ),
+      },
       { ikePort, ...this.#options.engine },
     );
     const timer = new WakeTimer(
@@ -249,7 +261,7 @@ export class UserspaceDriver implements Driver {
       timer.arm();
     });
     sockets.onUndelivered(undelivered => emit({ kind: 'undelivered', ...undelivered }));
-    const watch = watchTable(steering, error => emit({ kind: 'failed', error }));
+    const watch = watchTable(steering, fail);
     return { tun, sockets, steering, engine, timer, watch };
   }
 

@@ -27,9 +27,12 @@ import type {
   SoftSaStatistics,
 } from '../api.js';
 import { InstalledPair } from '../installed-pair.js';
+import { NatClients } from '../nat-client.js';
 import { type Flow, flowOf, flowSelector } from '../packet-selector.js';
 import { SaDatabase } from '../sa-database.js';
+import type { Translation } from '../translations.js';
 import { AcquireQueue } from './acquire-queue.js';
+import { answerTo, asClientKnows, ClientPorts, type Steer, type SteeredPort } from './client-ports.js';
 import { Counters } from './counters.js';
 import { FilterRules, type OutboundRule } from './filter-rules.js';
 import { InboundPath } from './inbound.js';
@@ -41,10 +44,15 @@ import { SoftAssociations } from './soft-associations.js';
 /** What the engine needs of its surroundings. Everything it calls runs to completion before the call returns. */
 export interface PacketEngineDependencies {
   readonly tun: Pick<TunDevice, 'write'>;
-  readonly sockets: Pick<WireSockets, 'sendIpPackets' | 'sendDatagrams' | 'pathMtu' | 'localAddress'>;
+  readonly sockets: Pick<
+    WireSockets,
+    'sendIpPackets' | 'sendDatagrams' | 'pathMtu' | 'localAddress' | 'isPeerPortInUse'
+  >;
   /** `length` random bytes for initialisation vectors; tests pass a seeded generator. */
   random(length: number): Uint8Array;
   emit(event: DriverEvent): void;
+  /** Absent where all packets of this host come to the engine anyway. */
+  readonly steer?: Steer;
 }
 
 /** Settings that hold for all traffic; every field has a default. */
@@ -76,7 +84,9 @@ export class PacketEngine {
   readonly #ikePort: number;
   readonly #random: RandomPool;
   readonly #counters = new Counters();
-  readonly #database = new SaDatabase();
+  readonly #clients: NatClients;
+  readonly #clientPorts: ClientPorts;
+  readonly #database: SaDatabase;
   readonly #queue: AcquireQueue;
   readonly #soft = new SoftAssociations();
   readonly #fragments = new Reassembler((packet, atMs) =>
@@ -94,6 +104,23 @@ export class PacketEngine {
     this.#deps = dependencies;
     this.#ikePort = options.ikePort ?? defaultIkePort;
     this.#random = new RandomPool(length => dependencies.random(length));
+    this.#clients = new NatClients(
+      this.#random.u32(),
+      (protocol, peer, port) => sockets.isPeerPortInUse?.(protocol, addressOf(peer), port) ?? false,
+    );
+    this.#database = new SaDatabase(this.#clients);
+    this.#clientPorts = new ClientPorts({
+      clients: this.#clients,
+      database: this.#database,
+      deliver: packets => {
+        try {
+          tun.write(packets);
+        } catch (error) {
+          onFailure(error instanceof Error ? error : new Error(String(error)));
+        }
+      },
+      ...(dependencies.steer === undefined ? {} : { steer: dependencies.steer }),
+    });
     this.#queue = new AcquireQueue({
       packets: options.queuePackets ?? defaultQueuePackets,
       bytes: options.queueBytes ?? defaultQueueBytes,
@@ -110,6 +137,8 @@ export class PacketEngine {
     this.#inbound = new InboundPath({
       tun,
       database: this.#database,
+      clients: this.#clients,
+      clientPorts: this.#clientPorts,
       counters: this.#counters,
       emit: event => dependencies.emit(event),
       used: (pair, nowMs) => this.#watchLifetime(pair, nowMs),
@@ -120,6 +149,9 @@ export class PacketEngine {
   /** Replaces all filters, in matching order (first match decides), and sends queued packets through them again. */
   setFilters(filters: readonly DriverFilter[], nowMs: number): void {
     this.#rules = new FilterRules(filters, this.#rules);
+    this.#clients.translations.retain(({ peer, protocol, port }) =>
+      this.#rules.maySecure(peer, protocol, port),
+    );
     this.#release(this.#queue.takeAll(), nowMs);
   }
 
@@ -278,6 +310,11 @@ export class PacketEngine {
     return { ...this.#counters.dropLog.history(), byFilter: this.#rules.drops() };
   }
 
+  /** All that `steer` was asked for and that are wanted still. */
+  steeredPorts(): readonly SteeredPort[] {
+    return this.#clientPorts.steered();
+  }
+
   /** Sends packets that waited on their way again. Their filter has counted them. */
   #release(packets: readonly Uint8Array[], nowMs: number): void {
     for (const packet of packets) {
@@ -298,9 +335,29 @@ export class PacketEngine {
 
   #filterWhole(packet: Uint8Array, header: IpHeader, nowMs: number): void {
     const flow = flowOf(packet, header);
+    const translation = this.#clientPorts.translationOf(packet, header, flow);
+    if (translation !== undefined) return this.#answer(translation, packet, header, nowMs);
     const rule = this.#rules.outbound(flow);
     if (rule !== undefined) rule.packets++;
     this.#decide(rule, packet, header, flow, nowMs);
+  }
+
+  /** An answer to a port of a client that stands for another: to that client, or nowhere. */
+  #answer(translation: Translation, packet: Uint8Array, header: IpHeader, nowMs: number): void {
+    const answer = answerTo(translation, packet, header);
+    const flow = flowOf(answer, header);
+    const rule = this.#rules.outbound(flow);
+    if (rule !== undefined) rule.packets++;
+    if (rule?.filter.action === 'block') return this.#block(rule, packet, nowMs);
+    const { client } = translation;
+    const pair = this.#living(
+      () => this.#database.outbound(rule?.filter.id, header.destination, flow, client),
+      nowMs,
+    );
+    if (pair === undefined)
+      return this.#counters.drop({ reason: 'client-gone', direction: 'outbound', atMs: nowMs, packet });
+    translation.lastUsedAtMs = nowMs;
+    this.#protect(pair, answer, header, nowMs, packet);
   }
 
   #decide(
@@ -311,16 +368,18 @@ export class PacketEngine {
     nowMs: number,
   ): void {
     if (rule === undefined) {
-      const pair = this.#carrier(undefined, header.destination, flow, nowMs);
+      const pair = this.#carrier(undefined, header.destination, packet, header, flow, nowMs);
       if (pair === undefined) return this.#outbound.sendClear(packet, header, nowMs);
       return this.#protect(pair, packet, header, nowMs);
     }
-    if (rule.filter.action === 'block') {
-      rule.drops++;
-      return this.#counters.drop({ reason: 'blocked', direction: 'outbound', atMs: nowMs, packet });
-    }
+    if (rule.filter.action === 'block') return this.#block(rule, packet, nowMs);
     if (rule.filter.action === 'permit') return this.#outbound.sendClear(packet, header, nowMs);
     this.#secure(rule, packet, header, flow, nowMs);
+  }
+
+  #block(rule: OutboundRule, packet: Uint8Array, nowMs: number): void {
+    rule.drops++;
+    this.#counters.drop({ reason: 'blocked', direction: 'outbound', atMs: nowMs, packet });
   }
 
   #secure(rule: OutboundRule, packet: Uint8Array, header: IpHeader, flow: Flow, nowMs: number): void {
@@ -328,7 +387,7 @@ export class PacketEngine {
     if (rule.tunnelPeer === undefined && isGroup(header.destination))
       return this.#outbound.sendClear(packet, header, nowMs);
     const peer = rule.tunnelPeer ?? header.destination;
-    const pair = this.#carrier(rule.filter.id, peer, flow, nowMs);
+    const pair = this.#carrier(rule.filter.id, peer, packet, header, flow, nowMs);
     if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
     if (this.#soft.passesOutbound(rule.filter, flow)) return this.#outbound.sendClear(packet, header, nowMs);
     const whole = packet.subarray(0, header.totalLength);
@@ -352,24 +411,39 @@ export class PacketEngine {
     });
   }
 
-  /** The pair that carries a flow; one whose time is over is put aside for the next. */
+  /** The pair that carries a packet. */
   #carrier(
     filterId: FilterId | undefined,
     peer: PacketAddress,
+    packet: Uint8Array,
+    header: IpHeader,
     flow: Flow,
     nowMs: number,
   ): InstalledPair | undefined {
-    let pair = this.#database.outbound(filterId, peer, flow);
+    return this.#living(() => this.#clientPorts.carrier(filterId, peer, packet, header, flow, nowMs), nowMs);
+  }
+
+  /** What `find` finds; a pair whose time is over is put aside for the next. */
+  #living(find: () => InstalledPair | undefined, nowMs: number): InstalledPair | undefined {
+    let pair = find();
     while (pair !== undefined && nowMs >= pair.lifetime.nextAtMs) {
       this.#watchLifetime(pair, nowMs);
       if (!pair.lifetime.isOver) return pair;
-      pair = this.#database.outbound(filterId, peer, flow);
+      pair = find();
     }
     return pair;
   }
 
-  #protect(pair: InstalledPair, packet: Uint8Array, header: IpHeader, nowMs: number): void {
-    this.#outbound.protect(pair, packet, header, nowMs);
+  /** `original`: as this host sent it. */
+  #protect(
+    pair: InstalledPair,
+    packet: Uint8Array,
+    header: IpHeader,
+    nowMs: number,
+    original = packet,
+  ): void {
+    const known = pair.client === undefined ? packet : asClientKnows(pair.client, packet, header);
+    this.#outbound.protect(pair, known, header, nowMs, original);
     this.#watchLifetime(pair, nowMs);
   }
 
@@ -394,6 +468,7 @@ export class PacketEngine {
         other !== pair &&
         other.outboundActive &&
         other.peer === pair.peer &&
+        other.client === pair.client &&
         other.pair.mode === pair.pair.mode &&
         selectorsEqual(other.pair.selector, pair.pair.selector)
       )
@@ -418,7 +493,12 @@ export class PacketEngine {
 
   #acceptsClear(packet: Uint8Array, nowMs: number): boolean {
     const header = decodeIp(packet);
-    const rule = this.#rules.inbound(flowOf(packet, header));
+    const flow = flowOf(packet, header);
+    if (this.#clients.translations.at(header.source, header.protocol, flow.sourcePort) !== undefined) {
+      this.#counters.drop({ reason: 'clear-but-secured', direction: 'inbound', atMs: nowMs, packet });
+      return false;
+    }
+    const rule = this.#rules.inbound(flow);
     if (rule === undefined) return true;
     rule.packets++;
     const { action, acceptUnsecured } = rule.filter;

@@ -1,6 +1,6 @@
 import type { IpAddress } from '../../wire/ip/address.js';
-import { type PacketAddress, packetAddress } from '../../wire/ip/ip.js';
-import { mirrorSelector, printSelector } from '../../wire/ip/selector.js';
+import { addressOf, type PacketAddress, packetAddress } from '../../wire/ip/ip.js';
+import { mirrorSelector, printSelector, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter, FilterId } from '../api.js';
 import { FilterTable } from '../filter-table.js';
 import { Ipv6FilterTable } from '../ipv6-filter-table.js';
@@ -59,6 +59,18 @@ export class FilterRules {
   /** The filter that decides about a packet that arrives; `undefined` when none matches. */
   inbound(flow: Flow): FilterRule | undefined {
     return this.#inbound[this.#inboundTables.match(flow)];
+  }
+
+  /** Whether some packet to that port of a peer is to be secured. `port` 0 without ports. */
+  maySecure(peer: PacketAddress, protocol: number, port: number): boolean {
+    const address = addressOf(peer);
+    return this.#outbound.some(
+      ({ filter: { action, selector } }) =>
+        action === 'secure' &&
+        (selector.protocol === 0 || selector.protocol === protocol) &&
+        (selector.destinationPort === 0 || selector.destinationPort === port) &&
+        rangeContains(selector.destination, address),
+    );
   }
 
   /** Packets that met each filter. */

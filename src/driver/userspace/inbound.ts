@@ -13,8 +13,10 @@ import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import type { DriverEvent, DropReason, Endpoint, Spi } from '../api.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
-import { type Flow, flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
+import type { NatClients } from '../nat-client.js';
+import { flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
+import type { ClientPorts } from './client-ports.js';
 import type { Counters } from './counters.js';
 import { decapsulatedTos, setTos } from './ecn.js';
 import { hostHead, restoredBytes, writeRestored } from './inner-header.js';
@@ -31,6 +33,8 @@ const congestionLost = 'a router marked congestion on a packet whose sender know
 export interface InboundDependencies {
   readonly tun: Pick<TunDevice, 'write'>;
   readonly database: SaDatabase;
+  readonly clients: NatClients;
+  readonly clientPorts: ClientPorts;
   readonly counters: Counters;
   emit(event: DriverEvent): void;
   /** Called after each packet that counts towards a pair's lifetime. */
@@ -285,24 +289,23 @@ export class InboundPath {
     if (!matchesFlow(pair.selector, flow))
       return this.#drop('selector-mismatch', about, pair, { inner: packet });
     if (envelope.kind === 'udp') {
-      const note = this.#otherClient(pair, flow, nowMs);
-      if (note !== undefined) return this.#drop('selector-mismatch', about, pair, { inner: packet, note });
       repairTransportChecksum(packet, header, pair.pair.natOriginal);
+      const admission = this.#deps.clientPorts.receive(pair, packet, header, flow, nowMs);
+      if (admission === 'held') return this.#count(pair, packet, nowMs);
+      if (admission !== 'deliver')
+        return this.#drop('selector-mismatch', about, pair, { inner: packet, note: admission.refused });
     }
     this.#take(pair, packet, nowMs);
-  }
-
-  /** Says so when another client behind the same NAT has this conversation: two would get each other's answers. */
-  #otherClient({ hosts, udpPeer }: InstalledPair, flow: Flow, nowMs: number): string | undefined {
-    if (udpPeer === undefined) return undefined;
-    const other = this.#deps.database.conversations.heard(hosts, flow, udpPeer, nowMs);
-    return other && `the client at ${other.address}:${other.port} behind the same NAT uses the same ports`;
   }
 
   /** An IPv6 packet that came in pieces is handed over in pieces: no router may cut it again. */
   #take(pair: InstalledPair, packet: Uint8Array, nowMs: number, inPieces = false): void {
     if (inPieces) this.#delivered.push(...fragmentIpv6(packet, smallestIpv6Mtu, this.#fragmented++));
     else this.#delivered.push(packet);
+    this.#count(pair, packet, nowMs);
+  }
+
+  #count(pair: InstalledPair, packet: Uint8Array, nowMs: number): void {
     this.#deps.counters.received(pair, packet.length);
     this.#deps.used(pair, nowMs);
   }
@@ -317,7 +320,7 @@ export class InboundPath {
     const known = pair.udpPeer;
     if (known === undefined || (known.port === peer.port && known.address === peer.address)) return;
     pair.udpPeer = { address: peer.address, port: peer.port };
-    this.#deps.database.conversations.moved(pair.hosts, known, pair.udpPeer);
+    if (pair.client !== undefined) this.#deps.clients.moved(pair.client, pair.peer, pair.udpPeer);
     this.#deps.emit({ kind: 'peerMoved', pairId: pair.pair.id, peer: pair.udpPeer });
   }
 

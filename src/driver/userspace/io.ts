@@ -47,5 +47,7 @@ export interface WireSockets {
   pathMtu(destination: IpAddress): number;
   /** Source address the kernel would use towards a destination; only asked where policy does not say. */
   localAddress?(destination: IpAddress): IpAddress | undefined;
+  /** Whether this host has a socket connected to that port of a peer; seldom asked. */
+  isPeerPortInUse?(protocol: number, peer: IpAddress, port: number): boolean;
   close(): void;
 }

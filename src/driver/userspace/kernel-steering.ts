@@ -8,23 +8,26 @@ import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import type { AssignedAddress, DriverFilter, FilterId, SoftSa } from '../api.js';
 import { steadyClock } from '../steady-clock.js';
+import type { SteeredPort } from './client-ports.js';
 import { errnoOf } from './native.js';
 import { hasIpv6 } from './sockets.js';
 import {
   filterComment,
   nftRemoval,
   nftRuleset,
+  nftTranslatedPort,
   type SteeringOptions,
   softElement,
   softSetOf,
   steeringNames,
+  translatedComment,
 } from './steering.js';
 import { assignment, fallbackRoutes, routingRemoval, routingSetup } from './steering-routes.js';
 
 /** What does not change while the driver runs. */
 export type KernelSteeringOptions = Omit<
   SteeringOptions,
-  'localAddresses' | 'broadcastAddresses' | 'innerMtuBytes' | 'softElements'
+  'localAddresses' | 'broadcastAddresses' | 'innerMtuBytes' | 'softElements' | 'translatedPorts'
 > & { readonly tunMtuBytes: number };
 
 /** Packets that nftables counted, over all rule sets since the start. */
@@ -55,6 +58,7 @@ export class KernelSteering {
   readonly #options: KernelSteeringOptions;
   #filters: readonly DriverFilter[] = [];
   #innerMtuBytes = 0;
+  #translatedPorts: readonly SteeredPort[] = [];
   /** Soft SAs, by filter and hosts. */
   readonly #soft = new Map<string, SoftSa>();
   #applied = false;
@@ -91,28 +95,49 @@ export class KernelSteering {
     if (carriesIpv6(tun)) await run('ip', ['-6', '-batch', '-'], setup);
   }
 
-  /** Puts filters in force, all at once; when that fails, those before stay in force. */
-  apply(filters: readonly DriverFilter[], innerMtuBytes: number): Promise<void> {
-    return this.#next(() => this.#replace(filters, innerMtuBytes));
+  /** Puts filters in force, all at once, with the ports of `steer` that are wanted still; when that fails, those before stay. */
+  apply(
+    filters: readonly DriverFilter[],
+    innerMtuBytes: number,
+    translatedPorts: readonly SteeredPort[] = [],
+  ): Promise<void> {
+    return this.#next(() => this.#replace(filters, innerMtuBytes, translatedPorts));
+  }
+
+  /** Leads what this host sends to a translated port to the engine, and drops what comes from there in clear. */
+  steer(port: SteeredPort): Promise<void> {
+    return this.#next(async () => {
+      await run('nft', ['-f', '-'], nftTranslatedPort(port));
+      this.#translatedPorts = [...this.#translatedPorts, port];
+    });
   }
 
   /** Puts the filters back in force if somebody has removed their table; says whether that was so. */
   restore(): Promise<boolean> {
     return this.#next(async () => {
       if (!this.#applied || (await this.#isInForce())) return false;
-      await this.#replace(this.#filters, this.#innerMtuBytes);
+      await this.#replace(this.#filters, this.#innerMtuBytes, this.#translatedPorts);
       return true;
     });
   }
 
-  async #replace(filters: readonly DriverFilter[], innerMtuBytes: number): Promise<void> {
+  async #replace(
+    filters: readonly DriverFilter[],
+    innerMtuBytes: number,
+    translatedPorts: readonly SteeredPort[],
+  ): Promise<void> {
     const softElements = [...new Set(Array.from(this.#soft.values(), softElement))];
-    const options = { ...this.#options, ...hostAddresses(), innerMtuBytes, softElements };
+    const options = {
+      ...this.#options,
+      ...hostAddresses(),
+      ...{ innerMtuBytes, softElements, translatedPorts },
+    };
     await this.#keepCounters();
     await run('nft', ['-f', '-'], nftRuleset(filters, options));
     this.#earlier = this.#latest;
     this.#filters = filters;
     this.#innerMtuBytes = innerMtuBytes;
+    this.#translatedPorts = translatedPorts;
     this.#applied = true;
     for (const family of ipFamilies()) {
       const routes = fallbackRoutes(filters, options, family).map(route => `route replace ${route}\n`);
@@ -245,6 +270,7 @@ export function countersOf(json: string, filters: readonly DriverFilter[]): Stee
   let blocked = 0;
   let clearButSecured = 0;
   for (const { comment, packets, drops } of countedRules(JSON.parse(json))) {
+    if (comment === translatedComment) clearButSecured += packets;
     const filter = filters[indexes.get(comment) ?? -1];
     if (filter === undefined) continue;
     counts.set(filter.id, (counts.get(filter.id) ?? 0) + packets);

@@ -69,15 +69,15 @@ export class OutboundPath {
     this.#packets.push(whole);
   }
 
-  /** Lays out a clear packet for a pair. */
-  protect(pair: InstalledPair, packet: Uint8Array, header: IpHeader, nowMs: number): void {
+  /** Lays out a clear packet for a pair. `original`: as this host sent it. */
+  protect(pair: InstalledPair, packet: Uint8Array, header: IpHeader, nowMs: number, original = packet): void {
     const payloadStart = pair.isTunnel ? 0 : header.headerBytes;
     const outerHeaderBytes = pair.isTunnel ? pair.outerHeaderBytes : header.headerBytes;
     const length = pair.protectedBytes(outerHeaderBytes, header.totalLength - payloadStart);
     const mtu = this.#pathMtu(pair, nowMs);
     if (length > mtu && this.#cannotBeCut(pair, header, mtu)) {
       const innerMtu = pair.innerMtu(mtu);
-      if (header.dontFragment) return this.#refuseTooBig(packet, header, innerMtu, nowMs, pair);
+      if (header.dontFragment) return this.#refuseTooBig(original, header, innerMtu, nowMs, pair);
       for (const piece of fragmentIpv4(packet, innerMtu)) this.protect(pair, piece, decodeIpv4(piece), nowMs);
       return;
     }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { IpseckitError } from '../../report/errors.js';
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
+import { isPeerPortConnected } from './connected-ports.js';
 import { FamilySockets, type OpenedSockets, rawProtocols } from './family-sockets.js';
 import { udpPortHolder } from './holders.js';
 import type { UdpDatagram, UndeliveredDatagram, WireSockets } from './io.js';
@@ -78,6 +79,10 @@ export class KernelSockets implements WireSockets {
     if (ipv6.length === 0) return this.#ipv4.sendDatagrams(datagrams);
     const ipv4 = datagrams.filter(({ peer }) => addressFamily(peer.address) === 4);
     return this.#ipv4.sendDatagrams(ipv4) + (this.#ipv6?.sendDatagrams(ipv6) ?? ipv6.length);
+  }
+
+  isPeerPortInUse(protocol: number, peer: IpAddress, port: number): boolean {
+    return isPeerPortConnected(protocol, peer, port);
   }
 
   pathMtu(destination: IpAddress): number {

@@ -15,6 +15,7 @@ import { addressFamily, type IpAddress, ipAddress } from '../../wire/ip/address.
 import { rangeCovers, rangesOverlap, subnetRange } from '../../wire/ip/selector.js';
 import type { DriverFilter, SoftSa } from '../api.js';
 import { dialupDevicePrefixes } from '../connection-type.js';
+import type { SteeredPort } from './client-ports.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
 
 /** Names and numbers in the kernel that are ours. */
@@ -22,6 +23,8 @@ export const steeringNames = {
   table: 'ipseckit',
   /** Pairs of hosts, far one first, between which clear packets pass filters that allow fallback. */
   softSets: { 4: 'soft', 6: 'soft6' },
+  /** Ports of peers that stand for others of clients behind a NAT: address, protocol, port. */
+  translatedSets: { 4: 'translated', 6: 'translated6' },
   /** Of the firewall mark only these bits are used, so that others may use theirs. */
   markMask: 0x3000_0000,
   /** To be secured: goes to the TUN device. */
@@ -56,6 +59,8 @@ export interface SteeringOptions {
   readonly noDefaultExempt: NoDefaultExempt;
   /** Elements of the set of soft SAs (`softElement`); none when absent. */
   readonly softElements?: readonly string[];
+  /** What goes to these ports is secured whatever the filters say, and what comes from them in clear dropped. */
+  readonly translatedPorts?: readonly SteeredPort[];
 }
 
 const { table, markMask, secureMark, bypassMark, openedMark } = steeringNames;
@@ -66,6 +71,9 @@ const keepOthersMark = (mark: number) => {
   const others = `meta mark & ${hex(~markMask >>> 0)}`;
   return `meta mark set ${mark === 0 ? others : `${others} | ${hex(mark)}`}`;
 };
+
+/** The comment of the rules that drop what comes in clear from a translated port. */
+export const translatedComment = 'translated port';
 
 /** The comment of the rules of filter number `index`, by which counters are found again. */
 export function filterComment(index: number): string {
@@ -80,6 +88,19 @@ export function softSetOf({ peer }: Pick<SoftSa, 'peer'>): string {
 /** The element of a soft set for a soft SA: several of the same hosts share one. */
 export function softElement({ local, peer }: Pick<SoftSa, 'local' | 'peer'>): string {
   return `${peer} . ${local}`;
+}
+
+/** The text for `nft -f -` that adds a translated port. */
+export function nftTranslatedPort(port: SteeredPort): string {
+  return `add element inet ${table} ${translatedSetOf(port)} { ${translatedElement(port)} }\n`;
+}
+
+function translatedSetOf({ peer }: SteeredPort): string {
+  return steeringNames.translatedSets[addressFamily(peer)];
+}
+
+function translatedElement({ peer, protocol, port }: SteeredPort): string {
+  return `${peer} . ${protocol} . ${port}`;
 }
 
 /** The text for `nft -f -`: replaces the whole table in one transaction. */
@@ -128,7 +149,9 @@ function addressSets(options: SteeringOptions): string {
     set('own6', ofFamily(6, options.localAddresses), 'ipv6_addr') +
     set('groups', ['224.0.0.0/4', '255.255.255.255', ...ipv4(options.broadcastAddresses)]) +
     softSet(4, options.softElements ?? []) +
-    softSet(6, options.softElements ?? [])
+    softSet(6, options.softElements ?? []) +
+    translatedSet(4, options.translatedPorts ?? []) +
+    translatedSet(6, options.translatedPorts ?? [])
   );
 }
 
@@ -138,6 +161,23 @@ function softSet(family: 4 | 6, all: readonly string[]): string {
   const list = elements.length === 0 ? '' : `    elements = { ${elements.join(', ')} }\n`;
   const type = `ipv${family}_addr`;
   return `  set ${steeringNames.softSets[family]} {\n    type ${type} . ${type}; counter;\n${list}  }\n`;
+}
+
+function translatedSet(family: 4 | 6, all: readonly SteeredPort[]): string {
+  const elements = all.filter(({ peer }) => addressFamily(peer) === family).map(translatedElement);
+  const list = elements.length === 0 ? '' : `    elements = { ${elements.join(', ')} }\n`;
+  const type = `ipv${family}_addr . inet_proto . inet_service`;
+  return `  set ${steeringNames.translatedSets[family]} {\n    type ${type};\n${list}  }\n`;
+}
+
+/** Rules about translated ports, `end` being theirs: before exemptions, for what uses them came protected. */
+function translatedRules(end: 'source' | 'destination', verdict: string): string[] {
+  const [address, port] = end === 'source' ? ['saddr', 'sport'] : ['daddr', 'dport'];
+  const { translatedSets } = steeringNames;
+  return [
+    `ip ${address} . meta l4proto . th ${port} @${translatedSets[4]} ${verdict}`,
+    `ip6 ${address} . meta l4proto . th ${port} @${translatedSets[6]} ${verdict}`,
+  ];
 }
 
 /** Default exemptions. Neighbour discovery is IPv6's ARP, which no filter ever sees either. */
@@ -159,6 +199,7 @@ function outputRules({ ikePort, natTraversalPort }: SteeringOptions): string[] {
   return [
     `${isMarked(bypassMark)} accept`,
     'oifname "lo" accept',
+    ...translatedRules('destination', `${keepOthersMark(secureMark)} accept`),
     `udp sport { ${ikePort}, ${natTraversalPort} } accept`,
     'jump exempt',
     'goto outbound',
@@ -192,6 +233,7 @@ function inputRules({ tun, ikePort, natTraversalPort }: SteeringOptions): string
     'icmpv6 type packet-too-big @th,112,8 { 50, 51 } accept',
     'icmpv6 type packet-too-big @th,112,8 44 @th,384,8 { 50, 51 } accept',
     `icmpv6 type { destination-unreachable, packet-too-big, time-exceeded } @th,112,8 17 @th,384,16 ${ports} accept`,
+    ...translatedRules('source', `counter drop comment "${translatedComment}"`),
     'jump exempt',
     'goto inbound',
   ];

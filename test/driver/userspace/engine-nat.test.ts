@@ -1,20 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { PairId, SaPair } from '../../../src/driver/api.js';
+import type { SaPair } from '../../../src/driver/api.js';
 import { MemoryNat } from '../../../src/driver/userspace/memory-nat.js';
 import { fromHex, toHex } from '../../../src/wire/bytes.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { decodeIpv4, ipv4FromNumber, ipv4Payload, writeU16 } from '../../../src/wire/ip/packet.js';
-import {
-  connect,
-  EngineHost,
-  filter,
-  hostSelector,
-  left,
-  makePair,
-  right,
-  twoHosts,
-} from '../../support/engine-pair.js';
+import { connect, left, makePair, right, twoHosts } from '../../support/engine-pair.js';
 import {
   hasGoodHeaderChecksum,
   hasGoodTransportChecksum,
@@ -229,110 +220,5 @@ describe('UDP ports', () => {
     inUdp.right.engine.processInboundIp([bare], 1_000);
     assert.equal(inUdp.right.engine.statistics().drops['selector-mismatch'], 1);
     assert.deepEqual(inUdp.right.received(), []);
-  });
-});
-
-/** Two clients at private addresses behind one NAT, each with a pair of its own with `right`. */
-function twoClients() {
-  const { network, clock, random, right: server } = twoHosts();
-  const addresses = { a: ipAddress('10.9.8.7'), b: ipAddress('10.9.8.8') };
-  const nats = {
-    a: new MemoryNat(addresses.a, outside, 40_000),
-    b: new MemoryNat(addresses.b, outside, 50_000),
-  };
-  network.transit = packet => {
-    const source = sourceOf(packet);
-    if (source === addresses.a) return nats.a.translate(packet);
-    if (source === addresses.b) return nats.b.translate(packet);
-    return [...nats.a.translate(packet), ...nats.b.translate(packet)];
-  };
-  const client = (name: 'a' | 'b', id: string) => {
-    const host = new EngineHost(network, { addresses: [addresses[name]] }, clock, random);
-    const pair = (pairName: string, port: number) => {
-      const ends = makePair(random, {
-        ...{ suite, id: pairName },
-        extra: { udpEncapsulation: { localPort: 4500, peerPort: 4500 } },
-        extraRight: {
-          udpEncapsulation: { localPort: 4500, peerPort: port },
-          natOriginal: { peer: addresses[name], local: right },
-        },
-      });
-      const leftEnd = { ...ends.left, local: addresses[name], natOriginal: { local: outside, peer: right } };
-      connect({ left: host, right: server }, { left: leftEnd, right: ends.right });
-    };
-    pair(id, name === 'a' ? 40_000 : 50_000);
-    const send = (sourcePort: number) => {
-      const where = { source: addresses[name], destination: right, sourcePort, destinationPort: 80 };
-      host.send(tcpPacket({ ...where, data: random.bytes(20) }));
-      network.run();
-      return server.received().length;
-    };
-    return { send, received: () => host.received().length, pair };
-  };
-  const answer = (destinationPort: number) => {
-    const where = { source: right, destination: outside, sourcePort: 80, destinationPort };
-    server.send(tcpPacket({ ...where, data: random.bytes(20) }));
-    network.run();
-  };
-  return { a: client('a', 'pair-a'), b: client('b', 'pair-b'), answer, server, clock, nats };
-}
-
-describe('two clients behind one NAT', () => {
-  test('each gets the answers of its own conversations', () => {
-    const { a, b, answer } = twoClients();
-    assert.deepEqual([a.send(1_025), b.send(1_026), a.send(1_027)], [1, 1, 1]);
-    for (const [port, got] of [
-      [1_025, [1, 0]],
-      [1_026, [0, 1]],
-      [1_027, [1, 0]],
-    ] as const) {
-      answer(port);
-      assert.deepEqual([a.received(), b.received()], got, `port ${port}`);
-    }
-  });
-
-  test('the ports of one are refused to the other, by name, until it is gone', () => {
-    const { a, b, answer, server } = twoClients();
-    assert.deepEqual([a.send(1_701), b.send(1_701)], [1, 0]);
-    const { reason, note, pairId } = server.engine.dropHistory().recent.at(-1) ?? {};
-    assert.deepEqual([reason, pairId], ['selector-mismatch', 'pair-b']);
-    assert.match(note ?? '', /192\.0\.2\.1:40000 behind the same NAT uses the same ports/);
-    answer(1_701);
-    assert.deepEqual([a.received(), b.received()], [1, 0]);
-    server.engine.removePair('pair-a' as PairId);
-    assert.equal(b.send(1_701), 1);
-    answer(1_701);
-    assert.deepEqual([a.received(), b.received()], [0, 1]);
-  });
-
-  test('silence frees them too', () => {
-    const { a, b, clock } = twoClients();
-    assert.deepEqual([a.send(1_701), b.send(1_701)], [1, 0]);
-    clock.nowMs += 120_000;
-    assert.equal(b.send(1_701), 1);
-  });
-
-  test('a conversation outlives rekeying and a new mapping of the NAT', () => {
-    const { a, b, answer, server, nats } = twoClients();
-    assert.deepEqual([a.send(1_025), b.send(1_026)], [1, 1]);
-    a.pair('pair-a2', 40_000);
-    server.engine.removePair('pair-a' as PairId);
-    answer(1_025);
-    answer(1_026);
-    assert.deepEqual([a.received(), b.received()], [1, 1], 'rekeyed');
-    assert.equal(a.send(1_025), 1);
-    nats.a.rebind();
-    assert.equal(a.send(1_027), 1, 'from another port of the NAT');
-    answer(1_025);
-    assert.deepEqual([a.received(), b.received()], [1, 0], 'moved');
-  });
-
-  test('under a filter of ours, too', () => {
-    const { a, b, answer, server } = twoClients();
-    assert.deepEqual([b.send(1_026), a.send(1_025)], [1, 1]);
-    const filters = [filter({ id: 'out', selector: hostSelector(right, outside) })];
-    server.engine.setFilters(filters, 0);
-    answer(1_026);
-    assert.deepEqual([a.received(), b.received()], [0, 1]);
   });
 });

@@ -86,7 +86,14 @@ describe('nftRuleset', () => {
         filter('b', 'outbound', 'block', '0.0.0.0/0', '0.0.0.0/0', { protocol: 17, destinationPort: 53 }),
         filter('bi', 'inbound', 'block', '0.0.0.0/0', '0.0.0.0/0'),
       ],
-      options,
+      {
+        ...options,
+        translatedPorts: [
+          { peer: ipAddress('10.0.0.9'), protocol: 17, port: 30_000 },
+          { peer: ipAddress('10.0.0.9'), protocol: 6, port: 30_001 },
+          { peer: ipAddress('2001:db8::9'), protocol: 17, port: 30_000 },
+        ],
+      },
     );
     assert.equal(ruleset, readFileSync('test/fixtures/steering/all-kinds.nft', 'utf8'));
   });
