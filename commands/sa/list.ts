@@ -1,7 +1,7 @@
 import type { Associations } from '../../src/agent/control/protocol.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { dropsText, spisText } from '../../src/cli/trace/text.js';
+import { dropsText, spisText, translatedPortText } from '../../src/cli/trace/text.js';
 import { printIkeProposal, printSecurityMethod } from '../../src/policy/proposals.js';
 import { printSelector } from '../../src/wire/ip/selector.js';
 
@@ -53,9 +53,17 @@ export default class SaListCommand extends IpseckitCommand<Associations> {
         }),
       );
     for (const sa of associations.quickModes) {
-      const { drops = {}, lastNote } = associations.pairs.find(({ pairId }) => pairId === sa.pair.id) ?? {};
+      const {
+        drops = {},
+        lastNote,
+        translatedPorts = [],
+      } = associations.pairs.find(({ pairId }) => pairId === sa.pair.id) ?? {};
       const dropped = dropsText(drops);
-      const parts = [...(dropped === '' ? [] : [`dropped ${dropped}`]), ...(lastNote ? [lastNote] : [])];
+      const parts = [
+        ...(dropped === '' ? [] : [`dropped ${dropped}`]),
+        ...(lastNote ? [lastNote] : []),
+        ...translatedPorts.map(translatedPortText),
+      ];
       if (parts.length > 0) this.print(`  ${spis(sa.inbound)} from ${sa.pair.peer}: ${parts.join('; ')}`);
     }
     const { softAssociations } = associations;

@@ -33,7 +33,14 @@ export interface TracedPair
   extends Pick<SaPair, 'local' | 'peer' | 'mode' | 'selector'>,
     Pick<
       PairStatistics,
-      'pairId' | 'packetsSent' | 'packetsReceived' | 'drops' | 'lastDrop' | 'lastNote' | 'lastInboundAtMs'
+      | 'pairId'
+      | 'packetsSent'
+      | 'packetsReceived'
+      | 'drops'
+      | 'lastDrop'
+      | 'lastNote'
+      | 'lastInboundAtMs'
+      | 'translatedPorts'
     > {
   /** In order of outbound processing: ESP before AH. */
   readonly inboundSpis: readonly number[];
@@ -94,7 +101,16 @@ export function pairOnCalendar(pair: PairStatistics, clock: Pick<Clock, 'calenda
 }
 
 function tracedPair({ pair, inbound, outbound }: QuickModeInfo, statistics: PairStatistics): TracedPair {
-  const { pairId, packetsSent, packetsReceived, drops, lastDrop, lastNote, lastInboundAtMs } = statistics;
+  const {
+    pairId,
+    packetsSent,
+    packetsReceived,
+    drops,
+    lastDrop,
+    lastNote,
+    lastInboundAtMs,
+    translatedPorts,
+  } = statistics;
   return {
     pairId,
     local: pair.local,
@@ -109,6 +125,7 @@ function tracedPair({ pair, inbound, outbound }: QuickModeInfo, statistics: Pair
     ...(lastDrop === undefined ? {} : { lastDrop }),
     ...(lastNote === undefined ? {} : { lastNote }),
     ...(lastInboundAtMs === undefined ? {} : { lastInboundAtMs }),
+    ...(translatedPorts === undefined ? {} : { translatedPorts }),
   };
 }
 

@@ -1,7 +1,9 @@
-/** Two clients behind one NAT with one server at once, in transport mode; then their mappings move. */
+/** Two clients behind one NAT with one server at once, in transport mode, also from the same ports; their mappings move. */
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseTunnel } from '../../src/agent/tunnel.js';
 import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import { policyToDocument } from '../../src/policy/document.js';
@@ -10,8 +12,15 @@ import { needs } from '../lab/needs.js';
 import { ping } from '../lab/traffic.js';
 import { AgentOnHost } from '../support/agent-host.js';
 import { createHost, type Host, joinHosts } from '../support/namespaces.js';
+import { TcpdumpWitness } from '../support/tcpdump-witness.js';
 
 const server = '198.51.100.1';
+/** Where the server has a policy for L2TP alone, which names the ports of both ends. */
+const l2tpServer = '198.51.100.2';
+const l2tpPort = 1701;
+const l2tpTraffic = { protocol: 17, localPort: l2tpPort, remotePort: l2tpPort };
+/** What L2TP is, in clear or translated, and what carries it. */
+const l2tpPackets = `udp and (port ${l2tpPort} or portrange 30000-30999 or (port 4500 and udp[8:4] != 0 and len > 60))`;
 const nat = '198.51.100.254';
 const common = { name: 'nat', presharedKey: 'two clients', ike: 'aes128-sha1-modp1024', esp: 'aes128-sha1' };
 
@@ -25,11 +34,44 @@ const socket = require('node:net').connect({ port: 9000, host: '${server}' }, ()
 socket.setTimeout(5000, () => socket.destroy(new Error('silence')));
 socket.on('data', data => process.stdout.write(data)).on('error', error => console.log(error.code ?? error.message));`;
 
+/** Tells everybody from the same port what they said, and from which; on a line of input, calls all of them. */
+const l2tpEcho = `
+const socket = require('node:dgram').createSocket('udp4');
+const known = new Map();
+socket.on('message', (data, from) => {
+  known.set(from.port, from);
+  socket.send(data + ' from ' + from.port, from.port, from.address);
+});
+process.stdin.on('data', () => { for (const { port, address } of known.values()) socket.send('call', port, address); });
+socket.bind(${l2tpPort}, '${l2tpServer}', () => console.log('listening'));`;
+
+/** Says it so many times, with so many bytes behind it; prints the different answers. What is not answered is said again. */
+const l2tpCaller = `
+const [words, times, bytes] = process.argv.slice(1);
+const socket = require('node:dgram').createSocket('udp4');
+const answers = new Set();
+let left = Number(times), timer;
+const say = () => {
+  clearTimeout(timer);
+  socket.send(words + ' '.repeat(Number(bytes)), ${l2tpPort}, '${l2tpServer}');
+  timer = setTimeout(say, 300);
+};
+socket.on('message', data => {
+  if (!data.includes(' from ')) return;
+  answers.add(String(data).replace(/ +/g, ' '));
+  if (--left > 0) return say();
+  console.log([...answers].join());
+  process.exit();
+});
+setTimeout(() => { console.log('silence'); process.exit(); }, 20000);
+socket.bind(${l2tpPort}, say);`;
+
 describe('two clients behind one NAT', { skip: needs('nft', 'ping'), timeout: 120_000 }, () => {
   const hosts: Host[] = [];
   const agents: AgentOnHost[] = [];
   let router: Host;
   let atServer: AgentOnHost;
+  let l2tpDaemon: ChildProcess;
 
   const newHost = async (name: string) => {
     const host = await createHost(`nat-${name}`);
@@ -47,22 +89,26 @@ describe('two clients behind one NAT', { skip: needs('nft', 'ping'), timeout: 12
     const serverHost = await newHost('server');
     joinHosts(
       { host: router, device: 'outside', addresses: [`${nat}/24`] },
-      { host: serverHost, device: 'eth0', addresses: [`${server}/24`] },
+      { host: serverHost, device: 'eth0', addresses: [`${server}/24`, `${l2tpServer}/24`] },
     );
     router.run('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1');
     router.run('nft', 'add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }');
     router.run('nft', 'add rule ip nat out oifname outside masquerade random');
-    const child = serverHost.spawn(process.execPath, ['-e', echo], { stdio: ['ignore', 'pipe', 'inherit'] });
-    if (child.stdout !== null) await once(child.stdout, 'data');
+    const daemon = async (script: string) => {
+      const child = serverHost.spawn(process.execPath, ['-e', script], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      if (child.stdout !== null) await once(child.stdout, 'data');
+      return child;
+    };
+    await daemon(echo);
+    l2tpDaemon = await daemon(l2tpEcho);
     atServer = await startAgent(serverHost);
-    const answering = parseTunnel({
-      format: 'ipseckit-tunnel',
-      version: 1,
-      ...common,
-      local: server,
-      peer: nat,
-    });
-    await atServer.call('addDynamic', { policy: policyToDocument(tunnelSource(answering).policy) });
+    for (const answered of [{ local: server }, { local: l2tpServer, ...l2tpTraffic }]) {
+      const common4 = { format: 'ipseckit-tunnel', version: 1, ...common, peer: nat, ...answered };
+      const { policy } = tunnelSource(parseTunnel(common4));
+      await atServer.call('addDynamic', { policy: policyToDocument(policy) });
+    }
     for (const [n, name] of ['one', 'two'].entries()) {
       const client = await newHost(name);
       const network = `10.1.${n + 1}`;
@@ -131,4 +177,68 @@ describe('two clients behind one NAT', { skip: needs('nft', 'ping'), timeout: 12
     const { mainModes, quickModes } = await atServer.call('associations', {});
     assert.deepEqual([mainModes.length, quickModes.length], [2, 2], 'nothing was negotiated anew');
   });
+
+  /** Both say it from port 1701, at once: the ports of theirs that the server sees. */
+  async function l2tpPorts(times = 3, bytes = 0): Promise<string[]> {
+    const said = await Promise.all(
+      clients().map(client =>
+        client.execute(process.execPath, ['-e', l2tpCaller, client.name, `${times}`, `${bytes}`]),
+      ),
+    );
+    return said.map(({ stdout }, i) => {
+      const [words = '', port = ''] = stdout.trim().split(' from ');
+      assert.equal(words, clients()[i]?.name, stdout);
+      return port;
+    });
+  }
+
+  test('both speak L2TP, from port 1701 to port 1701, and no packet of it is in clear', async () => {
+    const [one, two] = clients();
+    const serverHost = hosts[1];
+    assert.ok(one && two && serverHost);
+    const witness = await TcpdumpWitness.on({ a: serverHost, b: two }, l2tpPackets);
+    for (const [n, agent] of agents.slice(1).entries())
+      await agent.tunnelUp({
+        ...{ ...common, name: 'l2tp', local: `10.1.${n + 1}.2`, peer: l2tpServer, ...l2tpTraffic },
+        lifetimeKilobytes: 100,
+      });
+    const ports = await l2tpPorts();
+    const translated = ports.find(port => port !== `${l2tpPort}`);
+    assert.deepEqual([...ports].sort(), [`${l2tpPort}`, translated], 'one has its own port');
+    assert.match(translated ?? '', /^30\d{3}$/);
+    const listed = await atServer.command('ipseckit', 'sa', 'list');
+    const client = ports[0] === translated ? '10.1.1.2' : '10.1.2.2';
+    assert.match(listed.stdout, new RegExp(`UDP ${client}:1701 appears as ${nat}:${translated}`));
+
+    // More than their SAs may carry: they are renewed.
+    const pairsBefore = await pairIds();
+    assert.deepEqual(await l2tpPorts(150, 1000), ports, 'renewed');
+    const renewed = (await pairIds()).filter(id => !pairsBefore.includes(id));
+    assert.ok(renewed.length >= 2, `${pairsBefore}, then ${renewed}`);
+
+    router.run('ip', 'link', 'set', 'outside', 'down');
+    router.run('ip', 'link', 'set', 'outside', 'up');
+    assert.deepEqual(await l2tpPorts(), ports, 'moved');
+
+    // The translated one goes, and the other stays; what the server still says to it is not said in clear.
+    const gone = agents[1 + ports.indexOf(translated ?? '')];
+    assert.ok(gone);
+    await gone.call('tunnelDown', { name: 'l2tp' });
+    const clientGone = async () =>
+      (await atServer.call('statistics', {})).driver.drops['client-gone'] > 0 || undefined;
+    await waitFor('an answer to nobody', async () => {
+      l2tpDaemon.stdin?.write('call them\n');
+      await sleep(100);
+      return clientGone();
+    });
+    const { secured, clear } = await witness.take(300);
+    await witness.stop();
+    assert.equal(clear, 0);
+    assert.ok(secured > 300, `${secured}`);
+  });
+
+  const pairIds = async () =>
+    (await atServer.call('associations', {})).quickModes
+      .filter(({ pair }) => pair.local === l2tpServer)
+      .map(({ pair }) => pair.id);
 });

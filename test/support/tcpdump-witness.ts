@@ -5,7 +5,7 @@ import type { CableWitness } from './driver-behaviour.js';
 import type { Host, HostPair } from './namespaces.js';
 
 /** First fragments and whole packets; ARP, and what IPv6 has for the like, are of no interest. */
-const filter = [
+const everything = [
   'ip and ip[6:2] & 0x1fff = 0',
   [
     'ip6 and not src net fe80::/10 and not dst net ff00::/8',
@@ -25,9 +25,10 @@ export class TcpdumpWitness implements CableWitness {
   readonly #children: ChildProcess[] = [];
   #counts = { secured: 0, clear: 0 };
 
-  static async on({ a, b }: HostPair): Promise<TcpdumpWitness> {
+  /** `filter`: which packets count, in tcpdump's words; all when absent. */
+  static async on({ a, b }: Pick<HostPair, 'a' | 'b'>, filter: string = everything): Promise<TcpdumpWitness> {
     const witness = new TcpdumpWitness();
-    await Promise.all([witness.#watch(a), witness.#watch(b)]);
+    await Promise.all([witness.#watch(a, filter), witness.#watch(b, filter)]);
     return witness;
   }
 
@@ -45,7 +46,7 @@ export class TcpdumpWitness implements CableWitness {
     for (const child of this.#children) child.kill('SIGKILL');
   }
 
-  async #watch(host: Host): Promise<void> {
+  async #watch(host: Host, filter: string): Promise<void> {
     const args = ['-i', 'eth0', '-Q', 'out', '-l', '-n', '--immediate-mode', '-Z', 'root', filter];
     const child = host.spawn('tcpdump', args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#children.push(child);

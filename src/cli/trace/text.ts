@@ -1,8 +1,8 @@
 /** What `sa trace` prints, from what the agent says. */
 import type { DroppingFilter, DropTrace, TracedPair } from '../../agent/drop-trace.js';
-import type { DropReason, DropRecord, PacketSummary } from '../../driver/api.js';
+import type { DropReason, DropRecord, PacketSummary, TranslatedPort } from '../../driver/api.js';
 import { dropReasonNames, dropReasons } from '../../monitor/drop-reasons.js';
-import { protocolName } from '../../policy/protocols.js';
+import { carriesPorts, protocolName } from '../../policy/protocols.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import { printSelector } from '../../wire/ip/selector.js';
 
@@ -15,6 +15,16 @@ const shownPackets = 10;
 /** SPIs as everywhere: `0x0badcafe`, or two of them for AH+ESP. */
 export function spisText(spis: readonly number[]): string {
   return spis.map(spi => `0x${spi.toString(16).padStart(8, '0')}`).join('+');
+}
+
+/** `UDP 10.0.0.2:1701 appears as 192.0.2.9:30001`. */
+export function translatedPortText({ protocol, client, port, appearsAs }: TranslatedPort): string {
+  const name = moreProtocols[protocol] ?? protocolName(protocol);
+  const at = (address: string, number: number) => {
+    if (!carriesPorts(protocol)) return `${address} id ${number}`;
+    return address.includes(':') ? `[${address}]:${number}` : `${address}:${number}`;
+  };
+  return `${name} ${at(client, port)} appears as ${at(appearsAs.address, appearsAs.port)}`;
 }
 
 /** Everything, or what a selection left of it; `ofAll` says which. */
@@ -49,7 +59,7 @@ function engineText({ driver, drops, lastByReason, filters, tellsPackets }: Drop
 }
 
 function pairText(pair: TracedPair): string[] {
-  const { drops, lastDrop, lastNote } = pair;
+  const { drops, lastDrop, lastNote, translatedPorts = [] } = pair;
   const parts = dropsText(drops);
   return [
     '',
@@ -58,6 +68,7 @@ function pairText(pair: TracedPair): string[] {
     `    Dropped: ${parts === '' ? 'nothing' : parts}`,
     ...(lastDrop === undefined ? [] : [`    Last: ${recordText(lastDrop)}`]),
     ...(lastNote === undefined ? [] : [`    Note: ${lastNote}`]),
+    ...translatedPorts.map(translated => `    ${translatedPortText(translated)}`),
   ];
 }
 
