@@ -3,13 +3,18 @@ import { Args, Flags } from '@oclif/core';
 import { CertificateStore } from '../../src/agent/certificate-store.js';
 import { parseIdentity } from '../../src/agent/identity-text.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { crlCheckFlag, passphraseFileFlag } from '../../src/cli/certificate-flags.js';
+import { atFlag, crlCheckFlag, passphraseFileFlag } from '../../src/cli/certificate-flags.js';
 import { type CertificateInfo, certificateInfo } from '../../src/cli/certificate-text.js';
 import { readCredentials, requireOne } from '../../src/cli/credential-files.js';
-import { type CertificateTest, checkCertificate } from '../../src/crypto/certificates/chain.js';
+import {
+  type CertificateTest,
+  checkCertificate,
+  testRow,
+  testTitles,
+} from '../../src/crypto/certificates/chain.js';
 import { checkedId } from '../../src/ike/identity.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
-import { errorClasses, IpseckitError } from '../../src/report/errors.js';
+import { errorClasses } from '../../src/report/errors.js';
 
 interface Check {
   readonly passed: boolean;
@@ -44,7 +49,7 @@ export default class CertCheckCommand extends IpseckitCommand<Check> {
     }),
     crl: Flags.file({ summary: 'further revocation list', multiple: true, multipleNonGreedy: true }),
     'crl-check': crlCheckFlag(),
-    at: Flags.string({ summary: 'judge at this time instead of now', helpValue: '2026-01-31' }),
+    at: atFlag(),
     'passphrase-file': passphraseFileFlag,
   };
 
@@ -68,29 +73,13 @@ export default class CertCheckCommand extends IpseckitCommand<Check> {
       intermediates: [...certificates.slice(1), ...stored.intermediates],
       crls: [...stored.crls, ...files.flatMap(({ crls }) => crls)],
       crlStrength: flags['crl-check'] ?? 1,
-      nowMs: flags.at === undefined ? Date.now() : timeOf(flags.at),
+      nowMs: flags.at ?? Date.now(),
       ...(flags.authority === undefined ? {} : { authorities: [flags.authority] }),
       ...(flags.as === undefined ? {} : { id: checkedId(parseIdentity(flags.as), leaf.subject) }),
     });
-    this.printTable(
-      ['Test', 'Result', 'Certificate', 'Found'],
-      verdict.tests.map(({ test, passed, certificate, detail }) => [
-        test,
-        passed ? 'passed' : 'FAILED',
-        certificate,
-        detail,
-      ]),
-    );
+    this.printTable(testTitles, verdict.tests.map(testRow));
     this.print(verdict.passed ? 'All tests passed.' : 'A peer would refuse it.');
     if (!verdict.passed) process.exitCode = errorClasses.AUTHENTICATION_FAILED.exitCode;
     return { passed: verdict.passed, chain: verdict.chain.map(certificateInfo), tests: verdict.tests };
   }
-}
-
-function timeOf(text: string): number {
-  const time = Date.parse(text);
-  if (!Number.isNaN(time)) return time;
-  throw new IpseckitError('USAGE', `--at: "${text}" is not a time`, {
-    next: 'write it as 2026-01-31 or 2026-01-31T12:00:00Z',
-  });
 }

@@ -2,12 +2,15 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { IpseckitCommand } from '../../src/cli/base.js';
+import { atFlag, crlCheckFlag, passphraseFileFlag } from '../../src/cli/certificate-flags.js';
+import { type CredentialFlagValues, credentialsAtHand } from '../../src/cli/credentials-at-hand.js';
 import { computerOf, readBytes, readPolicyOrFile } from '../../src/cli/policy-source.js';
 import { readSecretFile } from '../../src/cli/secret-file.js';
+import type { Judging } from '../../src/diag/replay/certificates.js';
 import { type IkeKeys, parseIkeKeys } from '../../src/diag/replay/key-table.js';
 import type { PolicyAtHand } from '../../src/diag/replay/policy-view.js';
 import { replay } from '../../src/diag/replay/replay.js';
-import type { ReplayReport } from '../../src/diag/replay/report.js';
+import type { ReplayReport, Role } from '../../src/diag/replay/report.js';
 import { renderReplay } from '../../src/diag/replay/text.js';
 import { IpseckitError } from '../../src/report/errors.js';
 import { WireError } from '../../src/wire/bytes.js';
@@ -17,11 +20,12 @@ const keyTable = 'ikev1_decryption_table';
 export default class IkeReplayCommand extends IpseckitCommand<ReplayReport> {
   static override summary = 'explain the IKE negotiations in a capture, message by message';
   static override description =
-    'Reads a capture of any two peers (pcap or pcapng), decodes each IKE message, and says what it led to: what was offered and chosen and how the rest differs, NAT, retransmissions, silence, and why a negotiation failed. Nothing is sent.\n\nWith keys (from "ipseckit capture" or --export-keys) encrypted messages are read too. With a policy it says what that policy would have chosen or refused in the place of each side.';
+    'Reads a capture of any two peers (pcap or pcapng), decodes each IKE message, and says what it led to: what was offered and chosen and how the rest differs, NAT, retransmissions, silence, and why a negotiation failed. Nothing is sent.\n\nWith keys (from "ipseckit capture" or --export-keys) encrypted messages are read too. With a policy it says what that policy would have chosen or refused in the place of each side. Certificates that can be read are judged as "ipseckit cert check" does, with the CAs of this machine or those of --ca, at the time of the capture.';
   static override examples = [
     '<%= config.bin %> ike replay failing.pcap',
     '<%= config.bin %> ike replay office.pcapng --keys office.keys --details',
     '<%= config.bin %> ike replay failing.pcap --policy Servers --local 192.0.2.1',
+    '<%= config.bin %> ike replay failing.pcapng --policy servers.json --as responder --cert gw.p12 --ca root.pem',
   ];
   static override args = {
     file: Args.string({ required: true, description: 'a capture, pcap or pcapng' }),
@@ -45,6 +49,31 @@ export default class IkeReplayCommand extends IpseckitCommand<ReplayReport> {
       multiple: true,
       multipleNonGreedy: true,
     }),
+    as: Flags.option({
+      options: ['initiator', 'responder'] as const,
+      summary: 'look at the policy only in the place of this side',
+      dependsOn: ['policy'],
+    })(),
+    cert: Flags.string({
+      summary:
+        'certificate the policy authenticates by: a file with its chain (and its key, unless --key), or the name of an imported one; all imported ones when left out',
+      helpValue: 'FILE|NAME',
+      dependsOn: ['policy'],
+    }),
+    key: Flags.file({ summary: 'private key of --cert', dependsOn: ['cert'] }),
+    'passphrase-file': passphraseFileFlag,
+    ca: Flags.file({
+      summary: "CA to judge the peers' certificates by, instead of those of this machine",
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
+    crl: Flags.file({
+      summary: 'revocation list, instead of those of this machine',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
+    'crl-check': crlCheckFlag(),
+    at: atFlag({ summary: 'judge certificates at this time instead of that of the capture' }),
     details: Flags.boolean({ summary: 'print every field of every message' }),
   };
 
@@ -54,14 +83,22 @@ export default class IkeReplayCommand extends IpseckitCommand<ReplayReport> {
     const report = replayed(args.file, {
       ...(keys === undefined ? {} : { keys }),
       ...(flags['psk-file'] === undefined ? {} : { presharedKey: readSecretFile(flags['psk-file']) }),
-      ...(flags.policy === undefined ? {} : { policy: await policyAtHand(flags.policy, flags.local) }),
+      ...(flags.policy === undefined ? {} : { policy: await policyAtHand(flags.policy, flags) }),
+      judging: await judging(flags),
     });
-    this.print(...renderReplay(report, flags.details));
+    this.print(renderReplay(report, flags.details).join('\n'));
     return report;
   }
 }
 
+/** A capture is read whole. */
+const mostBytes = 2 ** 30;
+
 function replayed(path: string, known: Parameters<typeof replay>[1]): ReplayReport {
+  if (existsSync(path) && statSync(path).size > mostBytes)
+    throw new IpseckitError('UNSUPPORTED', `${path} is larger than 1 GiB`, {
+      next: `take its IKE alone: tcpdump -r ${path} -w ike.pcap udp port 500 or udp port 4500`,
+    });
   try {
     return replay(readBytes(path), known);
   } catch (error) {
@@ -73,10 +110,23 @@ function replayed(path: string, known: Parameters<typeof replay>[1]): ReplayRepo
   }
 }
 
-async function policyAtHand(word: string, local: readonly string[] | undefined): Promise<PolicyAtHand> {
+async function policyAtHand(
+  word: string,
+  { local, as }: { local?: readonly string[] | undefined; as?: Role | undefined },
+): Promise<PolicyAtHand> {
   const policy = await readPolicyOrFile(word);
   const { addresses, localAddresses: _, ...context } = computerOf({ local });
-  return { policy, context, ...(local === undefined ? {} : { local: addresses }) };
+  return {
+    policy,
+    context,
+    ...(local === undefined ? {} : { local: addresses }),
+    ...(as === undefined ? {} : { as }),
+  };
+}
+
+async function judging(flags: CredentialFlagValues & { at?: number | undefined }): Promise<Judging> {
+  const credentials = await credentialsAtHand(flags);
+  return { credentials, ...(flags.at === undefined ? {} : { atMs: flags.at }) };
 }
 
 function defaultKeys(capture: string): string | undefined {

@@ -13,9 +13,15 @@ export function rsaSign(privateKey: KeyObject, hash: Uint8Array): Uint8Array {
 
 /** Whether the key's owner signed this hash; never throws on what a peer can send. */
 export function rsaVerifies(publicKey: KeyObject, hash: Uint8Array, signature: Uint8Array): boolean {
+  const recovered = rsaRecovered(publicKey, signature);
+  return recovered !== undefined && bytesEqual(recovered, hash);
+}
+
+/** What the key's owner signed; `undefined` when another key made the signature. */
+export function rsaRecovered(publicKey: KeyObject, signature: Uint8Array): Uint8Array | undefined {
   try {
-    return bytesEqual(publicDecrypt({ key: publicKey, padding }, signature), hash);
+    return publicDecrypt({ key: publicKey, padding }, signature);
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -36,9 +36,17 @@ import { ownVendors, readVendors } from './vendors.js';
 type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
 
 /**
- * Starts an aggressive mode: sends message 1. The public value and the identity are in it, so only methods of the
- * first one's group are offered, and only ways to authenticate that go with the identity.
+ * What message 1 can offer: the public value and the identity are in it, so only methods of the first one's group, and
+ * only ways to authenticate that go with the identity.
  */
+export function aggressiveOffer(policy: MainModePolicy): CandidateFilter {
+  const [preferred] = authenticationOffers(policy);
+  const group = policy.methods[0]?.group;
+  return ({ method, authentication }) =>
+    method.group === group && (policy.identity !== undefined || authentication.id === preferred?.id);
+}
+
+/** Starts an aggressive mode: sends message 1. */
 export function startAggressiveMode(
   context: Context,
   local: IpAddress,
@@ -49,8 +57,7 @@ export function startAggressiveMode(
   const group = policy.methods[0]?.group;
   if (preferred === undefined || group === undefined)
     throw new TypeError('aggressive mode for a policy that has nothing to offer');
-  const offer: CandidateFilter = ({ method, authentication }) =>
-    method.group === group && (policy.identity !== undefined || authentication.id === preferred.id);
+  const offer = aggressiveOffer(policy);
   const { vendorProfile } = context.options;
   const sa = mainModeSa(policy, vendorProfile === 'windows-2003', offer);
   const own = generateKeyPair(group, length => context.random(length));

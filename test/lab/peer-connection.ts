@@ -37,6 +37,8 @@ export interface PeerConnection {
   readonly startAction?: 'none' | 'trap' | 'start';
   /** Users with their passwords: the peer has to be one of them (XAUTH) after the other proof. */
   readonly users?: Readonly<Record<string, string>>;
+  /** The user it is itself to a gateway that asks for one. */
+  readonly asUser?: { readonly name: string; readonly password: string };
   /** Addresses for the peer (`10.3.0.0/24`), and what else mode-config gives it, as swanctl.conf names it. */
   readonly pool?: ViciMessage & { readonly addrs: string };
   /** Further settings of the connection and of the child, as swanctl.conf names them. */
@@ -77,6 +79,9 @@ export function loadConnMessage(one: PeerConnection): ViciMessage {
         revocation: one.certificates?.revocation,
       },
       ...(one.users === undefined ? {} : { 'remote-user': { auth: 'xauth', round: '1' } }),
+      ...(one.asUser === undefined
+        ? {}
+        : { 'local-user': { auth: 'xauth', round: '1', xauth_id: one.asUser.name } }),
       children: { [one.name]: child(one) },
     },
   };
@@ -95,7 +100,8 @@ export function loadSharedMessage(one: PeerConnection): ViciMessage {
 export function credentialMessages(
   one: PeerConnection,
 ): (readonly [command: string, message: ViciMessage])[] {
-  const { certificates, users = {}, pool, name } = one;
+  const { certificates, asUser, pool, name } = one;
+  const users = { ...one.users, ...(asUser === undefined ? {} : { [asUser.name]: asUser.password }) };
   const others = [
     ...Object.entries(users).map(
       ([user, data]) => ['load-shared', { id: user, type: 'XAUTH', data, owners: [user] }] as const,

@@ -17,8 +17,8 @@ export type EspEngine = 'kernel-libipsec' | 'kernel-netlink';
 export interface CharonOptions {
   readonly host: LabHost;
   readonly esp: EspEngine;
-  /** 1 is strongSwan's default, 2 shows every decision; 4 would write keys. */
-  readonly logLevel?: 1 | 2 | 3;
+  /** 1 is strongSwan's default, 2 shows every decision; 4 writes keys. */
+  readonly logLevel?: 1 | 2 | 3 | 4;
   /** More lines for the `charon` section of strongswan.conf. */
   readonly settings?: string;
 }

@@ -79,6 +79,13 @@ export function printTest({ certificate, detail }: CertificateTest): string {
   return `${certificate}: ${detail}`;
 }
 
+/** Tests as a table, for people. */
+export const testTitles = ['Test', 'Result', 'Certificate', 'Found'] as const;
+
+export function testRow({ test, passed, certificate, detail }: CertificateTest): readonly string[] {
+  return [test, passed ? 'passed' : 'FAILED', certificate, detail];
+}
+
 interface Path {
   readonly chain: readonly Certificate[];
   /** The last of `chain`, when it is trusted. */

@@ -6,6 +6,8 @@ import { NegotiationReplay } from './negotiation.js';
 
 /** Negotiations remembered; the oldest go first. */
 const mostNegotiations = 1_000;
+/** Messages of each that are recognised when they come again. */
+const mostMessages = 50;
 const longestCommentBytes = 1_000;
 
 export class IkeCommentator {
@@ -23,7 +25,7 @@ export class IkeCommentator {
       const header = decodeHeader(datagram.bytes);
       const cookie = toHex(header.initiatorCookie);
       const negotiation =
-        this.#negotiations.get(cookie) ?? new NegotiationReplay(datagram, header, undefined);
+        this.#negotiations.get(cookie) ?? new NegotiationReplay(datagram, header, undefined, mostMessages);
       this.#negotiations.set(cookie, negotiation);
       const [oldest] = this.#negotiations.keys();
       if (this.#negotiations.size > mostNegotiations && oldest !== undefined)

@@ -37,8 +37,12 @@ export interface IpsecTraffic {
 const ikePort = 500;
 const natPort = 4500;
 const udpHeaderBytes = 8;
-/** The same datagram on a second interface of one host is no retransmission. */
+/** The same datagram on a second interface of one host is no retransmission; it comes soon, among so many others. */
 const sameDatagramSeconds = 0.002;
+const sameDatagramWithin = 32;
+const mostNotes = 100;
+/** SPIs told apart; what comes for others is counted. */
+const mostFlows = 10_000;
 
 interface Carried {
   readonly source: IpAddress;
@@ -72,11 +76,12 @@ export class DatagramCollector {
   readonly #flows = new Map<string, Flow>();
   readonly #notes = new Map<string, number>();
   readonly #reassembler = new Reassembler();
-  readonly #devices = new WeakMap<CapturedDatagram, string | undefined>();
+  readonly #recent: { readonly datagram: CapturedDatagram; readonly device: string | undefined }[] = [];
   #startedAtNs: bigint | undefined;
   #endsAtSeconds = 0;
 
   note(text: string): void {
+    if (this.#notes.size >= mostNotes && !this.#notes.has(text)) return;
     this.#notes.set(text, (this.#notes.get(text) ?? 0) + 1);
   }
 
@@ -178,15 +183,17 @@ export class DatagramCollector {
   }
 
   #addDatagram(datagram: CapturedDatagram, device: string | undefined): void {
-    const twin = this.#datagrams.findLast(
-      ({ bytes, atSeconds, source }) =>
+    const isTwin = this.#recent.some(
+      ({ datagram: { bytes, atSeconds, source }, device: seenOn }) =>
+        seenOn !== device &&
         datagram.atSeconds - atSeconds < sameDatagramSeconds &&
         source.address === datagram.source.address &&
         bytesEqual(bytes, datagram.bytes),
     );
-    if (twin !== undefined && this.#devices.get(twin) !== device) return;
+    if (isTwin) return;
     this.#datagrams.push(datagram);
-    this.#devices.set(datagram, device);
+    this.#recent.push({ datagram, device });
+    if (this.#recent.length > sameDatagramWithin) this.#recent.shift();
   }
 
   #count(
@@ -201,7 +208,9 @@ export class DatagramCollector {
     if (known !== undefined) {
       known.packets++;
       known.endsAtSeconds = atSeconds;
-    } else
+    } else if (this.#flows.size >= mostFlows)
+      this.note(`a packet of ESP or AH with an SPI after the first ${mostFlows}`);
+    else
       this.#flows.set(key, {
         protocol,
         spi: printSpi(spi),

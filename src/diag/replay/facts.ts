@@ -63,13 +63,14 @@ const notifyMeanings: Readonly<Record<string, string>> = {
   'R-U-THERE-ACK': 'dead peer detection: yes',
 };
 
+/** SPIs of one delete that are shown. */
+const mostSpis = 8;
+
 /** A sentence for each notification and delete of a message. */
 export function announcements(chain: PayloadChain): string[] {
   return chain.payloads.flatMap(({ payload }) => {
     if (payload.kind === 'delete')
-      return [
-        `deletes ${nameOf(protocols, payload.protocol)} SA ${payload.spis.map(spi => toHex(spi)).join(', ')}`,
-      ];
+      return [`deletes ${nameOf(protocols, payload.protocol)} SA ${printSpis(payload.spis)}`];
     if (payload.kind !== 'notify') return [];
     const name = nameOf(notifyTypes, payload.notifyType);
     const meaning = notifyMeanings[name];
@@ -78,6 +79,11 @@ export function announcements(chain: PayloadChain): string[] {
     const kind = isErrorNotify(payload.notifyType) ? 'error' : 'notification';
     return [`${kind} ${name}${more}${meaning === undefined ? '' : `: ${meaning}`}`];
   });
+}
+
+function printSpis(spis: readonly Uint8Array[]): string {
+  const shown = spis.slice(0, mostSpis).map(spi => toHex(spi));
+  return [...shown, ...(spis.length > mostSpis ? [`${spis.length - mostSpis} more`] : [])].join(', ');
 }
 
 /** For people: which side is behind a NAT. */

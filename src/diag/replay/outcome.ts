@@ -20,6 +20,8 @@ export interface Unanswered {
   readonly waitedSeconds: number;
   readonly preshared: boolean;
   readonly toNatPort: boolean;
+  /** The other side's message that came again all the while, as if this one had never arrived. */
+  readonly unheard?: string;
 }
 
 /** An error notification in answer to `message`. `encrypted` when it could be read only with the key. */
@@ -36,7 +38,12 @@ export function refusal(
 ): NegotiationFailure {
   const { mode, by, message, notifyType, encrypted, preshared } = refused;
   const proving = preshared && /^(main mode 5|main mode 6|aggressive mode [23])$/.test(message);
-  const doubtsKeys = proving && !encrypted && notifyType !== notifyTypes['NO-PROPOSAL-CHOSEN'];
+  // Message 2 of aggressive mode is judged before the other side has shown that it has the same keys.
+  const readable = encrypted && message !== 'aggressive mode 2';
+  const aboutKeys =
+    notifyType !== notifyTypes['NO-PROPOSAL-CHOSEN'] &&
+    !(encrypted && notifyType === notifyTypes['INVALID-ID-INFORMATION']);
+  const doubtsKeys = proving && !readable && aboutKeys;
   const orIdentity =
     notifyType === notifyTypes['INVALID-ID-INFORMATION'] ? ', or it does not accept the identity' : '';
   const doubt = doubtsKeys ? `: most likely the preshared keys differ${orIdentity}` : '';
@@ -51,39 +58,62 @@ export function refusal(
   });
 }
 
-/** An answer to a message under a preshared key that cannot be read with the other side's key. */
-export function unreadableAnswer(sides: Sides, by: Role, message: string): NegotiationFailure {
+/** A proof that is answered by something encrypted which nobody can read, or not with the other side's key. */
+export function unreadRefusal(
+  sides: Sides,
+  {
+    by,
+    message,
+    preshared,
+    hasKey,
+  }: {
+    readonly by: Role;
+    readonly message: string;
+    readonly preshared: boolean;
+    readonly hasKey: boolean;
+  },
+): NegotiationFailure {
+  const how = hasKey ? 'with a message that the key at hand cannot read' : 'with an encrypted notification';
+  const because = preshared
+    ? 'the preshared keys differ'
+    : 'it does not accept the certificate, the signature or the identity; what it says can be read with the keys';
   return failure({
     mode: 'main',
     ...hosts(sides),
     point: by === 'responder' ? 'peer' : 'me',
-    reason: 'preshared-keys-differ',
-    text: `${sides[by].address} answered ${message} with a message that the key at hand cannot read: most likely the preshared keys differ`,
+    reason: preshared ? 'preshared-keys-differ' : 'authentication-failed',
+    text: `${sides[by].address} answered ${message} ${how}: most likely ${because}`,
     message,
   });
 }
 
 /** Nobody answered. */
 export function silence(sides: Sides, asked: Unanswered): NegotiationFailure {
-  const { mode, message, by, transmissions, waitedSeconds, preshared, toNatPort } = asked;
+  const { mode, message, by, transmissions, waitedSeconds, preshared, toNatPort, unheard } = asked;
   const silent = sides[by === 'initiator' ? 'responder' : 'initiator'].address;
   const times = `sent ${transmissions === 1 ? 'once' : `${transmissions} times`}, nothing within ${waitedSeconds.toFixed(1)} s`;
+  const again =
+    unheard === undefined
+      ? ''
+      : `, and kept sending ${unheard}: ${message} does not reach it, or it refuses it silently`;
   const port = toNatPort ? ', or UDP port 4500 is blocked' : '';
-  const proof = message === 'main mode 5' || message === 'aggressive mode 3';
+  const proof = unheard === undefined && /^(main mode 5|aggressive mode 2)$/.test(message);
   const reason: FailureReason = !proof
     ? 'no-response'
     : preshared
       ? 'preshared-keys-differ'
       : 'certificate-refused';
   const because = !proof
-    ? ''
+    ? unheard === undefined
+      ? ''
+      : port
     : `: most likely ${preshared ? 'the preshared keys differ' : 'it does not accept the certificate'}${port}`;
   return failure({
     mode,
     ...hosts(sides),
     point: by === 'initiator' ? 'peer' : 'me',
     reason,
-    text: `${silent} did not answer ${message} (${times})${because}`,
+    text: `${silent} did not answer ${message} (${times})${again}${because}`,
     message,
   });
 }

@@ -1,9 +1,10 @@
 /** What a policy of ours would have done in the place of each side: its own code weighs the messages of the capture. */
 import { ActivePolicy } from '../../agent/active-policy.js';
-import type { Credentials } from '../../crypto/certificates/credentials.js';
-import type { AttributeMismatch, MainModePolicy } from '../../ike/api.js';
-import { authenticationOffers, nothingToOffer } from '../../ike/auth/offers.js';
-import { encapsulationOf, requestedEncapsulation } from '../../ike/encapsulation.js';
+import { failedTest, printTest } from '../../crypto/certificates/chain.js';
+import { noCredentials } from '../../crypto/certificates/credentials.js';
+import { aggressiveOffer } from '../../ike/aggressive-mode-initiator.js';
+import type { MainModePolicy } from '../../ike/api.js';
+import { authenticationOffers, certificateMethods, nothingToOffer } from '../../ike/auth/offers.js';
 import { printMismatches } from '../../ike/failures.js';
 import {
   acceptMainMode,
@@ -11,44 +12,57 @@ import {
   type MainModeVerdict,
   mainModeSa,
 } from '../../ike/main-mode-proposal.js';
-import { chooseQuickMode } from '../../ike/quick-mode-proposal.js';
 import { type ExpandContext, expandPolicies } from '../../policy/expand.js';
 import type { Policy } from '../../policy/model.js';
-import { printIkeProposal, printSecurityMethod } from '../../policy/proposals.js';
+import { printIkeProposal } from '../../policy/proposals.js';
 import type { IpAddress } from '../../wire/ip/address.js';
-import { mirrorSelector } from '../../wire/ip/selector.js';
-import { encapsulationModes } from '../../wire/isakmp/numbers.js';
+import { type Judging, judgeCertificate } from './certificates.js';
+import { otherRole } from './message-record.js';
 import type { NegotiationReplay } from './negotiation.js';
-import { proposalDecision } from './proposals.js';
+import { quickModeViews } from './policy-quick-mode.js';
+import { provedWith } from './preshared-proof.js';
+import { namedForXauth, proposalDecision } from './proposals.js';
 import type { PolicyView, Role } from './report.js';
 
 export interface PolicyAtHand {
   readonly policy: Policy;
   /** Roles are looked at from these addresses only; from both sides when absent. */
   readonly local?: readonly IpAddress[];
-  readonly credentials?: Credentials;
+  /** Only this role is looked at; both when absent. */
+  readonly as?: Role;
   readonly context: Omit<ExpandContext, 'localAddresses'>;
 }
 
 /**
  * As the responder that answers and as the initiator that asks, in each phase that could be read. A policy that knows only
- * one of the two hosts is looked at from that side alone.
+ * one of the two hosts is looked at from that side alone. `startedAtMs` is when the capture began.
  */
-export function policyViews(negotiation: NegotiationReplay, at: PolicyAtHand): PolicyView[] {
-  const sides = (['responder', 'initiator'] as const).flatMap(as => {
+export function policyViews(
+  negotiation: NegotiationReplay,
+  at: PolicyAtHand,
+  startedAtMs: number,
+  judging: Judging | undefined,
+): PolicyView[] {
+  const roles = (['responder', 'initiator'] as const).filter(as => at.as === undefined || at.as === as);
+  const sides = roles.flatMap(as => {
     const local = negotiation[as].address;
-    const peer = negotiation[as === 'initiator' ? 'responder' : 'initiator'].address;
+    const peer = negotiation[otherRole[as]].address;
     if (at.local !== undefined && !at.local.includes(local)) return [];
     const sources = [{ origin: 'assigned' as const, policy: at.policy }];
     const { filters } = expandPolicies(sources, { ...at.context, localAddresses: [{ address: local }] });
     const active = new ActivePolicy(sources, filters);
-    const mainMode = mainModeView(negotiation, as, active, at);
-    return [
-      {
-        covered: active.mainMode(local, peer) !== undefined,
-        views: [...(mainMode === undefined ? [] : [mainMode]), ...quickModeViews(negotiation, as, active)],
-      },
+    const found = active.mainMode(local, peer);
+    if (found === undefined) {
+      const text = `would have refused: no rule covers ${peer}`;
+      return [{ covered: false, views: [view(as, 'main mode', false, text)] }];
+    }
+    const policy = { ...found, credentials: judging?.credentials ?? noCredentials };
+    const views = [
+      ...mainModeViews(negotiation, as, policy),
+      ...authenticationViews(negotiation, as, policy, startedAtMs, judging),
+      ...quickModeViews(negotiation, as, active),
     ];
+    return [{ covered: true, views }];
   });
   const anyCovered = sides.some(({ covered }) => covered);
   return sides.filter(({ covered }) => covered || !anyCovered).flatMap(({ views }) => views);
@@ -59,43 +73,39 @@ function view(
   phase: PolicyView['phase'],
   accepts: boolean,
   text: string,
-  mismatches: readonly AttributeMismatch[] = [],
+  mismatches: PolicyView['mismatches'] = [],
 ): PolicyView {
   return { as, phase, accepts, text, mismatches };
 }
 
-function mainModeView(
-  negotiation: NegotiationReplay,
-  as: Role,
-  active: ActivePolicy,
-  { credentials }: PolicyAtHand,
-): PolicyView | undefined {
-  const { offer, answer } = negotiation.phase1;
-  const peer = negotiation[as === 'initiator' ? 'responder' : 'initiator'].address;
-  const found = active.mainMode(negotiation[as].address, peer);
-  if (found === undefined) return view(as, 'main mode', false, `would have refused: no rule covers ${peer}`);
-  const policy: MainModePolicy = credentials === undefined ? found : { ...found, credentials };
+function mainModeViews({ phase1 }: NegotiationReplay, as: Role, policy: MainModePolicy): PolicyView[] {
+  const { offer, answer, mode, speaksXauth } = phase1;
+  const main = (accepts: boolean, text: string, mismatches: PolicyView['mismatches'] = []) => [
+    view(as, 'main mode', accepts, text, mismatches),
+  ];
   if (authenticationOffers(policy).length === 0)
-    return view(as, 'main mode', false, `could not have negotiated: ${nothingToOffer(policy).text}`);
+    return main(false, `could not have negotiated: ${nothingToOffer(policy).text}`);
+  const isAggressive = mode === 'aggressive';
   if (as === 'responder') {
-    if (offer === undefined) return undefined;
+    if (isAggressive && policy.aggressive !== true)
+      return main(false, 'would have refused: the policy does not allow aggressive mode');
+    if (offer === undefined) return [];
     const verdict = chooseMainMode(offer.payload, policy);
-    if ('refused' in verdict) return refused(as, 'main mode', verdict.refused);
-    return view(as, 'main mode', true, `would have chosen ${printVerdict(verdict)}`);
+    if ('chosen' in verdict) return main(true, `would have chosen ${printVerdict(verdict)}`);
+    const refused = namedForXauth(verdict.refused, speaksXauth);
+    return main(false, `would have refused: no acceptable proposal: ${printMismatches(refused)}`, refused);
   }
-  const offers = proposalDecision(mainModeSa(policy, false), undefined).offered;
-  const offering = `would have offered ${offers.length} transforms (${policy.methods.map(printIkeProposal).join(', ')})`;
-  if (answer === undefined) return view(as, 'main mode', true, offering);
-  const verdict = acceptMainMode(answer, policy);
-  if ('chosen' in verdict)
-    return view(as, 'main mode', true, `${offering}; what the responder chose is among them`);
-  return view(
-    as,
-    'main mode',
-    false,
-    `${offering}; what the responder chose is not among them: ${printMismatches(verdict.refused)}`,
-    verdict.refused,
-  );
+  const only = policy.aggressive === true ? aggressiveOffer(policy) : undefined;
+  const offers = proposalDecision(mainModeSa(policy, false, only), undefined).offered;
+  const begins = mode !== 'unknown' && isAggressive !== (policy.aggressive === true);
+  const how = begins ? `would have begun ${isAggressive ? 'main' : 'aggressive'} mode, and ` : 'would have ';
+  const offering = `${how}offered ${offers.length} transforms (${policy.methods.map(printIkeProposal).join(', ')})`;
+  if (answer === undefined) return main(true, offering);
+  const verdict = acceptMainMode(answer, policy, only);
+  if ('chosen' in verdict) return main(true, `${offering}; what the responder chose is among them`);
+  const refused = namedForXauth(verdict.refused, speaksXauth);
+  const text = `${offering}; what the responder chose is not among them: ${printMismatches(refused)}`;
+  return main(false, text, refused);
 }
 
 function printVerdict({
@@ -107,45 +117,37 @@ function printVerdict({
   return `proposal ${proposal.number} transform ${transform.number}: ${printIkeProposal(method)}, ${authentication.kind}, ${lifetimeSeconds} s`;
 }
 
-function refused(as: Role, phase: PolicyView['phase'], mismatches: readonly AttributeMismatch[]): PolicyView {
-  return view(
-    as,
-    phase,
-    false,
-    `would have refused: no acceptable proposal: ${printMismatches(mismatches)}`,
-    mismatches,
-  );
-}
-
-function quickModeViews(negotiation: NegotiationReplay, as: Role, active: ActivePolicy): PolicyView[] {
-  const { method } = negotiation.phase1;
-  const { nat } = negotiation;
-  const hasNat = nat?.initiator === true || nat?.responder === true;
-  const [local, peer] = [
-    negotiation[as].address,
-    negotiation[as === 'initiator' ? 'responder' : 'initiator'].address,
-  ];
-  return [...negotiation.quickModes.values()].flatMap(quickMode => {
-    const request = quickMode.request(hasNat);
-    // Only the side that is asked chooses.
-    if (request === undefined || method === undefined || quickMode.initiator === as) return [];
-    const found = active.quickMode({
-      local,
-      peer,
-      mode: request.mode,
-      selector: mirrorSelector(request.selector),
-    });
-    if ('refused' in found) return [view(as, 'quick mode', false, `would have refused: ${found.refused}`)];
-    // The drafts have numbers of their own.
-    const isDraft = (requestedEncapsulation(request.sa) ?? 0) >= encapsulationModes['UDP-tunnel (draft)'];
-    const udp = hasNat ? (isDraft ? 'draft02' : 'rfc') : undefined;
-    const encapsulation = encapsulationOf(request.mode, udp);
-    const verdict = chooseQuickMode(
-      request.sa,
-      { methods: found.methods, encapsulation, mainModeGroup: method.group },
-      request.keyExchange,
-    );
-    if ('refused' in verdict) return [refused(as, 'quick mode', verdict.refused)];
-    return [view(as, 'quick mode', true, `would have chosen ${printSecurityMethod(verdict.chosen.method)}`)];
-  });
+/** Whether the policy would have taken the other side's proof, as far as it could be read. */
+function authenticationViews(
+  { phase1 }: NegotiationReplay,
+  as: Role,
+  policy: MainModePolicy,
+  startedAtMs: number,
+  judging: Judging | undefined,
+): PolicyView[] {
+  const by = otherRole[as];
+  const authentication = (accepts: boolean, text: string) => view(as, 'authentication', accepts, text);
+  for (const method of policy.authentication) {
+    if (method.kind !== 'preshared') continue;
+    const proved = provedWith(phase1, by, method.key);
+    if (proved !== undefined)
+      return [
+        authentication(
+          proved,
+          proved
+            ? `would have accepted the ${by}: it proved itself with the preshared key of the policy`
+            : `would have refused the ${by}: it proved itself with another preshared key`,
+        ),
+      ];
+  }
+  const authorities = certificateMethods(policy).map(({ authority }) => authority);
+  if (judging === undefined || authorities.length === 0) return [];
+  const verdict = judgeCertificate(phase1, by, startedAtMs, judging, authorities);
+  if (verdict === undefined) return [];
+  const failed = failedTest(verdict);
+  const text =
+    failed === undefined
+      ? `would have accepted the certificate of the ${by}`
+      : `would have refused the certificate of the ${by}: ${printTest(failed)}`;
+  return [{ ...authentication(verdict.passed, text), certificateTests: verdict.tests }];
 }

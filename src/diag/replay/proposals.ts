@@ -15,10 +15,18 @@ import {
 import type { Proposal, SaPayload, Transform } from '../../wire/isakmp/payloads.js';
 import type { OfferedTransform, ProposalDecision } from './report.js';
 
-/** The decision an answer made. Without an answer nothing was chosen. */
-export function proposalDecision(offer: SaPayload, answer: SaPayload | undefined): ProposalDecision {
+/**
+ * The decision an answer made. Without an answer nothing was chosen. `xauth`: the initiator speaks XAUTH, whose methods
+ * share their numbers with others.
+ */
+export function proposalDecision(
+  offer: SaPayload,
+  answer: SaPayload | undefined,
+  xauth = false,
+): ProposalDecision {
   const offers = transformsOf(offer);
   const [picked] = answer === undefined ? [] : transformsOf(answer);
+  const describe = (one: Offer) => describeOffer(one, xauth);
   const offered = offers.map(describe);
   if (picked === undefined) return { offered, notChosen: [] };
   const chosen =
@@ -31,7 +39,10 @@ export function proposalDecision(offer: SaPayload, answer: SaPayload | undefined
   return {
     offered,
     chosen: describe(picked),
-    notChosen: others.map(one => ({ ...describe(one), differences: differencesOf(one, chosen) })),
+    notChosen: others.map(one => ({
+      ...describe(one),
+      differences: namedForXauth(differencesOf(one, chosen), xauth),
+    })),
   };
 }
 
@@ -44,14 +55,38 @@ function transformsOf(sa: SaPayload): Offer[] {
   return sa.proposals.flatMap(proposal => proposal.transforms.map(transform => ({ proposal, transform })));
 }
 
-function describe({ proposal, transform }: Offer): OfferedTransform {
+/** What the numbers of Kerberos and of its GSS-API mean between those who speak XAUTH. */
+const xauthNames: readonly (readonly [RegExp, string])[] = [
+  [/\bKerberos\b/, 'XAUTH pre-shared key (initiator)'],
+  [/\bGSS-API\b/, 'XAUTH pre-shared key (responder)'],
+];
+
+function nameForXauth(text: string): string {
+  return xauthNames.reduce((named, [pattern, name]) => named.replace(pattern, name), text);
+}
+
+/** The same differences, with the names the methods have in XAUTH. */
+export function namedForXauth(
+  differences: readonly AttributeMismatch[],
+  xauth: boolean,
+): readonly AttributeMismatch[] {
+  if (!xauth) return differences;
+  return differences.map(one => ({
+    ...one,
+    wanted: nameForXauth(one.wanted),
+    offered: nameForXauth(one.offered),
+  }));
+}
+
+function describeOffer({ proposal, transform }: Offer, xauth: boolean): OfferedTransform {
   const { protocol } = proposal;
   const id = printNumber(transformIds[protocol] ?? {}, transform.transformId);
   const head = protocol === protocols.ISAKMP ? [] : [`${nameOf(protocols, protocol)} ${id}`];
+  const text = [...head, ...printAttributes(transform.attributes, protocol)].join(', ');
   return {
     proposal: proposal.number,
     transform: transform.number,
-    text: [...head, ...printAttributes(transform.attributes, protocol)].join(', '),
+    text: xauth ? nameForXauth(text) : text,
   };
 }
 

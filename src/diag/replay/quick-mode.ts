@@ -30,6 +30,9 @@ export interface QuickModeRequestSeen {
   readonly selector: Selector;
 }
 
+/** Messages of one quick mode looked at: three, and a CONNECTED notification. */
+const mostMessages = 8;
+
 export class QuickModeReplay {
   readonly messageId: number;
   readonly #seen: SeenMessage[] = [];
@@ -55,7 +58,8 @@ export class QuickModeReplay {
 
   /** Takes a new message and returns its number, from 1. */
   add(from: Role, chain: PayloadChain | undefined, atSeconds: number, toNatPort: boolean): number {
-    this.#seen.push({ from, chain, toNatPort, transmissions: 1, lastAtSeconds: atSeconds });
+    const message = { from, chain, toNatPort, transmissions: 1, lastAtSeconds: atSeconds };
+    if (this.#seen.length < mostMessages) this.#seen.push(message);
     return this.#seen.length;
   }
 
@@ -92,6 +96,13 @@ export class QuickModeReplay {
       asExchangeError(error);
       return undefined;
     }
+  }
+
+  /** What was chosen; `undefined` when it cannot be read. */
+  answer(): { readonly sa: SaPayload; readonly keyExchange: boolean } | undefined {
+    const chain = this.#seen[1]?.chain;
+    const sa = chain && findPayload(chain, 'sa')?.payload;
+    return sa && { sa, keyExchange: findPayload(chain, 'ke') !== undefined };
   }
 
   finish(endsAtSeconds: number, nat: boolean, flows: readonly ProtectedFlow[]): ReplayQuickMode {

@@ -1,6 +1,8 @@
 /** What replaying a capture found, as data: the command prints it, `--json` is it. Times are seconds since the first packet. */
+import type { CertificateTest } from '../../crypto/certificates/chain.js';
 import type { AttributeMismatch, NegotiationFailure } from '../../ike/api.js';
 import type { IpAddress } from '../../wire/ip/address.js';
+import type { Configuration } from '../../wire/isakmp/transaction.js';
 
 export interface ReplayReport {
   /** Packets in the file. */
@@ -42,8 +44,16 @@ export interface ReplayNegotiation {
   readonly decrypted: 'all' | 'some' | 'none' | 'nothing encrypted';
   /** Whether the proof of each side was made with the preshared key at hand. */
   readonly proofs: readonly { readonly by: Role; readonly matches: boolean; readonly text: string }[];
+  /** The certificates that could be read, of each side that sent any. */
+  readonly certificates: readonly ReplayCertificates[];
+  /** What anyone who has the capture can do with it, a sentence each. */
+  readonly warnings: readonly string[];
+  readonly xauth?: ReplayXauth;
+  readonly configuration?: ReplayConfiguration;
   readonly quickModes: readonly ReplayQuickMode[];
   readonly messages: readonly ReplayMessage[];
+  /** Messages and quick modes beyond those that are told of. */
+  readonly leftOut: number;
   /** What the policy at hand would have done in the place of each side. */
   readonly policyViews: readonly PolicyView[];
 }
@@ -108,11 +118,47 @@ export interface ReplayMessage {
 
 export interface PolicyView {
   readonly as: Role;
-  readonly phase: 'main mode' | 'quick mode';
+  readonly phase: 'main mode' | 'authentication' | 'quick mode';
   readonly accepts: boolean;
   /** `would have chosen proposal 1 transform 2: …`, `would have refused: …`. */
   readonly text: string;
   readonly mismatches: readonly AttributeMismatch[];
+  /** Of the other side's certificate, under the CAs of the policy. */
+  readonly certificateTests?: readonly CertificateTest[];
+}
+
+export interface ReplayCertificates {
+  readonly by: Role;
+  /** As they were sent, the leaf first. */
+  readonly chain: readonly {
+    readonly subject: string;
+    readonly issuer: string;
+    readonly key: string;
+    readonly serialNumber: string;
+    readonly notBeforeMs: number;
+    readonly notAfterMs: number;
+    /** SHA-256, hexadecimal. */
+    readonly fingerprint: string;
+  }[];
+  /** As the CAs at hand judge it, at the time of the capture unless told otherwise; absent without any. */
+  readonly verdict?: { readonly passed: boolean; readonly tests: readonly CertificateTest[] };
+  /** What there is to say about them, a sentence each. */
+  readonly notes: readonly string[];
+}
+
+export interface ReplayXauth {
+  /** Who asks; absent when that cannot be read. */
+  readonly gateway?: Role;
+  readonly user?: string;
+  readonly outcome: 'accepted' | 'refused' | 'unfinished';
+  readonly text: string;
+}
+
+/** Mode-config: what one side has given the other. */
+export interface ReplayConfiguration {
+  readonly from: Role;
+  readonly given: Configuration;
+  readonly text: string;
 }
 
 export interface ProtectedFlow {

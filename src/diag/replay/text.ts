@@ -1,8 +1,13 @@
 /** A replay report for people. */
+import { type CertificateTest, testRow, testTitles } from '../../crypto/certificates/chain.js';
+import { day } from '../../crypto/certificates/crl.js';
 import type { NegotiationFailure } from '../../ike/api.js';
+import { renderTable } from '../../report/table.js';
 import type {
   OfferedTransform,
+  PolicyView,
   ProposalDecision,
+  ReplayCertificates,
   ReplayEndpoint,
   ReplayMessage,
   ReplayNegotiation,
@@ -13,6 +18,8 @@ import type {
 
 /** Transforms shown at most where a peer offers more. */
 const mostTransforms = 12;
+/** SPIs shown at most. */
+const mostFlows = 100;
 
 /** The lines of a report; with `details` every field of every message. */
 export function renderReplay(report: ReplayReport, details: boolean): string[] {
@@ -22,10 +29,15 @@ export function renderReplay(report: ReplayReport, details: boolean): string[] {
     `${count(packets, 'packet')}${began}; ${count(negotiations.length, 'negotiation')}.`,
     ...negotiations.flatMap((negotiation, i) => ['', ...negotiationLines(negotiation, i + 1, details)]),
     ...(protectedFlows.length === 0 ? [] : ['', 'ESP and AH in the capture:']),
-    ...protectedFlows.map(
-      ({ protocol, spi, source, destination, inUdp, packets: seen, beginsAtSeconds, endsAtSeconds }) =>
-        `  ${protocol}${inUdp ? ' in UDP' : ''} ${spi} ${source} -> ${destination}: ${count(seen, 'packet')}, ${seconds(beginsAtSeconds)} to ${seconds(endsAtSeconds)}`,
-    ),
+    ...protectedFlows
+      .slice(0, mostFlows)
+      .map(
+        ({ protocol, spi, source, destination, inUdp, packets: seen, beginsAtSeconds, endsAtSeconds }) =>
+          `  ${protocol}${inUdp ? ' in UDP' : ''} ${spi} ${source} -> ${destination}: ${count(seen, 'packet')}, ${seconds(beginsAtSeconds)} to ${seconds(endsAtSeconds)}`,
+      ),
+    ...(protectedFlows.length > mostFlows
+      ? [`  ${protectedFlows.length - mostFlows} more (--json has them)`]
+      : []),
     ...(notes.length === 0 ? [] : ['', ...notes.map(note => `Note: ${note}.`)]),
   ];
 }
@@ -33,6 +45,9 @@ export function renderReplay(report: ReplayReport, details: boolean): string[] {
 function negotiationLines(negotiation: ReplayNegotiation, number: number, details: boolean): string[] {
   const { initiator, responder, mode, outcome, failure, proposals, nat, vendors, identities } = negotiation;
   const { initiatorCookie, responderCookie = '(none)', messages, decrypted, quickModes } = negotiation;
+  const { xauth, configuration, leftOut } = negotiation;
+  // A policy judges the same certificates, under its own CAs.
+  const judges = negotiation.policyViews.some(({ certificateTests }) => certificateTests !== undefined);
   const sides: readonly Role[] = ['initiator', 'responder'];
   return [
     `${number}. ${printEndpoint(initiator)} -> ${printEndpoint(responder)}, ${mode === 'unknown' ? 'phase 1 is not in the capture' : `${mode} mode`}: ${outcome}`,
@@ -47,10 +62,15 @@ function negotiationLines(negotiation: ReplayNegotiation, number: number, detail
       identities[side] === undefined ? [] : [`   identity of the ${side}: ${identities[side]}`],
     ),
     ...negotiation.proofs.map(({ text }) => `   ${text}`),
-    ...negotiation.policyViews.map(({ as, phase, text }) => `   your policy as ${as}, ${phase}: ${text}`),
+    ...negotiation.warnings.map(warning => `   warning: ${warning}`),
+    ...negotiation.certificates.flatMap(one => certificateLines(one, !judges).map(line => `   ${line}`)),
+    ...negotiation.policyViews.flatMap(one => viewLines(one).map(line => `   ${line}`)),
+    ...(xauth === undefined ? [] : [`   ${xauth.text}`]),
+    ...(configuration === undefined ? [] : [`   ${configuration.text}`]),
     '   messages:',
     ...messages.flatMap(message => messageLines(message, details).map(line => `     ${line}`)),
     ...quickModes.flatMap(quickMode => quickModeLines(quickMode).map(line => `   ${line}`)),
+    ...(leftOut === 0 ? [] : [`   ${leftOut} more messages and quick modes are not told of`]),
   ];
 }
 
@@ -60,6 +80,35 @@ function failureLines(failure: NegotiationFailure | undefined): string[] {
     `failed: ${failure.text} (${failure.reason}, Win32 error ${failure.windowsCode})`,
     `next: ${failure.next}`,
   ];
+}
+
+function certificateLines({ by, chain, verdict, notes }: ReplayCertificates, withTests: boolean): string[] {
+  return [
+    ...chain.map(
+      ({ subject, issuer, key, notBeforeMs, notAfterMs }, i) =>
+        `${i === 0 ? `certificate of the ${by}` : '  sent with it'}: ${subject}, issued by ${issuer}, ${key}, ${day(notBeforeMs)} to ${day(notAfterMs)}`,
+    ),
+    ...notes.map(note => `  the ${by}: ${note}`),
+    ...(verdict === undefined || !withTests
+      ? []
+      : [
+          `  under the CAs at hand: ${verdict.passed ? 'all tests passed' : 'it would be refused'}`,
+          ...testLines(verdict.tests),
+        ]),
+  ];
+}
+
+function viewLines({ as, phase, text, certificateTests = [] }: PolicyView): string[] {
+  return [`your policy as ${as}, ${phase}: ${text}`, ...testLines(certificateTests)];
+}
+
+/** The table that `cert check` prints. */
+function testLines(tests: readonly CertificateTest[]): string[] {
+  if (tests.length === 0) return [];
+  const titles = testTitles.map(title => ({ title }));
+  return renderTable(titles, tests.map(testRow))
+    .split('\n')
+    .map(line => `    ${line}`);
 }
 
 function decisionLines(decision: ProposalDecision | undefined): string[] {
