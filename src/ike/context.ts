@@ -16,7 +16,14 @@ import type {
   NegotiationStep,
 } from './api.js';
 import { piecesToSend } from './fragment-sending.js';
-import { type EstablishedMainMode, isZeroCookie, type MainMode, MainModeTable } from './main-mode.js';
+import {
+  type EstablishedMainMode,
+  isEstablished,
+  isZeroCookie,
+  type MainMode,
+  MainModeTable,
+  messageIdsKept,
+} from './main-mode.js';
 import { type OwnSpis, type PairRecord, PairTable, type QuickMode } from './quick-mode.js';
 import { RateLimit } from './rate-limit.js';
 import { lowestSpi } from './spi.js';
@@ -32,6 +39,8 @@ export interface ExchangeListener {
   addressChanged(mainMode: EstablishedMainMode, text: string): void;
   /** It ends earlier than it did when it was established. */
   mainModeShortened(mainMode: EstablishedMainMode): void;
+  /** It has used as many message ids as are remembered. */
+  mainModeWornOut(mainMode: EstablishedMainMode): void;
   mainModeFailed(mainMode: MainMode, failure: NegotiationFailure): void;
   /** It is gone, for whatever reason; its quick modes go with it. */
   mainModeClosed(mainMode: MainMode): void;
@@ -134,12 +143,23 @@ export class Context {
     }
   }
 
-  /** A message id no exchange of this main mode uses or has used. */
+  /** A message id no exchange of this main mode has used, for one of ours. */
   newMessageId(mainMode: MainMode): number {
     for (;;) {
       const id = new DataView(Uint8Array.from(this.random(4)).buffer).getUint32(0);
-      if (id !== 0 && !mainMode.quickModes.has(id) && !mainMode.seenMessageIds.has(id)) return id;
+      if (id === 0 || mainMode.usedMessageIds.has(id)) continue;
+      this.noteMessageId(mainMode, id);
+      return id;
     }
+  }
+
+  /** From now on no exchange can begin under this id, whoever used it: nothing can be replayed, or reflected to us. */
+  noteMessageId(mainMode: MainMode, id: number): void {
+    if (id === 0) return;
+    mainMode.usedMessageIds.add(id);
+    if (mainMode.usedMessageIds.size !== messageIdsKept || !isEstablished(mainMode)) return;
+    // Not at once: the exchange that has used this id is under way.
+    this.schedule(mainMode, this.nowMs, () => this.listener.mainModeWornOut(mainMode));
   }
 
   /** SPIs none of our inbound SAs has, reserved until `releaseSpis`. */

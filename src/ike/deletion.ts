@@ -119,6 +119,8 @@ function sendReliably(context: Context, mainMode: EstablishedMainMode, payload: 
   const sealed = sealInformational(context, mainMode, [nonce, payload]);
   if (sealed === undefined) return;
   const { messageId, bytes, payloads } = sealed;
+  // Sent back to us it is no answer.
+  mainMode.duplicates.remember(bytes, context.nowMs);
   const stop = () => mainMode.pendingDeletes.delete(messageId);
   const request = new Retransmission(
     context.timers,

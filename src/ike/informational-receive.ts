@@ -21,7 +21,7 @@ import { quickModeLimitCode, reasonOfNotify } from './failures.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { protectionOf } from './informational-send.js';
 import { endForgotten } from './lost-peer.js';
-import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
+import { type EstablishedMainMode, isEstablished, type MainMode, messageIdsKept } from './main-mode.js';
 import { send1 } from './main-mode-initiator.js';
 import {
   acceptMessage,
@@ -55,7 +55,9 @@ export function receiveInformational(context: Context, mainMode: MainMode, incom
     return;
   }
   if (stopReliableDelete(context, mainMode, header.messageId)) return;
-  if (header.messageId === 0 || mainMode.seenMessageIds.has(header.messageId)) return;
+  const { usedMessageIds } = mainMode;
+  if (header.messageId === 0 || usedMessageIds.has(header.messageId) || usedMessageIds.size >= messageIdsKept)
+    return;
   let opened: Chained<PayloadChain>;
   try {
     opened = open(mainMode, incoming);

@@ -96,8 +96,8 @@ export function answerMainMode(
 }
 
 /**
- * An authenticated message has arrived: the peer is alive, and where a NAT is in between it is where the message
- * came from. Its id is not accepted again.
+ * A message has arrived that only the side we have exchanged keys with can have sent: it is alive, and where a NAT is in
+ * between it is where the message came from. Its id is not accepted again.
  */
 export function acceptMessage(
   context: Context,
@@ -109,29 +109,21 @@ export function acceptMessage(
   const payloads = chain.payloads.map(({ payload }) => payload);
   context.progress(mainMode.peer, 'received', name, summarisePayloads(payloads), datagram.bytes.length);
   mainMode.lastInboundAtMs = context.nowMs;
-  if (header.messageId !== 0) rememberMessageId(mainMode, header.messageId);
+  context.noteMessageId(mainMode, header.messageId);
   // The last message of aggressive mode has no answer of its own.
   if (isEstablished(mainMode)) mainMode.request?.stop();
   if (!mainMode.nat.peer) return;
   const { peer, peerAddress: address, peerPort: port } = mainMode;
   moveTo(mainMode, datagram);
-  followPeer(context, peer, { address, port }, datagram.peer);
+  // Who exchanged keys need not be who it says before it has proved that: until then it moves nothing but its own.
+  if (isEstablished(mainMode)) followPeer(context, peer, { address, port }, datagram.peer);
 }
 
-/** From now on messages go where this authenticated one came from. */
+/** From now on messages go where this one came from. */
 export function moveTo(mainMode: MainMode, { local, peer }: IkeDatagram): void {
   mainMode.localPort = local.port;
   mainMode.peerAddress = peer.address;
   mainMode.peerPort = peer.port;
-}
-
-/** Message ids remembered for one main mode; a longer life than this many exchanges forgets the oldest. */
-const rememberedMessageIds = 4_096;
-
-function rememberMessageId({ seenMessageIds }: MainMode, messageId: number): void {
-  seenMessageIds.add(messageId);
-  const oldest = seenMessageIds.values().next();
-  if (seenMessageIds.size > rememberedMessageIds && !oldest.done) seenMessageIds.delete(oldest.value);
 }
 
 /** A failure of this main mode. */

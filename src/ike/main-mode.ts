@@ -152,8 +152,8 @@ export interface MainMode {
   retired: boolean;
   readonly quickModes: Map<number, QuickMode>;
   quickModesMade: number;
-  /** Message ids the peer has used, so that no message can be replayed. */
-  readonly seenMessageIds: Set<number>;
+  /** Message ids of all exchanges under it, the peer's and our own. */
+  readonly usedMessageIds: Set<number>;
   /** When the last authenticated message arrived. */
   lastInboundAtMs: number;
   /** Microsoft's reliable deletes under way, by message id. */
@@ -166,6 +166,9 @@ export interface MainMode {
   peerFragments: boolean;
   readonly timers: Set<Timer>;
 }
+
+/** Message ids of one main mode are all remembered; one that has used so many ends, before any could be used twice. */
+export const messageIdsKept = 16_384;
 
 const zeroCookie = new Uint8Array(8);
 
@@ -199,7 +202,7 @@ export function newMainMode(
     retired: false,
     quickModes: new Map(),
     quickModesMade: 0,
-    seenMessageIds: new Set(),
+    usedMessageIds: new Set(),
     lastInboundAtMs: fields.startedAtMs,
     pendingDeletes: new Map(),
     fragments: new FragmentQueues(),

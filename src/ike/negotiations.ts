@@ -132,7 +132,7 @@ export class Negotiations implements ExchangeListener {
         ),
       );
     for (const wanted of held) {
-      if (wanted.quickMode) this.#stop(wanted.quickMode);
+      if (wanted.quickMode) this.#stop(wanted.quickMode, wanted.request);
       delete wanted.quickMode;
       delete wanted.mainMode;
     }
@@ -165,6 +165,11 @@ export class Negotiations implements ExchangeListener {
     context.schedule(mainMode, establishedAtMs + softMs, () => this.#renewMainMode(mainMode));
   }
 
+  mainModeWornOut(mainMode: EstablishedMainMode): void {
+    this.#renewMainMode(mainMode);
+    deleteMainMode(this.#context, mainMode, 'it has used all the message ids that are remembered');
+  }
+
   mainModeReady(mainMode: EstablishedMainMode): void {
     this.#connections.ready(mainMode);
     for (const wanted of this.#wanted.between(mainMode)) {
@@ -191,16 +196,23 @@ export class Negotiations implements ExchangeListener {
     for (const quickMode of mainMode.quickModes.values()) {
       const { state } = quickMode;
       if (state.stage === 'awaiting 2') {
-        this.#stop(quickMode);
-        const wanted = this.#wanted.by(quickMode);
-        if (wanted) this.#restartOrFail(wanted, 'peer-deleted', 'its main mode ended');
+        this.#stop(quickMode, mainMode);
+        this.#lose(quickMode, 'its main mode ended');
       } else if (state.stage === 'awaiting 3') {
         const record = context.pairs.get(state.pairId);
         if (record) endPair(context, record, 'its main mode ended before it was in use', true);
       } else if (state.stage === 'awaiting 4') {
-        context.pairs.get(state.pairId)?.confirm?.();
+        const confirm = context.pairs.get(state.pairId)?.confirm;
+        if (confirm) confirm();
+        else this.#lose(quickMode, 'its pair and its main mode ended before it was in use');
       }
     }
+  }
+
+  /** Nothing can come of a quick mode any more. */
+  #lose(quickMode: QuickMode, text: string): void {
+    const wanted = this.#wanted.by(quickMode);
+    if (wanted) this.#restartOrFail(wanted, 'peer-deleted', text);
   }
 
   quickModeEstablished(mainMode: MainMode, quickMode: QuickMode, record: PairRecord): void {
@@ -317,7 +329,7 @@ export class Negotiations implements ExchangeListener {
   }
 
   #start(wanted: Wanted, mainMode: EstablishedMainMode): void {
-    if (wanted.quickMode !== undefined) this.#stop(wanted.quickMode);
+    if (wanted.quickMode !== undefined) this.#stop(wanted.quickMode, wanted.request);
     const policy = passableMethods(mainMode, wanted.request.quickMode);
     if (policy.methods.length === 0) {
       this.#refuse(
@@ -337,11 +349,14 @@ export class Negotiations implements ExchangeListener {
     if (quickModeLimit > 0 && mainMode.quickModesMade >= quickModeLimit) mainMode.retired = true;
   }
 
-  /** Ends our half of a quick mode that has made nothing yet. */
-  #stop(quickMode: QuickMode): void {
+  /** Ends our half of a quick mode, unless it has made a pair. Its message id stays used: what still comes is ignored. */
+  #stop(quickMode: QuickMode, { peer }: Hosts): void {
+    if (quickMode.state.stage === 'awaiting 4') return;
     quickMode.request?.stop();
     if (quickMode.state.stage === 'awaiting 2') this.#context.releaseSpis(quickMode.state.spis);
     quickMode.state = { stage: 'failed' };
+    for (const { quickModes } of this.#context.mainModes.ofPeer(peer))
+      if (quickModes.get(quickMode.messageId) === quickMode) quickModes.delete(quickMode.messageId);
   }
 
   #restartOrFail(wanted: Wanted, reason: FailureReason, text: string): void {
@@ -374,7 +389,7 @@ export class Negotiations implements ExchangeListener {
   #abandon(wanted: Wanted): void {
     this.#wanted.delete(wanted);
     const { mainMode, quickMode } = wanted;
-    if (quickMode) this.#stop(quickMode);
+    if (quickMode) this.#stop(quickMode, wanted.request);
     if (mainMode !== undefined) this.#closeUnwanted(mainMode);
   }
 

@@ -50,7 +50,7 @@ function step(
 function begin(context: Context, mainMode: EstablishedMainMode, incoming: Incoming): void {
   const { header } = incoming;
   if (header.messageId === 0) throw new WireError('bad-value', 20, 'a quick mode with message id 0');
-  if (mainMode.seenMessageIds.has(header.messageId)) return;
+  if (mainMode.usedMessageIds.has(header.messageId)) return;
   const proposal = responder.open1(context, mainMode, incoming);
   try {
     responder.receive1(context, mainMode, incoming, proposal);

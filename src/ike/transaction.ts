@@ -100,12 +100,12 @@ function dispatch(
 
 /** Decrypts and checks a message; `undefined` for an id that has been used otherwise. */
 function open(
-  { state: { keys, lastBlock }, seenMessageIds }: EstablishedMainMode,
+  { state: { keys, lastBlock }, usedMessageIds }: EstablishedMainMode,
   { ivs }: ClientSession,
   { header, datagram }: Incoming,
 ): Chained<PayloadChain> | undefined {
   const chained = ivs.get(header.messageId);
-  if (chained === undefined && seenMessageIds.has(header.messageId)) return undefined;
+  if (chained === undefined && usedMessageIds.has(header.messageId)) return undefined;
   const iv = chained ?? phase2Iv(keys.method, lastBlock, header.messageId);
   const opened = unseal(keys, iv, header, datagram.bytes);
   const proof = requirePayload(opened.value, 'hash').payload.data;

@@ -84,6 +84,7 @@ export class Gateway {
       mainModeReady: nothing,
       addressChanged: nothing,
       mainModeShortened: nothing,
+      mainModeWornOut: nothing,
       mainModeFailed: nothing,
       mainModeClosed: nothing,
       quickModeEstablished: nothing,

@@ -6,7 +6,15 @@ import { ipAddress } from '../../src/wire/ip/address.js';
 import { encodeMessage } from '../../src/wire/isakmp/message.js';
 import { exchangeTypes, notifyTypes, protocols } from '../../src/wire/isakmp/numbers.js';
 import type { Payload } from '../../src/wire/isakmp/payloads.js';
-import { esp3des, generator, type Host, keysMatch, type Simulation, twoHosts } from './harness.js';
+import {
+  esp3des,
+  generator,
+  type Host,
+  keysMatch,
+  mainModePolicy,
+  type Simulation,
+  twoHosts,
+} from './harness.js';
 
 const works = (a: Host, b: Host) =>
   a.current !== undefined &&
@@ -118,6 +126,75 @@ describe('repeated datagrams', () => {
       assert.deepEqual([a.removed.length, b.removed.length], [1, 1], `seed ${seed}`);
     }
   });
+});
+
+describe('datagrams sent back to their sender', () => {
+  const received = ({ steps }: Host) => steps.filter(({ direction }) => direction === 'received').length;
+  const reflected = ({ local, peer, bytes }: IkeDatagram): IkeDatagram => ({
+    local: peer,
+    peer: local,
+    bytes,
+  });
+
+  for (const vendorProfile of ['ipseckit', 'windows-2003'] as const)
+    test(`none that is protected is taken for the peer's (${vendorProfile})`, () => {
+      const deadPeerDetection = { idleSeconds: 30, retrySeconds: 5, retries: 3 };
+      const host = { mainMode: mainModePolicy({ deadPeerDetection }), options: { vendorProfile } } as const;
+      const { net, a, b } = twoHosts(1, {}, host, host);
+      const other = a.quickModePolicy({ ...a.quickModePolicy().selector, protocol: 6 });
+      net.acquire(a);
+      net.run(2_000);
+      net.acquire(a, { quickMode: { ...other, mode: 'tunnel' } });
+      net.run(90_000);
+      net.translate = () => undefined;
+      const withdrawn = net.acquire(a, { quickMode: other });
+      net.apply(a, a.engine.cancel(withdrawn, net.nowMs));
+      net.run(100);
+      net.translate = datagram => datagram;
+      const old = b.current;
+      assert.ok(old);
+      net.event(b, { kind: 'softExpired', pairId: old.id, cause: 'seconds' });
+      net.run(80_000);
+      for (const pairId of [...b.active]) net.apply(b, b.engine.closePair(pairId, net.nowMs, 'over'));
+      for (const sender of [a, b])
+        for (const datagram of sender.sent.filter(({ bytes }) => ((bytes[19] ?? 0) & 1) === 1)) {
+          const before = received(sender);
+          net.deliver(reflected(datagram));
+          assert.equal(received(sender), before, sender.steps.at(-1)?.detail);
+        }
+      net.run(2_000);
+      assert.equal(a.pairs.size, 0, 'the Delete has arrived all the same');
+    });
+
+  test('probes of ours that come back do not keep a dead peer alive', () => {
+    const mainMode = mainModePolicy({ deadPeerDetection: { idleSeconds: 10, retrySeconds: 5, retries: 3 } });
+    const { net, a, b } = twoHosts(1, {}, { mainMode });
+    net.acquire(a);
+    net.run(2_000);
+    net.translate = datagram =>
+      datagram.local.address === b.address || datagram.bytes[18] !== exchangeTypes.Informational
+        ? undefined
+        : reflected(datagram);
+    net.run(60_000);
+    assert.deepEqual([a.pairs.size, a.engine.mainModes().length], [0, 0]);
+  });
+});
+
+test('a main mode that has used as many message ids as are remembered makes way for a new one', () => {
+  const mainMode = mainModePolicy({ deadPeerDetection: { idleSeconds: 1, retrySeconds: 1, retries: 3 } });
+  const { net, a, b } = twoHosts(1, { maxDelayMs: 1 }, { mainMode });
+  net.acquire(a);
+  net.run(2_000);
+  const [first] = a.engine.mainModes();
+  assert.ok(first);
+  const pairs = [...a.pairs.keys()];
+  const isThere = () =>
+    a.engine.mainModes().some(({ initiatorCookie }) => initiatorCookie === first.initiatorCookie);
+  assert.ok(net.run(10_000_000, () => !isThere()));
+  net.run(5_000);
+  assert.equal(a.engine.mainModes()[0]?.state, 'established');
+  assert.deepEqual([...a.pairs.keys()], pairs);
+  assert.ok(b.steps.some(({ detail }) => detail.includes('DELETE')));
 });
 
 test('the number of half-open exchanges is bounded, the oldest goes, and each ends after a minute', () => {

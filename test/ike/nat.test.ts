@@ -4,6 +4,7 @@ import type { IkeDatagram } from '../../src/driver/api.js';
 import { fromHex, toHex } from '../../src/wire/bytes.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { vendorIds } from '../../src/wire/isakmp/vendor-ids.js';
+import { credentials, ownCertificate, testCa, testLeaf, testNowMs } from '../support/certificates.js';
 import { esp3des, type Host, type HostOptions, mainModePolicy, pairsFit, Simulation } from './harness.js';
 
 const publicAddress = ipAddress('203.0.113.7');
@@ -125,6 +126,71 @@ test('a renewed mapping: IKE follows authenticated messages, and the driver', ()
     peer: { address: publicAddress, port: 50_000 },
   });
   assert.equal(server.engine.mainModes()[0]?.peerPort, 50_000);
+});
+
+test('a stranger whose certificate is not trusted moves nothing of a client, though it can exchange keys', () => {
+  const calendarAheadMs = testNowMs - 1_000_000;
+  const authority = 'CN=NAT root';
+  const key = 'prime256v1';
+  const root = testCa(authority, undefined, { key });
+  const policy = (subject: string, issuer = root) =>
+    mainModePolicy({
+      authentication: [
+        { kind: 'certificate', authority },
+        { kind: 'certificate', authority: issuer.certificate.subject.text },
+      ],
+      credentials: credentials({
+        own: [ownCertificate(testLeaf(subject, issuer, { key }))],
+        trusted: [...new Set([root, issuer])].map(({ certificate }) => certificate),
+      }),
+    });
+  const { net, client, server } = behindNat(
+    { mainMode: policy('CN=client'), calendarAheadMs },
+    { mainMode: policy('CN=server'), calendarAheadMs },
+  );
+  const stranger = net.addHost('10.9.9.9', server.address, {
+    mainMode: policy('CN=stranger', testCa('CN=nobody knows it', undefined, { key })),
+    calendarAheadMs,
+  });
+  net.acquire(client);
+  net.run(5_000);
+  const places = () =>
+    server.engine
+      .mainModes()
+      .filter(({ state }) => state === 'established')
+      .map(({ peer, peerPort }) => `${peer} ${peerPort}`);
+  const before = places();
+  const pairBefore = server.current;
+  assert.equal(before.length, 1);
+  assert.ok(pairBefore?.udpEncapsulation);
+  // It writes the client's address into its packets, and its own into those that are encrypted.
+  const clientPlace = { address: publicAddress, port: pairBefore.udpEncapsulation.peerPort };
+  const strangerPlace = { address: ipAddress('198.18.0.66'), port: 6_666 };
+  const { translate } = net;
+  const cookies = new Set<string>();
+  const cookieOf = ({ bytes }: IkeDatagram) => toHex(bytes.subarray(0, 8));
+  net.translate = datagram => {
+    if (datagram.local.address === stranger.address) {
+      cookies.add(cookieOf(datagram));
+      const encrypted = ((datagram.bytes[19] ?? 0) & 1) === 1;
+      return {
+        ...datagram,
+        local: encrypted ? strangerPlace : clientPlace,
+        peer: { address: server.address, port: 4_500 },
+      };
+    }
+    if (cookies.has(cookieOf(datagram)))
+      return { ...datagram, peer: { address: stranger.address, port: 4_500 } };
+    return translate(datagram);
+  };
+  net.acquire(stranger);
+  net.run(5_000);
+  assert.ok(server.steps.some(({ detail }) => /main mode 5 .* refused/.test(detail)));
+  assert.deepEqual(places(), before);
+  net.run(60_000);
+  net.event(server, { kind: 'softExpired', pairId: pairBefore.id, cause: 'seconds' });
+  net.run(5_000);
+  assert.deepEqual([client.active.length, server.active.length], [2, 2], 'the client is still found');
 });
 
 describe('two clients behind one NAT', () => {

@@ -89,6 +89,27 @@ test('a peer that deletes the pair as soon as it is made: the request fails, and
   );
 });
 
+test('a peer that ends everything while its last word is awaited: the request is begun anew, and does not hang', () => {
+  const windows = { options: { vendorProfile: 'windows-2003' } } as const;
+  const { net, a, b } = twoHosts(1, { maxDelayMs: 1 }, windows, windows);
+  let lost = false;
+  net.translate = datagram => {
+    // CONNECTED is the one short quick mode message that the responder sends.
+    const isConnected =
+      datagram.local.address === b.address && datagram.bytes[18] === 32 && datagram.bytes.length < 100;
+    lost ||= isConnected;
+    return isConnected ? undefined : datagram;
+  };
+  net.acquire(a);
+  net.run(3_000, () => lost);
+  net.apply(b, b.engine.closeAll(net.nowMs, 'over'));
+  net.translate = datagram => datagram;
+  net.run(120_000);
+  assert.equal(a.engine.statistics().activeAcquire, 0);
+  assert.equal(a.acquired.length, 1);
+  assert.ok(a.current && b.current);
+});
+
 describe('INITIAL-CONTACT', () => {
   for (const vendorProfile of ['ipseckit', 'windows-2003'] as const)
     test(`a restarted peer (${vendorProfile}): its old SAs go once it has authenticated`, () => {
