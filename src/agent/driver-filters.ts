@@ -1,5 +1,4 @@
 import type { Driver, PairId, SaPair } from '../driver/api.js';
-import { IpseckitError } from '../report/errors.js';
 import type { ActivePolicy } from './active-policy.js';
 import { ResponseFilters } from './response-filters.js';
 
@@ -20,7 +19,7 @@ export class DriverFilters {
 
   /** Hands over the addresses and filters of the policy. Throws `IpseckitError` when the driver cannot. */
   async policyChanged(): Promise<void> {
-    await this.#setAssignedAddresses();
+    await this.#driver.setAssignedAddresses(this.#policy().sources.flatMap(source => source.assigned ?? []));
     await this.#set();
   }
 
@@ -30,16 +29,6 @@ export class DriverFilters {
 
   pairRemoved(pairId: PairId): void {
     if (this.#responses.remove(pairId)) this.#refresh();
-  }
-
-  async #setAssignedAddresses(): Promise<void> {
-    const assigned = this.#policy().sources.flatMap(source => source.assigned ?? []);
-    const driver = this.#driver;
-    if (driver.setAssignedAddresses !== undefined) await driver.setAssignedAddresses(assigned);
-    else if (assigned.length > 0)
-      throw new IpseckitError('UNSUPPORTED', `the driver ${driver.name} cannot take an assigned address`, {
-        next: 'use --driver userspace',
-      });
   }
 
   /** One change at a time reaches the driver, each with what is in force when its turn comes. */

@@ -17,8 +17,8 @@ import type { Clock } from './clock.js';
 /** Drops of the whole engine, of each pair and by each filter; times as the calendar tells them. */
 export interface DropTrace {
   readonly driver: Driver['name'];
-  /** Whether the engine tells dropped packets from one another; otherwise it only counts. */
-  readonly tellsPackets: boolean;
+  /** Where the engine cannot tell of all packets: the reasons of which it tells some; the others are only counted. */
+  readonly toldReasons?: readonly DropReason[];
   readonly drops: DriverStatistics['drops'];
   /** The newest packet of each reason. */
   readonly lastByReason: Readonly<Partial<Record<DropReason, DropRecord>>>;
@@ -72,22 +72,22 @@ export async function dropTrace({
   filters,
 }: DropTraceSources): Promise<DropTrace> {
   // The history first: it has nftables counted, and the statistics include that.
-  const history = await driver.dropHistory?.();
+  const history = await driver.dropHistory();
   const told = (record: DropRecord) => onCalendar(record, clock);
   const statistics = new Map(driver.pairStatistics().map(pair => [pair.pairId, pair]));
   return {
     driver: driver.name,
-    tellsPackets: history !== undefined,
+    ...(history.told === undefined ? {} : { toldReasons: history.told }),
     drops: driver.statistics().drops,
     lastByReason: Object.fromEntries(
-      Object.entries(history?.lastByReason ?? {}).map(([reason, record]) => [reason, told(record)]),
+      Object.entries(history.lastByReason).map(([reason, record]) => [reason, told(record)]),
     ),
-    recent: (history?.recent ?? []).map(told),
+    recent: history.recent.map(told),
     pairs: quickModes.flatMap(info => {
       const pair = statistics.get(info.pair.id);
       return pair === undefined ? [] : [tracedPair(info, pairOnCalendar(pair, clock))];
     }),
-    filters: droppingFilters(filters, history?.byFilter ?? new Map()),
+    filters: droppingFilters(filters, history.byFilter),
   };
 }
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { connectionTypeOf } from '../driver/connection-type.js';
+import { steeringNames } from '../driver/kernel-names.js';
 import { nativeIo } from '../driver/userspace/native.js';
-import { steeringNames } from '../driver/userspace/steering.js';
 import type { LocalAddress } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import { fromHex } from '../wire/bytes.js';

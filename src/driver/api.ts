@@ -189,6 +189,8 @@ export interface DropRecord {
 
 /** What an engine remembers of dropped packets. Those that nftables dropped are only counted, by filter. */
 export interface DropHistory {
+  /** Where the engine cannot tell of all packets: the reasons of which it tells some. Absent: it tells of all. */
+  readonly told?: readonly DropReason[];
   /** The newest, oldest first; bounded. */
   readonly recent: readonly DropRecord[];
   /** The newest of each reason, however long ago. */
@@ -292,9 +294,9 @@ export interface Driver {
   setFilters(filters: readonly DriverFilter[]): Promise<void>;
   /**
    * Gives this host exactly these addresses, with routes that use them for packets whose source nobody has chosen; IKE and
-   * what carries ESP keep the host's own routes, whatever the networks. Absent in an engine that cannot.
+   * what carries ESP keep the host's own routes, whatever the networks.
    */
-  setAssignedAddresses?(assigned: readonly AssignedAddress[]): Promise<void>;
+  setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void>;
   sendIke(datagram: IkeDatagram): void;
   /** Makes the pair's inbound SAs live (IKE calls it before the peer can use them). */
   installInbound(pair: SaPair): void;
@@ -315,6 +317,5 @@ export interface Driver {
   pairStatistics(): readonly PairStatistics[];
   /** Packets that met each filter, where the engine can tell. */
   filterPackets(): Promise<ReadonlyMap<FilterId, number>>;
-  /** Absent where the engine cannot tell dropped packets from one another. */
-  dropHistory?(): Promise<DropHistory>;
+  dropHistory(): Promise<DropHistory>;
 }

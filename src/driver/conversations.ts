@@ -6,7 +6,7 @@ import type { Translation, Translations } from './translations.js';
 /** Kept with one address. */
 const mostConversations = 4_096;
 /** Silent for so long, a conversation may begin anew with another client. */
-const idleMs = 120_000;
+export const clientIdleMs = 120_000;
 
 interface Conversation {
   client: NatClient;
@@ -54,7 +54,7 @@ export class Conversations {
       this.begun(flow, client, nowMs);
       return 'kept';
     }
-    if (hasPorts(flow) && nowMs < known.lastUsedAtMs + idleMs)
+    if (hasPorts(flow) && nowMs < known.lastUsedAtMs + clientIdleMs)
       return this.#translate(flow, client, nowMs) ?? { refusedFor: known.client };
     known.client = client;
     known.lastUsedAtMs = nowMs;
@@ -110,7 +110,7 @@ export class Conversations {
   /** One that is idle, or of the client that wants more: no client's conversations go because another has many. */
   #makeRoom(client: NatClient, nowMs: number): void {
     for (const [key, conversation] of this.#byPorts) {
-      if (conversation.client !== client && nowMs < conversation.lastUsedAtMs + idleMs) continue;
+      if (conversation.client !== client && nowMs < conversation.lastUsedAtMs + clientIdleMs) continue;
       this.#byPorts.delete(key);
       return;
     }

@@ -13,7 +13,7 @@ test('a trace tells of pairs, filters and packets, by the calendar', async () =>
   clock.calendarAheadMs = 5_000_000;
 
   const trace = await bob.agent.dropTrace();
-  assert.deepEqual([trace.driver, trace.tellsPackets, trace.drops.replay], ['memory', true, 1]);
+  assert.deepEqual([trace.driver, trace.toldReasons, trace.drops.replay], ['memory', undefined, 1]);
   const [pair, ...others] = trace.pairs;
   assert.ok(pair);
   assert.deepEqual(others, []);

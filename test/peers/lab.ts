@@ -80,17 +80,19 @@ export async function stopLab(lab: PeerLab | undefined): Promise<void> {
   await lab?.charon.stop();
 }
 
-/** A lab whose hosts were made for it; strongSwan does ESP itself. `stop` takes everything away. */
+/** A lab whose hosts were made for it. `stop` takes everything away. */
 export interface OwnLab extends PeerLab {
   readonly theirs: Host;
   stop(): Promise<void>;
 }
 
-/** Addresses with prefix lengths; those of this module unless said otherwise. */
+/** Addresses with prefix lengths; those of this module unless said otherwise. strongSwan does ESP itself unless told. */
 export async function makeLab(options: {
   readonly prefix: string;
   readonly ours?: readonly string[];
   readonly theirs?: readonly string[];
+  readonly esp?: EspEngine;
+  readonly engine?: 'userspace' | 'xfrm';
   readonly charonSettings?: string;
 }): Promise<OwnLab> {
   const { prefix, ours = [`${ourAddress}/24`], theirs = [`${theirAddress}/24`], ...rest } = options;

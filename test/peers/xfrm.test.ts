@@ -7,7 +7,8 @@ umlSuite('the kernel as engine', {
     'dist/test/peers/uml/xfrm-lifecycle.js',
     'dist/test/peers/uml/xfrm-gateway.js',
     'dist/test/peers/uml/xfrm-strongswan.js',
+    'dist/test/peers/uml/xfrm-full-tunnel.js',
   ],
-  needs: ['charon', 'ping', 'tcpdump'],
+  needs: ['charon', 'ping', 'tcpdump', 'xauth-generic'],
   timeoutSeconds: 900,
 });

@@ -5,6 +5,7 @@ import type {
   DriverEvent,
   DriverFilter,
   DriverStatistics,
+  DropRecord,
   PairStatistics,
   SaPair,
   SoftSa,
@@ -19,6 +20,7 @@ export interface DriverReport {
   readonly filters: readonly (readonly [filterId: string, packets: number])[];
   readonly driver: DriverStatistics;
   readonly pairs: readonly PairStatistics[];
+  readonly recentDrops: readonly DropRecord[];
   /** Processor time its process has used. */
   readonly processorMs: number;
 }

@@ -71,6 +71,7 @@ async function answer(request: DriverRequest): Promise<unknown> {
         filters,
         driver: driver.statistics(),
         pairs: driver.pairStatistics(),
+        recentDrops: (await driver.dropHistory()).recent,
         processorMs: (user + system) / 1000,
       };
     }

@@ -62,6 +62,8 @@ export class MemoryDriver implements Driver {
     this.#do(() => this.#engine.setFilters(filters, this.#clock.nowMs()));
   }
 
+  async setAssignedAddresses(): Promise<void> {}
+
   sendIke(datagram: IkeDatagram): void {
     this.#engine.sendIke(datagram, this.#clock.nowMs());
   }

@@ -36,12 +36,14 @@ export function traceText(trace: DropTrace, ofAll: boolean): string[] {
   ];
 }
 
-function engineText({ driver, drops, lastByReason, filters, tellsPackets }: DropTrace): string[] {
+function engineText({ driver, drops, lastByReason, filters, toldReasons }: DropTrace): string[] {
   const counted = dropReasonNames.filter(reason => drops[reason] > 0);
   const total = counted.reduce((sum, reason) => sum + drops[reason], 0);
   return [
     `The ${driver} engine has dropped ${packetCount(total)}.`,
-    ...(tellsPackets ? [] : ['It counts them and cannot tell one from another.']),
+    ...(toldReasons === undefined
+      ? []
+      : [`It counts them. Of ${toldReasons.join(' and ')} it shows some, of the others none.`]),
     ...counted.flatMap(reason => {
       const last = lastByReason[reason];
       return [
@@ -72,8 +74,8 @@ function pairText(pair: TracedPair): string[] {
   ];
 }
 
-function packetsText({ recent, tellsPackets }: DropTrace, ofAll: boolean): string[] {
-  if (!tellsPackets || (ofAll && recent.length === 0)) return [];
+function packetsText({ recent }: DropTrace, ofAll: boolean): string[] {
+  if (ofAll && recent.length === 0) return [];
   if (recent.length === 0) return ['', 'No dropped packet of it is remembered.'];
   return ['', 'The newest dropped packets:', ...recent.slice(-shownPackets).map(recordText)];
 }

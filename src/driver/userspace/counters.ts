@@ -1,7 +1,7 @@
 import type { DriverStatistics } from '../api.js';
+import { DropLog, type DroppedPackets } from '../drop-log.js';
 import type { InstalledPair } from '../installed-pair.js';
 import { noDrops } from '../no-drops.js';
-import { DropLog, type DroppedPackets } from './drop-log.js';
 
 /** What the engine counts over its whole life; the names are those of `DriverStatistics`. */
 export class Counters {

@@ -16,10 +16,11 @@ import type {
   SoftSa,
   SoftSaStatistics,
 } from '../api.js';
+import { steeringNames } from '../kernel-names.js';
 import { PacketEngine, type PacketEngineOptions } from './engine.js';
 import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
-import { type NoDefaultExempt, softElement, steeringNames } from './steering.js';
+import { type NoDefaultExempt, softElement } from './steering.js';
 import { TableWatch } from './table-watch.js';
 import { KernelTun, tunDeviceName } from './tun.js';
 import { nowMs, WakeTimer } from './wake-timer.js';
@@ -71,6 +72,7 @@ export class UserspaceDriver implements Driver {
     const steering = new KernelSteering({
       tun: tun.name,
       tunMtuBytes,
+      assignedMtuBytes: ordinaryMtuBytes - maximumOverheadBytes[4],
       ikePort,
       natTraversalPort,
       noDefaultExempt: this.#options.noDefaultExempt ?? 0,
@@ -128,7 +130,7 @@ export class UserspaceDriver implements Driver {
   }
 
   async setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void> {
-    await this.#started().steering.assign(assigned, ordinaryMtuBytes - maximumOverheadBytes[4]);
+    await this.#started().steering.assign(assigned);
   }
 
   sendIke(datagram: IkeDatagram): void {

@@ -16,6 +16,7 @@ import type { InboundEsp, InstalledPair } from '../installed-pair.js';
 import type { NatClients } from '../nat-client.js';
 import { flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
+import { truncationNote } from '../truncation.js';
 import type { ClientPorts } from './client-ports.js';
 import type { Counters } from './counters.js';
 import { decapsulatedTos, setTos } from './ecn.js';
@@ -24,7 +25,6 @@ import type { TunDevice, UdpDatagram } from './io.js';
 import { repairTransportChecksum } from './nat-checksum.js';
 import { PacketArena } from './packet-arena.js';
 import { Reassembler } from './reassembly.js';
-import { truncationNote } from './truncation.js';
 
 const arenaBytes = 512 * 1024;
 const largestIpPacket = 65_535;

@@ -1,15 +1,15 @@
 /** Applies `steering.ts` to the kernel of this network namespace, with the programs `nft` and `ip`. */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { IpseckitError } from '../../report/errors.js';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import type { AssignedAddress, DriverFilter, FilterId, SoftSa } from '../api.js';
+import { AssignedAddresses } from '../assigned-addresses.js';
+import { run, runSync } from '../host-programs.js';
+import { steeringNames } from '../kernel-names.js';
 import { steadyClock } from '../steady-clock.js';
+import { Turns } from '../turns.js';
 import type { SteeredPort } from './client-ports.js';
-import { errnoOf } from './native.js';
 import { hasIpv6 } from './sockets.js';
 import {
   filterComment,
@@ -19,16 +19,20 @@ import {
   type SteeringOptions,
   softElement,
   softSetOf,
-  steeringNames,
   translatedComment,
 } from './steering.js';
-import { assignment, fallbackRoutes, routingRemoval, routingSetup } from './steering-routes.js';
+import { fallbackRoutes, routingRemoval, routingSetup, secureRoute } from './steering-routes.js';
+import { configureTun } from './tun.js';
 
 /** What does not change while the driver runs. */
 export type KernelSteeringOptions = Omit<
   SteeringOptions,
   'localAddresses' | 'broadcastAddresses' | 'innerMtuBytes' | 'softElements' | 'translatedPorts'
-> & { readonly tunMtuBytes: number };
+> & {
+  readonly tunMtuBytes: number;
+  /** Of routes from assigned addresses. */
+  readonly assignedMtuBytes: number;
+};
 
 /** Packets that nftables counted, over all rule sets since the start. */
 export interface SteeringCounters {
@@ -39,20 +43,6 @@ export interface SteeringCounters {
   readonly clearButSecured: number;
 }
 
-/** Settings of the TUN device, in `/proc/sys/net`; where they cannot be written, the default mostly does. */
-const deviceSettings = (tun: string) => [
-  // Packets we opened come from addresses that are routed elsewhere; with `all.rp_filter` 1 their mark explains it.
-  [`ipv4/conf/${tun}/rp_filter`, '0'],
-  [`ipv4/conf/${tun}/src_valid_mark`, '1'],
-  [`ipv4/conf/${tun}/send_redirects`, '0'],
-  [`ipv4/conf/${tun}/accept_redirects`, '0'],
-  // No address of its own, and nothing that the kernel says on its own account.
-  [`ipv6/conf/${tun}/addr_gen_mode`, '1'],
-  [`ipv6/conf/${tun}/accept_ra`, '0'],
-  [`ipv6/conf/${tun}/router_solicitations`, '0'],
-  [`ipv6/conf/${tun}/disable_ipv6`, '0'],
-];
-
 /** The nftables table and the policy routing in force. */
 export class KernelSteering {
   readonly #options: KernelSteeringOptions;
@@ -62,7 +52,7 @@ export class KernelSteering {
   /** Soft SAs, by filter and hosts. */
   readonly #soft = new Map<string, SoftSa>();
   #applied = false;
-  #assigned: readonly AssignedAddress[] = [];
+  readonly #assigned: AssignedAddresses;
   /** Counted under rule sets that have been replaced. */
   #earlier: SteeringCounters = {
     filters: new Map(),
@@ -73,23 +63,19 @@ export class KernelSteering {
   #latest: SteeringCounters = this.#earlier;
   #readAtMs = Number.NEGATIVE_INFINITY;
   /** One `nft` at a time: counters are read between two rule sets, not during the change. */
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(options: KernelSteeringOptions) {
     this.#options = options;
+    const { tun: name, assignedMtuBytes: mtuBytes } = options;
+    this.#assigned = new AssignedAddresses({ name, mtuBytes, otherRoutes: [secureRoute(name)] });
   }
 
   /** Removes what an earlier, killed run left behind, and routes marked packets into the TUN device. */
   async start(): Promise<void> {
     await this.#removeAll();
     const { tun, tunMtuBytes } = this.#options;
-    for (const [name, value] of deviceSettings(tun)) {
-      try {
-        writeFileSync(`/proc/sys/net/${name}`, `${value}\n`);
-      } catch {
-        // Read-only in some containers.
-      }
-    }
+    configureTun(tun);
     const setup = `${routingSetup(tun, tunMtuBytes).join('\n')}\n`;
     await run('ip', ['-4', '-batch', '-'], setup);
     if (carriesIpv6(tun)) await run('ip', ['-6', '-batch', '-'], setup);
@@ -101,12 +87,12 @@ export class KernelSteering {
     innerMtuBytes: number,
     translatedPorts: readonly SteeredPort[] = [],
   ): Promise<void> {
-    return this.#next(() => this.#replace(filters, innerMtuBytes, translatedPorts));
+    return this.#turns.next(() => this.#replace(filters, innerMtuBytes, translatedPorts));
   }
 
   /** Leads what this host sends to a translated port to the engine, and drops what comes from there in clear. */
   steer(port: SteeredPort): Promise<void> {
-    return this.#next(async () => {
+    return this.#turns.next(async () => {
       await run('nft', ['-f', '-'], nftTranslatedPort(port));
       this.#translatedPorts = [...this.#translatedPorts, port];
     });
@@ -114,7 +100,7 @@ export class KernelSteering {
 
   /** Puts the filters back in force if somebody has removed their table; says whether that was so. */
   restore(): Promise<boolean> {
-    return this.#next(async () => {
+    return this.#turns.next(async () => {
       if (!this.#applied || (await this.#isInForce())) return false;
       await this.#replace(this.#filters, this.#innerMtuBytes, this.#translatedPorts);
       return true;
@@ -153,21 +139,21 @@ export class KernelSteering {
 
   /** Lets clear packets between the hosts of a soft SA pass the inbound filters that allow fallback. */
   allowClear(soft: SoftSa): Promise<void> {
-    return this.#next(async () => {
+    return this.#turns.next(async () => {
       await this.#changeSoftSet('add', soft);
       this.#soft.set(softKey(soft), soft);
     });
   }
 
   forbidClear(soft: SoftSa): Promise<void> {
-    return this.#next(async () => {
+    return this.#turns.next(async () => {
       if (this.#soft.delete(softKey(soft))) await this.#changeSoftSet('delete', soft);
     });
   }
 
   /** Clear packets that passed, by `softElement`, since the soft SA began or filters were last replaced. */
   clearReceived(): Promise<ReadonlyMap<string, number>> {
-    return this.#next(async () => {
+    return this.#turns.next(async () => {
       if (!this.#applied) return new Map();
       const counters = new Map<string, number>();
       for (const set of Object.values(steeringNames.softSets)) {
@@ -188,19 +174,13 @@ export class KernelSteering {
   }
 
   /** Gives this host exactly these addresses inside networks of gateways. */
-  assign(assigned: readonly AssignedAddress[], mtuBytes: number): Promise<void> {
-    return this.#next(async () => {
-      const { add, remove } = assignment(this.#assigned, assigned, this.#options.tun, mtuBytes);
-      this.#assigned = assigned;
-      if (add.length > 0) await run('ip', ['-4', '-batch', '-'], `${add.join('\n')}\n`);
-      if (remove.length > 0)
-        await run('ip', ['-4', '-force', '-batch', '-'], `${remove.join('\n')}\n`, { mayFail: true });
-    });
+  assign(assigned: readonly AssignedAddress[]): Promise<void> {
+    return this.#turns.next(() => this.#assigned.set(assigned));
   }
 
   /** Counts as of now. */
   counters(): Promise<SteeringCounters> {
-    return this.#next(async () => {
+    return this.#turns.next(async () => {
       await this.#readCounters();
       return this.#latest;
     });
@@ -217,7 +197,7 @@ export class KernelSteering {
   }
 
   stop(): Promise<void> {
-    return this.#next(async () => {
+    return this.#turns.next(async () => {
       await this.#keepCounters();
       this.#applied = false;
       await this.#removeAll();
@@ -243,23 +223,13 @@ export class KernelSteering {
     const json = await run('nft', ['-j', 'list', 'table', 'inet', steeringNames.table], '');
     this.#latest = addCounters(this.#earlier, countersOf(json, this.#filters));
   }
-
-  #next<T>(action: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(action, action);
-    this.#queue = result.catch(() => {});
-    return result;
-  }
 }
 
 /** Removes every trace of the driver from the kernel, for exit paths that cannot wait; never throws. */
 export function removeSteeringSync(): void {
-  const options = { stdio: ['pipe', 'ignore', 'ignore'] as ('pipe' | 'ignore')[], env: programEnvironment() };
-  spawnSync('nft', ['-f', '-'], { ...options, input: nftRemoval() });
+  runSync('nft', ['-f', '-'], nftRemoval());
   for (const family of ipFamilies())
-    spawnSync('ip', [`-${family}`, '-force', '-batch', '-'], {
-      ...options,
-      input: `${routingRemoval().join('\n')}\n`,
-    });
+    runSync('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`);
 }
 
 /** Counts per filter from what `nft -j list table` printed about the rules of `filters`. */
@@ -369,66 +339,4 @@ function hostAddresses(): { localAddresses: IpAddress[]; broadcastAddresses: IpA
       broadcast.add(subnetRange(address, prefixLength).last);
   }
   return { localAddresses: [...local].sort(), broadcastAddresses: [...broadcast].sort() };
-}
-
-/** `ip` and `nft` live in folders that an ordinary user's PATH lacks. */
-function programEnvironment(): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' };
-}
-
-/** Runs a program to its end and returns its output. Throws `IpseckitError` when it fails, unless it may. */
-async function run(
-  program: 'nft' | 'ip',
-  args: readonly string[],
-  input: string,
-  { mayFail = false }: { mayFail?: boolean } = {},
-): Promise<string> {
-  const child = spawn(program, args, { env: programEnvironment() });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', text => {
-    output.stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', text => {
-    output.stderr += text;
-  });
-  child.stdin.on('error', () => {}); // It ended without reading all; its status says why.
-  child.stdin.end(input);
-  try {
-    await once(child, 'close');
-  } catch (error) {
-    throw cannotRun(program, error);
-  }
-  if (child.exitCode === 0 || mayFail) return output.stdout;
-  throw failed(program, output.stderr);
-}
-
-function cannotRun(program: string, cause: unknown): IpseckitError {
-  const missing = errnoOf(cause) === 'ENOENT';
-  return new IpseckitError(
-    'ENVIRONMENT',
-    missing ? `the program ${program} is not installed` : `cannot run ${program}: ${String(cause)}`,
-    { next: 'install the packages nftables and iproute2', cause },
-  );
-}
-
-function failed(program: string, complaint: string): IpseckitError {
-  const text = `${program}: ${complaint.trim().split('\n').slice(0, 3).join('; ') || 'failed without saying why'}`;
-  if (/operation not permitted|permission denied/i.test(complaint))
-    return new IpseckitError('ACCESS_DENIED', text, {
-      next: 'run as root, or with the capabilities CAP_NET_ADMIN and CAP_NET_RAW',
-    });
-  if (/message too long/i.test(complaint))
-    return new IpseckitError(
-      'ENVIRONMENT',
-      `${text} (the filters are too many for one nftables transaction)`,
-      {
-        next: 'run as root of the machine, or raise net.core.wmem_default',
-      },
-    );
-  return new IpseckitError('ENVIRONMENT', text, {
-    next:
-      program === 'nft'
-        ? 'check that the kernel has nf_tables for IPv4 and inet ("modprobe nf_tables", "nft list ruleset")'
-        : 'check that the kernel has policy routing ("ip rule")',
-  });
 }

@@ -15,32 +15,9 @@ import { addressFamily, type IpAddress, ipAddress } from '../../wire/ip/address.
 import { rangeCovers, rangesOverlap, subnetRange } from '../../wire/ip/selector.js';
 import type { DriverFilter, SoftSa } from '../api.js';
 import { dialupDevicePrefixes } from '../connection-type.js';
+import { hex, steeringNames } from '../kernel-names.js';
 import type { SteeredPort } from './client-ports.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
-
-/** Names and numbers in the kernel that are ours. */
-export const steeringNames = {
-  table: 'ipseckit',
-  /** Pairs of hosts, far one first, between which clear packets pass filters that allow fallback. */
-  softSets: { 4: 'soft', 6: 'soft6' },
-  /** Ports of peers that stand for others of clients behind a NAT: address, protocol, port. */
-  translatedSets: { 4: 'translated', 6: 'translated6' },
-  /** Of the firewall mark only these bits are used, so that others may use theirs. */
-  markMask: 0x3000_0000,
-  /** To be secured: goes to the TUN device. */
-  secureMark: 0x1000_0000,
-  /** Sent by the engine itself: not looked at. */
-  bypassMark: 0x2000_0000,
-  /** Opened by the engine: came in through the TUN device. */
-  openedMark: 0x3000_0000,
-  /** Where marked packets are routed (ESP 50, AH 51). */
-  secureRouteTable: 50051,
-  /** Routes towards tunnelled networks for programs on this host, used where the host has none of its own. */
-  fallbackRouteTable: 50052,
-  /** Routes from addresses that gateways gave this host. */
-  assignedRouteTable: 50053,
-  rulePreferences: { secure: 50, opened: 51, assigned: 52, fallback: 32_800 },
-} as const;
 
 /** Value of `NoDefaultExempt` (policy-semantics.md 7): which traffic is exempt from all filters. */
 export type NoDefaultExempt = 0 | 1 | 2 | 3;
@@ -64,7 +41,6 @@ export interface SteeringOptions {
 }
 
 const { table, markMask, secureMark, bypassMark, openedMark } = steeringNames;
-export const hex = (value: number) => `0x${value.toString(16)}`;
 const isMarked = (mark: number) => `meta mark & ${hex(markMask)} == ${hex(mark)}`;
 const isNotMarked = (mark: number) => `meta mark & ${hex(markMask)} != ${hex(mark)}`;
 const keepOthersMark = (mark: number) => {

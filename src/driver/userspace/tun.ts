@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { IpseckitError } from '../../report/errors.js';
 import { BatchReader } from './batch-reader.js';
 import { tunHolder } from './holders.js';
@@ -78,4 +79,29 @@ function explain(name: string, cause: unknown): IpseckitError {
       : 'check that no other device has this name ("ip link")',
     cause,
   });
+}
+
+/** Settings of the device, in `/proc/sys/net`; where they cannot be written, the default mostly does. */
+const deviceSettings = (tun: string) => [
+  // Packets we opened come from addresses that are routed elsewhere; with `all.rp_filter` 1 their mark explains it.
+  [`ipv4/conf/${tun}/rp_filter`, '0'],
+  [`ipv4/conf/${tun}/src_valid_mark`, '1'],
+  [`ipv4/conf/${tun}/send_redirects`, '0'],
+  [`ipv4/conf/${tun}/accept_redirects`, '0'],
+  // No address of its own, and nothing that the kernel says on its own account.
+  [`ipv6/conf/${tun}/addr_gen_mode`, '1'],
+  [`ipv6/conf/${tun}/accept_ra`, '0'],
+  [`ipv6/conf/${tun}/router_solicitations`, '0'],
+  [`ipv6/conf/${tun}/disable_ipv6`, '0'],
+];
+
+/** Makes a TUN device that is not up yet fit for packets of any address. */
+export function configureTun(tun: string): void {
+  for (const [name, value] of deviceSettings(tun)) {
+    try {
+      writeFileSync(`/proc/sys/net/${name}`, `${value}\n`);
+    } catch {
+      // Read-only in some containers.
+    }
+  }
 }

@@ -1,9 +1,11 @@
 import type { IpAddress } from '../../wire/ip/address.js';
 import type {
+  AssignedAddress,
   Driver,
   DriverEvent,
   DriverFilter,
   DriverStatistics,
+  DropHistory,
   FilterId,
   IkeDatagram,
   PairId,
@@ -57,6 +59,10 @@ export class XfrmDriver implements Driver {
     return this.#started().setFilters(filters);
   }
 
+  setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void> {
+    return this.#started().setAssignedAddresses(assigned);
+  }
+
   sendIke(datagram: IkeDatagram): void {
     this.#engine?.sendIke(datagram);
   }
@@ -101,6 +107,11 @@ export class XfrmDriver implements Driver {
   /** The kernel does not count packets of a policy. */
   async filterPackets(): Promise<ReadonlyMap<FilterId, number>> {
     return new Map();
+  }
+
+  /** The kernel counts what it drops: only some packets are looked at. */
+  async dropHistory(): Promise<DropHistory> {
+    return this.#started().dropHistory();
   }
 
   #started(): XfrmEngine {

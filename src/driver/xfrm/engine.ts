@@ -1,9 +1,11 @@
 import type { IpAddress } from '../../wire/ip/address.js';
 import { type XfrmAcquire, type XfrmMessage, xfrmRequests } from '../../wire/netlink/xfrm.js';
 import type {
+  AssignedAddress,
   DriverEvent,
   DriverFilter,
   DriverStatistics,
+  DropHistory,
   FilterId,
   IkeDatagram,
   PairId,
@@ -12,37 +14,33 @@ import type {
   SoftSa,
   SoftSaStatistics,
 } from '../api.js';
-import { acquireEvent, expiryCause } from './events.js';
+import { watchPackets } from '../userspace/packet-watch.js';
+import { Acquires } from './acquires.js';
+import { expiryCause } from './events.js';
 import type { XfrmHost } from './exemptions.js';
-import { letPacketsWait, readHost, readXfrmCounters } from './host.js';
+import { FirstUses } from './first-uses.js';
+import { GatewayAddresses } from './gateway-addresses.js';
+import { letPacketsWait, localAddresses, readHost, readXfrmCounters } from './host.js';
 import type { IkeSockets } from './ike-sockets.js';
-import { addStates, deleteStates, forgetAcquire, moveStates, ourStates } from './kernel-states.js';
-import { filterNumberOf, isOurUser, pairRequestId } from './marks.js';
+import { KernelPairs } from './kernel-pairs.js';
+import { deleteStates, forgetAcquire, ourStates, stateReports } from './kernel-states.js';
+import { filterNumberOf, isOurUser } from './marks.js';
 import type { XfrmSocket } from './netlink.js';
-import { PairBook, PairRecord, StackedPolicies } from './pair-book.js';
-import { pairPolicies, refusalPolicy, softPolicies } from './policies.js';
+import { refusalPolicy, softPolicies } from './policies.js';
 import { PolicyTable } from './policy-table.js';
+import { RefusedPackets } from './refused-packets.js';
 import { type Expiry, missedExpiries, pendingAcquires } from './resync.js';
 import { removeOldRoutes, TunnelRoutes } from './routes.js';
 import { XfrmRules } from './rules.js';
 import { SoftBook } from './soft-book.js';
-import { checkPair, statesOf } from './states.js';
-import { addBytes, byRequestId, dropsSince, noBytes, pairStatisticsOf } from './statistics.js';
+import { byRequestId, dropsSince } from './statistics.js';
 
 export interface XfrmEngineOptions {
   readonly noDefaultExempt?: XfrmHost['noDefaultExempt'];
 }
 
-/** Acquires of the same filter and peer are told this often. */
-const acquireIntervalMs = 1_000;
-/** Peers are few; a flood of packets to invented ones must not fill the memory. */
-const rememberedAcquires = 4096;
 /** How long what a failed negotiation leaves waiting is refused, for the kernel to throw it away. */
 const refusalMs = 150;
-/** The kernel does not tell of the first packet on an SA: new pairs are looked at this often, older ones that. */
-const freshPairMs = 10_000;
-const freshLookMs = 250;
-const laterLookMs = 2_000;
 
 /** The pairs, filters and soft SAs in the kernel, between `open` and `close`. */
 export class XfrmEngine {
@@ -52,22 +50,17 @@ export class XfrmEngine {
   readonly #emit: (event: DriverEvent) => void;
   readonly #policies: PolicyTable;
   readonly #rules = new XfrmRules();
-  readonly #pairs = new PairBook();
-  readonly #carrying = new StackedPolicies();
+  readonly #pairs: KernelPairs;
   readonly #soft: SoftBook;
   readonly #routes = new TunnelRoutes();
-  /** What the kernel asked for, by filter and peer, while nobody has answered. */
-  readonly #acquires = new Map<string, { readonly acquire: XfrmAcquire; readonly toldAtMs: number }>();
+  readonly #addresses: GatewayAddresses;
+  readonly #acquires = new Acquires();
+  readonly #firstUses: FirstUses;
+  readonly #refused: RefusedPackets;
   readonly #countersAtStart = readXfrmCounters();
   #host: XfrmHost;
   #stopWaiting: () => void = () => {};
-  #look: NodeJS.Timeout | undefined;
   readonly #timers = new Set<NodeJS.Timeout>();
-  #pairCount = 0;
-  #pastBytes = noBytes;
-  #keyAdditions = 0;
-  #keyDeletions = 0;
-  #rekeys = 0;
   #sendFailures = 0;
 
   constructor(
@@ -82,6 +75,21 @@ export class XfrmEngine {
     this.#emit = emit;
     this.#policies = new PolicyTable(socket);
     this.#soft = new SoftBook(socket);
+    this.#addresses = new GatewayAddresses(error => emit({ kind: 'failed', error }));
+    this.#pairs = new KernelPairs(socket, this.#policies, this.#rules);
+    const pairs = () => this.#pairs.all();
+    const reports = () => this.#pairs.reports();
+    this.#firstUses = new FirstUses(pairs, reports, ({ pair }) =>
+      emit({ kind: 'inboundUsed', pairId: pair.id }),
+    );
+    this.#refused = new RefusedPackets({
+      counters: readXfrmCounters,
+      localAddresses,
+      hasState: id => stateReports(socket, id).length > 0,
+      watch: (onPackets, onFailure) => watchPackets({ ipsecOnly: true }, onPackets, onFailure),
+      receivingWith: (...sa) => this.#pairs.receivingWith(...sa),
+      ...{ pairs, reports, emit },
+    });
     this.#host = readHost(options.noDefaultExempt ?? 0);
   }
 
@@ -95,14 +103,17 @@ export class XfrmEngine {
       error => this.#emit({ kind: 'failed', error }),
     );
     this.#stopWaiting = letPacketsWait();
+    this.#refused.open();
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#look);
+    this.#firstUses.close();
+    this.#refused.close();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#sockets.close();
     try {
       this.#removeAll();
+      await this.#addresses.set([]);
       await this.#routes.remove();
     } finally {
       this.#stopWaiting();
@@ -113,14 +124,16 @@ export class XfrmEngine {
   async setFilters(filters: readonly DriverFilter[]): Promise<void> {
     this.#host = readHost(this.#options.noDefaultExempt ?? 0);
     this.#rules.set(filters);
-    this.#carrying.clear();
-    for (const record of this.#pairs.all()) this.#carrying.add(record, this.#policiesOf(record));
     this.#policies.replace([
       ...this.#rules.policies(this.#host),
       ...this.#soft.all().flatMap(soft => softPolicies(soft, this.#rules.placed)),
-      ...this.#carrying.all(),
+      ...this.#pairs.placedAnew(),
     ]);
     await this.#routes.set(filters);
+  }
+
+  setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void> {
+    return this.#addresses.set(assigned);
   }
 
   sendIke(datagram: IkeDatagram): void {
@@ -128,61 +141,31 @@ export class XfrmEngine {
   }
 
   installInbound(pair: SaPair): void {
-    checkPair(pair);
     this.removePair(pair.id);
-    const record = new PairRecord(pair, pairRequestId(++this.#pairCount), performance.now());
-    // Outbound ones too, so that whatever the kernel refuses is refused now; no policy sends with them yet.
-    addStates(this.#socket, [...statesOf(record, 'inbound'), ...statesOf(record, 'outbound')]);
-    this.#pairs.add(record);
-    this.#policies.put(this.#carrying.add(record, this.#policiesTowards(record, 'inbound')));
-    this.#lookSoon();
+    this.#pairs.install(pair);
+    this.#firstUses.watch();
   }
 
   activateOutbound(pairId: PairId): void {
     const record = this.#pairs.find(pairId);
     if (record === undefined || record.hardExpired) return;
-    const renews = [...this.#pairs.all()].some(
-      other =>
-        other !== record &&
-        other.outboundActive &&
-        other.pair.filterId === record.pair.filterId &&
-        other.pair.peer === record.pair.peer,
-    );
-    if (!record.outboundActive) {
-      record.outboundActive = true;
-      this.#keyAdditions++;
-      if (renews) this.#rekeys++;
-    }
     this.#reporting(() => {
-      this.#policies.put(this.#carrying.add(record, this.#policiesTowards(record, 'outbound')));
-      const placed = this.#rules.placeOf(record.pair, 'outbound');
-      if (placed !== undefined) this.#answered(placed.filter.id, record.pair.peer);
+      const filterId = this.#pairs.activate(record);
+      if (filterId !== undefined) this.#answered(filterId, record.pair.peer);
     });
   }
 
   removePair(pairId: PairId): void {
     const record = this.#pairs.find(pairId);
-    if (record === undefined) return;
-    this.#pastBytes = addBytes(this.#pastBytes, record.pair, this.#statisticsOf(record));
-    this.#pairs.remove(record);
-    this.#reporting(() => {
-      this.#turn(record, this.#policiesOf(record));
-      const states = [...statesOf(record, 'outbound'), ...statesOf(record, 'inbound')];
-      deleteStates(
-        this.#socket,
-        states.map(({ id }) => id),
-      );
-    });
-    this.#keyDeletions++;
+    if (record !== undefined) this.#reporting(() => this.#pairs.remove(record));
   }
 
   /** The kernel throws away what waits when a policy refuses it; for a moment, one does. */
   negotiationFailed(filterId: FilterId, peer: IpAddress): void {
-    const known = this.#acquires.get(acquireKey(filterId, peer));
-    if (known === undefined) return;
+    const acquire = this.#acquires.find(filterId, peer);
     const placed = this.#rules.find(filterId);
-    if (placed === undefined) return;
-    const refusal = refusalPolicy(placed, known.acquire.packet);
+    if (acquire === undefined || placed === undefined) return;
+    const refusal = refusalPolicy(placed, acquire.packet);
     this.#reporting(() => {
       this.#policies.put([refusal]);
       this.#answered(filterId, peer);
@@ -212,35 +195,24 @@ export class XfrmEngine {
   }
 
   statistics(): DriverStatistics {
-    const reports = byRequestId(ourStates(this.#socket));
-    const live = [...this.#pairs.all()].filter(record => !record.hardExpired);
-    const bytes = live.reduce(
-      (sum, record) =>
-        addBytes(sum, record.pair, pairStatisticsOf(record, reports.get(record.requestId) ?? [])),
-      this.#pastBytes,
-    );
     const drops = dropsSince(this.#countersAtStart, readXfrmCounters());
     return {
-      activeAssociations: live.length,
+      ...this.#pairs.statistics(),
       pendingKeys: this.#acquires.size,
-      keyAdditions: this.#keyAdditions,
-      keyDeletions: this.#keyDeletions,
-      rekeys: this.#rekeys,
-      activeTunnels: live.filter(({ pair }) => pair.mode === 'tunnel').length,
       badSpiPackets: drops['bad-spi'],
       packetsNotDecrypted: drops['not-decrypted'],
       packetsNotAuthenticated: drops['not-authenticated'],
       packetsWithReplayDetection: drops.replay,
-      ...bytes,
       drops: { ...drops, 'send-failed': drops['send-failed'] + this.#sendFailures },
     };
   }
 
   pairStatistics(): readonly PairStatistics[] {
-    const reports = byRequestId(ourStates(this.#socket));
-    return Array.from(this.#pairs.all(), record =>
-      pairStatisticsOf(record, reports.get(record.requestId) ?? []),
-    );
+    return this.#pairs.pairStatistics();
+  }
+
+  dropHistory(): DropHistory {
+    return this.#refused.history();
   }
 
   #onMessage(message: XfrmMessage): void {
@@ -257,7 +229,7 @@ export class XfrmEngine {
   #onExpiry({ record, hard, cause }: Expiry): void {
     if (hard) {
       record.hardExpired = true;
-      this.#deactivate(record);
+      this.#pairs.deactivate(record);
     } else record.softExpired = true;
     this.#emit({ kind: hard ? 'hardExpired' : 'softExpired', pairId: record.pair.id, cause });
   }
@@ -274,96 +246,25 @@ export class XfrmEngine {
   #onAcquire(acquire: XfrmAcquire): void {
     const { user } = acquire.policy.selector;
     const filter = isOurUser(user) ? this.#rules.byNumber(filterNumberOf(user)) : undefined;
-    if (filter === undefined) return;
-    const event = acquireEvent(acquire, filter);
-    const key = acquireKey(filter.id, event.peer);
-    const nowMs = performance.now();
-    const toldAtMs = this.#acquires.get(key)?.toldAtMs;
-    if (toldAtMs !== undefined && nowMs - toldAtMs < acquireIntervalMs) return;
-    const [oldest] = this.#acquires.keys();
-    if (oldest !== undefined && this.#acquires.size >= rememberedAcquires) this.#acquires.delete(oldest);
-    this.#acquires.set(key, { acquire, toldAtMs: nowMs });
-    this.#emit(event);
+    const event = filter && this.#acquires.add(acquire, filter, performance.now());
+    if (event !== undefined) this.#emit(event);
   }
 
   #onMapping({ id, source, sourcePort }: XfrmMessage & { readonly kind: 'mapping' }): void {
-    for (const record of this.#pairs.all()) {
-      if (record.pair.inbound[0]?.spi !== id.spi || record.pair.local !== id.destination) continue;
-      const peer = { address: source, port: sourcePort };
-      if (record.peer.address === peer.address && record.peer.port === peer.port) return;
-      const before = this.#policiesOf(record);
-      this.#reporting(() => {
-        moveStates(this.#socket, record, peer);
-        this.#turn(record, before);
-        this.#policies.put(this.#carrying.add(record, this.#policiesOf(record)));
-      });
-      return this.#emit({ kind: 'peerMoved', pairId: record.pair.id, peer });
-    }
+    const record = this.#pairs.receivingWith('esp', id.spi, id.destination);
+    const peer = { address: source, port: sourcePort };
+    if (record === undefined || (record.peer.address === source && record.peer.port === sourcePort)) return;
+    this.#reporting(() => this.#pairs.move(record, peer));
+    this.#emit({ kind: 'peerMoved', pairId: record.pair.id, peer });
   }
 
   /** A filter and peer have their answer: packets that wait are looked at again, and the next ask anew. */
   #answered(filterId: FilterId, peer: IpAddress): void {
-    const key = acquireKey(filterId, peer);
-    const known = this.#acquires.get(key);
-    if (known === undefined) return;
-    this.#acquires.delete(key);
-    forgetAcquire(this.#socket, known.acquire);
+    const acquire = this.#acquires.take(filterId, peer);
+    if (acquire === undefined) return;
+    forgetAcquire(this.#socket, acquire);
     // The kernel looks at what waits at a policy when that is replaced.
     this.#policies.put(this.#rules.policiesOf(filterId, this.#host));
-  }
-
-  /** Stops sending with a pair; it can still receive. */
-  #deactivate(record: PairRecord): void {
-    const policies = this.#policiesTowards(record, 'outbound');
-    record.outboundActive = false;
-    this.#turn(record, policies);
-  }
-
-  #policiesOf(record: PairRecord) {
-    return [
-      ...this.#policiesTowards(record, 'inbound'),
-      ...(record.outboundActive ? this.#policiesTowards(record, 'outbound') : []),
-    ];
-  }
-
-  #policiesTowards(record: PairRecord, direction: DriverFilter['direction']) {
-    return pairPolicies(record, direction, this.#rules.placeOf(record.pair, direction));
-  }
-
-  #turn(record: PairRecord, policies: Parameters<StackedPolicies['remove']>[1]): void {
-    const { put, remove } = this.#carrying.remove(record, policies);
-    this.#policies.put(put);
-    this.#policies.remove(remove);
-  }
-
-  #statisticsOf(record: PairRecord): PairStatistics {
-    const states = [...statesOf(record, 'inbound'), ...statesOf(record, 'outbound')];
-    const reports = states.flatMap(({ id }) =>
-      (this.#socket.ask([xfrmRequests.getState(id)])[0]?.messages ?? []).flatMap(message =>
-        message.kind === 'state' ? [message.state] : [],
-      ),
-    );
-    return pairStatisticsOf(record, reports);
-  }
-
-  #lookSoon(): void {
-    clearTimeout(this.#look);
-    const unused = [...this.#pairs.all()].filter(record => !record.inboundUsed);
-    if (unused.length === 0) return;
-    const youngest = Math.max(...unused.map(({ installedAtMs }) => installedAtMs));
-    const fresh = performance.now() - youngest < freshPairMs;
-    this.#look = setTimeout(() => this.#lookForUse(), fresh ? freshLookMs : laterLookMs).unref();
-  }
-
-  #lookForUse(): void {
-    const reports = byRequestId(ourStates(this.#socket));
-    for (const record of this.#pairs.all()) {
-      if (record.inboundUsed) continue;
-      if (pairStatisticsOf(record, reports.get(record.requestId) ?? []).packetsReceived === 0) continue;
-      record.inboundUsed = true;
-      this.#emit({ kind: 'inboundUsed', pairId: record.pair.id });
-    }
-    this.#lookSoon();
   }
 
   /** What goes wrong where nobody waits for it is an event. */
@@ -394,8 +295,4 @@ export class XfrmEngine {
       ourStates(this.#socket).map(({ id }) => id),
     );
   }
-}
-
-function acquireKey(filterId: FilterId, peer: IpAddress): string {
-  return `${filterId} ${peer}`;
 }

@@ -1,7 +1,8 @@
 /** What XFRM policies need to know of this host, and the settings of its kernel that they go with. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { parseIpAddress } from '../../wire/ip/address.js';
+import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
+import { isLinkLocal } from '../../wire/ip/ip.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import type { XfrmHost } from './exemptions.js';
 
@@ -16,6 +17,16 @@ export function readHost(noDefaultExempt: XfrmHost['noDefaultExempt']): XfrmHost
     noDefaultExempt,
     ipv6: existsSync('/proc/sys/net/ipv6'),
   };
+}
+
+/** This host's addresses, without those of one link. */
+export function localAddresses(): IpAddress[] {
+  return Object.values(networkInterfaces()).flatMap(list =>
+    (list ?? []).flatMap(({ address: text }) => {
+      const address = parseIpAddress(text);
+      return address === undefined || isLinkLocal(address) ? [] : [address];
+    }),
+  );
 }
 
 function broadcastAddresses(): XfrmHost['broadcastAddresses'] {

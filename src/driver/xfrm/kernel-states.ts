@@ -36,6 +36,13 @@ export function ourStates(socket: XfrmSocket): XfrmStateReport[] {
     .filter(({ requestId }) => isOurRequestId(requestId));
 }
 
+/** One state as it is; empty when there is none. */
+export function stateReports(socket: XfrmSocket, id: XfrmStateId): XfrmStateReport[] {
+  return (socket.ask([xfrmRequests.getState(id)])[0]?.messages ?? []).flatMap(message =>
+    message.kind === 'state' ? [message.state] : [],
+  );
+}
+
 /**
  * Forgets the state that the kernel made up when it asked for one: while it is there, the kernel asks no more. It can
  * be deleted by its SPI only, so it is given one first.
@@ -66,9 +73,8 @@ export function moveStates(socket: XfrmSocket, record: PairRecord, peer: PairRec
     }
     const numbers = new Map<number, XfrmReplay>();
     for (const { id } of before[direction])
-      for (const message of socket.ask([xfrmRequests.getState(id)])[0]?.messages ?? [])
-        if (message.kind === 'state' && message.state.replay !== undefined)
-          numbers.set(id.spi, message.state.replay);
+      for (const { replay } of stateReports(socket, id))
+        if (replay !== undefined) numbers.set(id.spi, replay);
     deleteStates(
       socket,
       before[direction].map(({ id }) => id),

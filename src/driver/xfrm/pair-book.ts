@@ -1,5 +1,7 @@
+import type { IpAddress } from '../../wire/ip/address.js';
 import type { XfrmPolicy } from '../../wire/netlink/xfrm-policy.js';
-import type { Endpoint, PairId, SaPair } from '../api.js';
+import type { Endpoint, PairId, SaHalf, SaPair } from '../api.js';
+import type { InstalledPair } from '../installed-pair.js';
 import { policyKey } from './policy-table.js';
 import type { KernelPair } from './states.js';
 
@@ -13,6 +15,9 @@ export class PairRecord implements KernelPair {
   inboundUsed = false;
   softExpired = false;
   hardExpired = false;
+  /** Packets with a wrong ICV, as last looked at; with them, what tries such packets again. */
+  notAuthenticated = 0;
+  suspect: InstalledPair | undefined;
 
   constructor(pair: SaPair, requestId: number, nowMs: number) {
     this.pair = pair;
@@ -26,6 +31,8 @@ export class PairRecord implements KernelPair {
 export class PairBook {
   readonly #pairs = new Map<PairId, PairRecord>();
   readonly #byRequestId = new Map<number, PairRecord>();
+  /** By what their inbound SAs are told apart by. */
+  readonly #receiving = new Map<string, PairRecord>();
 
   get size(): number {
     return this.#pairs.size;
@@ -43,15 +50,26 @@ export class PairBook {
     return this.#byRequestId.get(requestId);
   }
 
+  /** The pair one of whose SAs receives with this SPI at this address. */
+  receivingWith(protocol: SaHalf['protocol'], spi: number, local: IpAddress): PairRecord | undefined {
+    return this.#receiving.get(`${protocol} ${spi} ${local}`);
+  }
+
   add(record: PairRecord): void {
     this.#pairs.set(record.pair.id, record);
     this.#byRequestId.set(record.requestId, record);
+    for (const key of receivingKeys(record)) this.#receiving.set(key, record);
   }
 
   remove(record: PairRecord): void {
     this.#pairs.delete(record.pair.id);
     this.#byRequestId.delete(record.requestId);
+    for (const key of receivingKeys(record)) this.#receiving.delete(key);
   }
+}
+
+function receivingKeys({ pair }: PairRecord): string[] {
+  return pair.inbound.map(({ protocol, spi }) => `${protocol} ${spi} ${pair.local}`);
 }
 
 /** What must be done to policies. */

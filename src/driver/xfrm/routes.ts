@@ -2,16 +2,15 @@
  * Routes towards tunnelled networks: with them, a program on this host finds a source address, and a route at all, where
  * the host has no default route. The kernel's policies decide before the packet gets anywhere on such a route.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { networkInterfaces } from 'node:os';
-import { addressFamily, type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
-import { isLinkLocal } from '../../wire/ip/ip.js';
+import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter } from '../api.js';
-import { steeringNames } from '../userspace/steering.js';
+import { assignedRemoval } from '../assigned-addresses.js';
+import { run } from '../host-programs.js';
+import { hex, steeringNames } from '../kernel-names.js';
+import { localAddresses } from './host.js';
 
-const { fallbackRouteTable: table, rulePreferences } = steeringNames;
+const { fallbackRouteTable: table, rulePreferences, bypassMark } = steeringNames;
 
 /** The routes in force. `ip` is run only where something is to be changed. */
 export class TunnelRoutes {
@@ -49,7 +48,7 @@ export class TunnelRoutes {
 
 /** Removes the routes of an earlier, killed run. */
 export async function removeOldRoutes(): Promise<void> {
-  for (const family of [4, 6] as const) await batch(family, []);
+  for (const family of [4, 6] as const) await batch(family, assignedRemoval);
 }
 
 /** Puts `lines` in the place of all that is there. */
@@ -73,31 +72,12 @@ export function routeOf(
   return `route replace ${selector.destination.first}/${prefixLength} dev ${device} table ${table}${from}`;
 }
 
+/** Past the routes from assigned addresses, whose networks may contain the peer. */
 async function deviceTowards(peer: IpAddress): Promise<string | undefined> {
-  return / dev (\S+)/.exec(await ip(['-o', 'route', 'get', peer], ''))?.[1];
+  return / dev (\S+)/.exec(await ip(['-o', 'route', 'get', peer, 'mark', hex(bypassMark)], ''))?.[1];
 }
 
-function localAddresses(): IpAddress[] {
-  return Object.values(networkInterfaces()).flatMap(list =>
-    (list ?? []).flatMap(({ address: text }) => {
-      const address = parseIpAddress(text);
-      return address === undefined || isLinkLocal(address) ? [] : [address];
-    }),
-  );
-}
-
-/** What `ip` prints; that there is nothing to remove, or no route, is no error. */
+/** What `ip` prints; that there is nothing to remove, or no route, is no error. Without `ip` there are no such routes. */
 async function ip(args: readonly string[], input: string): Promise<string> {
-  const child = spawn('ip', args, {
-    env: { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' },
-    stdio: ['pipe', 'pipe', 'ignore'],
-  });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', text => {
-    output += text;
-  });
-  child.stdin.on('error', () => {}); // It ended without reading all.
-  child.stdin.end(input);
-  await once(child, 'close').catch(() => {}); // Without `ip` there are no such routes.
-  return output;
+  return run('ip', args, input, { mayFail: true }).catch(() => '');
 }

@@ -28,7 +28,8 @@ const dropCounters: Readonly<Record<string, DropReason>> = {
   XfrmOutError: 'send-failed',
 };
 
-type Counters = ReadonlyMap<string, number>;
+/** The kernel's counters, by its own names. */
+export type Counters = ReadonlyMap<string, number>;
 
 /** Drops since `before`. */
 export function dropsSince(before: Counters, now: Counters): Record<DropReason, number> {
@@ -55,7 +56,8 @@ export function pairStatisticsOf(record: PairRecord, reports: readonly XfrmState
   const received = stateOfSpi(inbound, record.pair.inbound[0]?.spi);
   const sent = stateOfSpi(outbound, record.pair.outbound[0]?.spi);
   const replayed = sum(inbound, report => report.replayed);
-  const notAuthenticated = sum(inbound, report => report.integrityFailed);
+  const wrongIcv = notAuthenticated(inbound);
+  const { lastDrop, lastNote } = record.suspect?.statistics() ?? {};
   return {
     pairId: record.pair.id,
     bytesSent: sent?.usage.bytes ?? 0,
@@ -67,9 +69,16 @@ export function pairStatisticsOf(record: PairRecord, reports: readonly XfrmState
     outboundActive: record.outboundActive,
     drops: {
       ...(replayed === 0 ? {} : { replay: replayed }),
-      ...(notAuthenticated === 0 ? {} : { 'not-authenticated': notAuthenticated }),
+      ...(wrongIcv === 0 ? {} : { 'not-authenticated': wrongIcv }),
     },
+    ...(lastDrop === undefined ? {} : { lastDrop }),
+    ...(lastNote === undefined ? {} : { lastNote }),
   };
+}
+
+/** Packets with a wrong ICV that these states have counted. */
+export function notAuthenticated(reports: readonly XfrmStateReport[]): number {
+  return sum(reports, report => report.integrityFailed);
 }
 
 function stateOfSpi(

@@ -74,6 +74,7 @@ export interface XfrmStateReport extends XfrmState {
     readonly addedAtSeconds: number;
     readonly usedAtSeconds: number;
   };
+  /** Refused by the replay window: seen before, or too late for it. */
   readonly replayed: number;
   readonly integrityFailed: number;
   /** Wall clock. */
@@ -162,7 +163,7 @@ export function stateOf(
     sequence: info.sequence,
     flags: info.flags,
     usage,
-    replayed: counts.replayed,
+    replayed: counts.replayed + counts.replayWindow,
     integrityFailed: counts.integrityFailed,
     ...stateParts(attributes, littleEndian),
   };

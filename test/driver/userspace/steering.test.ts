@@ -4,7 +4,6 @@ import { describe, test } from 'node:test';
 import type { DriverFilter, FilterId } from '../../../src/driver/api.js';
 import { nftRuleset, type SteeringOptions } from '../../../src/driver/userspace/steering.js';
 import {
-  assignment,
   fallbackRoutes,
   routingRemoval,
   routingSetup,
@@ -298,9 +297,9 @@ test('routing set-up and removal name the same rules and tables', () => {
     'rule del pref 50 lookup 50051',
     'rule del pref 51 lookup 50051',
     'rule del pref 52 lookup 50053',
+    'route flush table 50053',
     'rule del pref 32800 lookup 50052',
     'route flush table 50051',
-    'route flush table 50053',
     'route flush table 50052',
   ]);
 });
@@ -324,52 +323,4 @@ test('fallback routes lead to tunnelled networks, from an address the filter cov
       '10.3.0.0/16 dev ipseckit0 table 50052 mtu 1396',
     ],
   );
-});
-
-test('assigned addresses: routes in a table of their own, unreachable without the device, and what is excluded', () => {
-  const network = (text: string, prefixLength: number) => ({ address: ipAddress(text), prefixLength });
-  const office = {
-    address: ipAddress('10.3.0.7'),
-    networks: [network('0.0.0.0', 0)],
-    excluded: [network('192.168.1.5', 24)],
-  };
-  const groups = [
-    'route replace throw 224.0.0.0/4 table 50053',
-    'route replace throw 255.255.255.255/32 table 50053',
-  ];
-  assert.deepEqual(assignment([], [office], 'ipseckit0', 1396), {
-    add: [
-      'address replace 10.3.0.7/32 dev ipseckit0',
-      'route replace unreachable 0.0.0.0/0 metric 4294967294 table 50053',
-      'route replace 0.0.0.0/0 dev ipseckit0 table 50053 src 10.3.0.7 mtu 1396',
-      'route replace throw 192.168.1.0/24 table 50053',
-      ...groups,
-      'rule add pref 52 fwmark 0/0x30000000 from 0.0.0.0/32 lookup 50053',
-    ],
-    remove: [],
-  });
-  const moved = { ...office, address: ipAddress('10.3.0.8'), excluded: [] };
-  const routes = [
-    'route replace unreachable 0.0.0.0/0 metric 4294967294 table 50053',
-    'route replace 0.0.0.0/0 dev ipseckit0 table 50053 src 10.3.0.8 mtu 1396',
-    ...groups,
-  ];
-  assert.deepEqual(assignment([office], [moved], 'ipseckit0', 1396), {
-    add: ['address replace 10.3.0.8/32 dev ipseckit0', ...routes],
-    remove: [
-      'route del throw 192.168.1.0/24 table 50053',
-      'address del 10.3.0.7/32 dev ipseckit0',
-      'route replace default dev ipseckit0 table 50051',
-      ...routes,
-    ],
-  });
-  assert.deepEqual(assignment([moved], [], 'ipseckit0', 1396).remove, [
-    'rule del pref 52 lookup 50053',
-    'route del unreachable 0.0.0.0/0 metric 4294967294 table 50053',
-    'route del 0.0.0.0/0 dev ipseckit0 table 50053',
-    'route del throw 224.0.0.0/4 table 50053',
-    'route del throw 255.255.255.255/32 table 50053',
-    'address del 10.3.0.8/32 dev ipseckit0',
-    'route replace default dev ipseckit0 table 50051',
-  ]);
 });

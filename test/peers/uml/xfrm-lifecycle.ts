@@ -1,7 +1,7 @@
 /** The kernel as engine: what it leaves, what it tells, and what becomes of packets. Runs inside User Mode Linux. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { DriverEvent, DriverFilter, SaPair } from '../../../src/driver/api.js';
+import type { DriverEvent, DriverFilter, PairId, SaPair } from '../../../src/driver/api.js';
 import { waitFor } from '../../lab/command.js';
 import { ping } from '../../lab/traffic.js';
 import { DriverOnHost } from '../../support/driver-on-host.js';
@@ -26,7 +26,7 @@ const connection = {
   esp: { encryption: 'aes128', hash: 'sha1' },
 } as const;
 
-describe('xfrm driver on a host', { timeout: 240_000 }, () => {
+describe('xfrm driver on a host', { timeout: 400_000 }, () => {
   let hosts: HostPair;
   let a: DriverOnHost;
   before(async () => {
@@ -239,5 +239,53 @@ describe('xfrm driver on a host', { timeout: 240_000 }, () => {
       await b.stop();
     }
     await a.remove(ends.one.pair.id);
+  });
+
+  test('a second client behind the NAT of a first one is refused', async () => {
+    const [first, second] = [5, 6].map(seed => staticEnds({ ...connection, udpEncapsulation: true }, seed));
+    assert.ok(first !== undefined && second !== undefined);
+    await a.setFilters(first.one.filters);
+    await a.install(first.one.pair);
+    const udpEncapsulation = { localPort: 4500, peerPort: 4567 };
+    await assert.rejects(a.install({ ...second.one.pair, id: 'second' as PairId, udpEncapsulation }), {
+      code: 'UNSUPPORTED',
+      message: /second client behind the NAT/,
+    });
+    assert.equal(hosts.a.run('ip', 'xfrm', 'state').match(/dport 4567/), null);
+    await a.remove(first.one.pair.id);
+  });
+
+  test('a peer that cuts its ICV is found out, and so is one whose SA is not there', async () => {
+    const cut = { ...connection, esp: { encryption: 'aes128', hash: 'sha256' } } as const;
+    const ends = staticEnds(cut, 7);
+    const short = (halves: SaPair['inbound']) => halves.map(half => ({ ...half, icvBytes: 12 }));
+    const { pair } = ends.other;
+    await a.setFilters(ends.one.filters);
+    await a.install(ends.one.pair);
+    await a.events();
+    const b = await DriverOnHost.start(hosts.b, [], 'xfrm');
+    const stream = hosts.b.spawn('ping', ['-n', '-q', '-i', '0.25', one], { stdio: 'ignore' });
+    try {
+      await b.setFilters(ends.other.filters);
+      await b.install({ ...pair, inbound: short(pair.inbound), outbound: short(pair.outbound) });
+      await waitFor('the note', async () => (await a.report()).pairs[0]?.lastNote !== undefined);
+      const { pairs } = await a.report();
+      assert.equal(pairs[0]?.lastNote, 'the peer truncates HMAC-SHA-256 to 96 bits, this side to 128');
+      assert.ok((pairs[0]?.drops['not-authenticated'] ?? 0) > 0, JSON.stringify(pairs[0]?.drops));
+      await a.remove(ends.one.pair.id);
+      const spi = pair.outbound[0]?.spi;
+      assert.deepEqual(await eventOf('unknownSpi'), {
+        ...{ kind: 'unknownSpi', protocol: 'esp', spi },
+        ...{ local: { address: one, port: 500 }, peer: { address: other, port: 500 } },
+      });
+      const { recentDrops, driver } = await a.report();
+      const told = (reason: string) => recentDrops.filter(drop => drop.reason === reason);
+      assert.equal(told('not-authenticated')[0]?.note, pairs[0]?.lastNote);
+      assert.equal(told('bad-spi')[0]?.packet?.spi, spi);
+      assert.ok(driver.drops['bad-spi'] > 0);
+    } finally {
+      stream.kill();
+      await b.stop();
+    }
   });
 });

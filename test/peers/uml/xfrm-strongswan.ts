@@ -3,15 +3,18 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createPair, type HostPair } from '../../support/namespaces.js';
 import { type Case, connection, expected } from '../kernel/connections.js';
+import { ipv6ConnectionTests } from '../kernel/ipv6-connections.js';
 import { rekeyTests } from '../kernel/rekey.js';
 import {
   addInsides,
   ourAddress,
+  ourAddress6,
   type PeerHosts,
   type PeerLab,
   startLab,
   stopLab,
   theirAddress,
+  theirAddress6,
   withLogs,
 } from '../lab.js';
 
@@ -36,7 +39,11 @@ describe('xfrm agent and strongSwan', { concurrency: 1 }, () => {
   let pair: HostPair;
   let hosts: PeerHosts;
   before(async () => {
-    pair = await createPair({ prefix: 'xfrm', a: [`${ourAddress}/24`], b: [`${theirAddress}/24`] });
+    pair = await createPair({
+      prefix: 'xfrm',
+      a: [`${ourAddress}/24`, `${ourAddress6}/64`],
+      b: [`${theirAddress}/24`, `${theirAddress6}/64`],
+    });
     hosts = { ours: pair.a, theirs: pair.b };
     addInsides(hosts);
   });
@@ -80,6 +87,15 @@ describe('xfrm agent and strongSwan', { concurrency: 1 }, () => {
     engine: 'xfrm',
     // That time ends SAs is tried without IKE.
     only: ['quick mode, by us, for volume', 'quick mode, by strongSwan'],
+  });
+
+  ipv6ConnectionTests(() => hosts, {
+    engine: 'xfrm',
+    // Each role and mode once, AH too, and a tunnel of either family within the other.
+    only: ({ mode, outside, inside, ah }, initiator) =>
+      outside !== inside
+        ? (initiator === 'we') === (inside === 4)
+        : (initiator === 'we') === (mode === 'transport' && ah === undefined),
   });
 
   test('nothing is left in the kernel', () => {

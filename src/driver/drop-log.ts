@@ -1,5 +1,5 @@
-import { decodeAh } from '../../wire/ah.js';
-import { espHeaderBytes, espSequence, espSpi } from '../../wire/esp.js';
+import { decodeAh } from '../wire/ah.js';
+import { espHeaderBytes, espSequence, espSpi } from '../wire/esp.js';
 import {
   addressOf,
   decodeIp,
@@ -8,11 +8,11 @@ import {
   orUndefined,
   portsOf,
   upperStart,
-} from '../../wire/ip/ip.js';
-import { ipProtocol } from '../../wire/ip/packet.js';
-import type { DropHistory, DropReason, DropRecord, PacketSummary } from '../api.js';
-import type { InstalledPair } from '../installed-pair.js';
-import type { UdpDatagram } from './io.js';
+} from '../wire/ip/ip.js';
+import { ipProtocol } from '../wire/ip/packet.js';
+import type { DropHistory, DropReason, DropRecord, PacketSummary } from './api.js';
+import type { InstalledPair } from './installed-pair.js';
+import type { UdpDatagram } from './userspace/io.js';
 
 /** Records kept: enough to see what is going on, little enough for any host. */
 const keptRecords = 256;
@@ -59,6 +59,11 @@ export class DropLog {
     this.#next = (this.#next + 1) % keptRecords;
     this.#lastByReason.set(reason, record);
     return record;
+  }
+
+  /** Counts dropped packets that are not told of. */
+  pass(packets: number): void {
+    this.#number += packets;
   }
 
   history(): Pick<DropHistory, 'recent' | 'lastByReason'> {

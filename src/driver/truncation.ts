@@ -1,5 +1,5 @@
-import { encryption, hash } from '../../crypto/algorithms.js';
-import type { InstalledPair } from '../installed-pair.js';
+import { encryption, hash } from '../crypto/algorithms.js';
+import type { InstalledPair } from './installed-pair.js';
 
 /** Packets of a pair that are tried; one that the peer made would be among them. */
 const mostTries = 16;
