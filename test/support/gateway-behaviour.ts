@@ -56,7 +56,7 @@ export function gatewayBehaviour(
     readonly witness: (gateways: HostPair) => Promise<CableWitness>;
   },
 ): void {
-  describe(title, { skip: under.skip, timeout: 180_000 }, () => {
+  describe(title, { skip: under.skip, timeout: 400_000 }, () => {
     const hosts: Host[] = [];
     let inside: Host;
     let left: DriverOnHost;
@@ -145,6 +145,29 @@ export function gatewayBehaviour(
       const before = await dropped();
       assert.equal(await arrives(ping(gateways.b, alice, lost)), false);
       await waitFor('the drop', async () => (await dropped()) === before + 1);
+    });
+
+    test('a permit before the tunnel opens no way in: clear packets to the inside are dropped, others come', async () => {
+      const ends = staticEnds(tunnel, 3);
+      const [out, back] = ends.one.filters;
+      assert.ok(out !== undefined && back !== undefined);
+      const home = { ...everything, destination: insides.source };
+      const permit: DriverFilter = { ...secureFilter('home', 'outbound', home), action: 'permit' };
+      await left.setFilters([permit, { ...out, selector: everything }, { ...back, selector: everything }]);
+      await right.setFilters([]);
+      const dropped = async () => (await left.report()).driver.drops['clear-but-secured'];
+      const before = await dropped();
+      assert.equal(await arrives(ping(gateways.b, alice, lost)), false);
+      await waitFor('the drop', async () => (await dropped()) === before + 1);
+      await right.setFilters(ends.other.filters);
+      await left.install(ends.one.pair);
+      await right.install(ends.other.pair);
+      try {
+        assert.equal(await arrives(ping(gateways.b, alice, { count: 1 })), true);
+      } finally {
+        await left.remove(ends.one.pair.id);
+        await right.remove(ends.other.pair.id);
+      }
     });
 
     test('what is forwarded meets filters that block and permit, the first decides', async () => {

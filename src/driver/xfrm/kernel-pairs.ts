@@ -161,7 +161,8 @@ export class KernelPairs {
   }
 
   #policiesTowards(record: PairRecord, direction: DriverFilter['direction']) {
-    return pairPolicies(record, direction, this.#rules.placeOf(record.pair, direction));
+    const placed = this.#rules.placeOf(record.pair, direction);
+    return pairPolicies(record, direction, placed, this.#rules.permittedThrough(placed));
   }
 
   #turn(record: PairRecord, policies: readonly XfrmPolicy[]): void {

@@ -2,7 +2,7 @@
 import type { DriverFilter, FilterId } from '../api.js';
 
 /** What a policy is there for. Those of one filter are looked at in this order. */
-export const roles = ['passage', 'pair', 'soft', 'guard', 'filter'] as const;
+export const roles = ['permittedPair', 'permitted', 'passage', 'pair', 'soft', 'guard', 'filter'] as const;
 export type Role = (typeof roles)[number];
 
 /** The first byte of request ids, and of the `user` of selectors, that are ours. */

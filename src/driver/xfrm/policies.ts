@@ -1,8 +1,9 @@
 /**
  * Filters, pairs and soft SAs as policies of the kernel. Of all policies that match a packet the one with the lowest
- * priority decides, so filter number i has the priorities from `first + 5 i` on: what passes through on its way into a
- * tunnel, what pairs carry, what passes in clear, exceptions, the filter itself. A policy says what is to be done with packets that leave (`out`), and what must have been
- * done with those that arrive (`in`) or pass through (`fwd`).
+ * priority decides, so filter number i has the priorities from `first + 7 i` on: what passes through and leaves in clear, what
+ * passes through on its way into a tunnel, what pairs carry, what passes in clear, exceptions, the filter itself. A policy
+ * says what is to be done with packets that leave (`out`), and what must have been done with those that arrive (`in`) or
+ * pass through (`fwd`).
  */
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import {
@@ -11,6 +12,7 @@ import {
   rangeCovers,
   rangesOverlap,
   type Selector,
+  selectorCovers,
 } from '../../wire/ip/selector.js';
 import type { XfrmDirection, XfrmPolicy, XfrmTemplate } from '../../wire/netlink/xfrm-policy.js';
 import { anyAddress, type XfrmSelector } from '../../wire/netlink/xfrm-selector.js';
@@ -50,7 +52,45 @@ export interface Tunnels {
   /** Our own end, where the filter for the way back names it. */
   readonly local?: IpAddress;
   /** What goes into tunnels, by all filters. */
-  readonly secured: readonly Selector[];
+  readonly secured: readonly TunnelTraffic[];
+}
+
+/** What an outbound filter takes into a tunnel. */
+export interface TunnelTraffic {
+  readonly selector: Selector;
+  /** Parts of it that a filter before that one lets out in clear. */
+  readonly permitted: readonly Selector[];
+}
+
+/** What filters take into tunnels; `filters` are in matching order. */
+export function tunnelTraffic(filters: readonly DriverFilter[]): TunnelTraffic[] {
+  const permits: Selector[] = [];
+  const traffic: TunnelTraffic[] = [];
+  for (const { direction, action, tunnelEndpoint, selector, connectionType } of filters) {
+    if (direction !== 'outbound') continue;
+    // What is to be forwarded counts as a LAN's until its way is chosen.
+    if (action === 'permit' && connectionType !== 'dialup') {
+      if (!traffic.some(earlier => selectorCovers(earlier.selector, selector))) permits.push(selector);
+    } else if (action === 'secure' && tunnelEndpoint !== undefined)
+      traffic.push({
+        selector,
+        permitted: permits.flatMap(permit => commonSelector(permit, selector) ?? []),
+      });
+  }
+  return traffic;
+}
+
+/**
+ * What an inbound filter sees on its way through that is not on its way into a tunnel after all, because a permit before
+ * the tunnel lets it out in clear: it must have come protected like any other.
+ */
+export function permittedThrough({ filter }: PlacedFilter, secured: readonly TunnelTraffic[]): Selector[] {
+  const needsNone = filter.direction === 'outbound' || filter.action !== 'secure' || filter.acceptUnsecured;
+  if (needsNone) return [];
+  const found = secured.flatMap(({ permitted }) =>
+    permitted.flatMap(one => commonSelector(filter.selector, one) ?? []),
+  );
+  return [...new Map(found.map(one => [printSelector(one), one])).values()];
 }
 
 /** The policies of one filter. */
@@ -79,7 +119,19 @@ export function filterPolicies(
     filter.direction === 'inbound' && filter.acceptUnsecured
       ? allow
       : { action: 'allow' as const, templates: [wantedTemplate(placed, local)] };
-  return [...passages(placed, secured), ...guards, ...clear, ...policies('filter', filter.selector, own)];
+  const permitted = permittedThrough(placed, secured).flatMap(selector =>
+    onForwardPath(selector, policyUser(number, 'permitted'), {
+      priority: priorityAt(place, 'permitted'),
+      ...own,
+    }),
+  );
+  return [
+    ...permitted,
+    ...passages(placed, secured),
+    ...guards,
+    ...clear,
+    ...policies('filter', filter.selector, own),
+  ];
 }
 
 /** Our ends of tunnels by the printed selector of the filter for the way out. */
@@ -91,11 +143,15 @@ export function tunnelLocals(filters: readonly DriverFilter[]): ReadonlyMap<stri
   return ends;
 }
 
-/** What a pair carries, in one direction, in the place of the filter that it serves there. */
+/**
+ * What a pair carries, in one direction, in the place of the filter that it serves there. `permitted` is what that filter
+ * sees of `permittedThrough`.
+ */
 export function pairPolicies(
   kernelPair: KernelPair,
   direction: DriverFilter['direction'],
   placed: PlacedFilter | undefined,
+  permitted: readonly Selector[] = [],
 ): XfrmPolicy[] {
   const { pair, requestId, peer } = kernelPair;
   const carried = carriedSelector(pair, peer.address);
@@ -110,10 +166,17 @@ export function pairPolicies(
     requestId: outbound ? requestId : 0,
     optional: !outbound && placed?.filter.acceptUnsecured === true,
   }));
-  const user = policyUser(placed?.number ?? 0, 'pair');
-  const selectors = xfrmSelectors(outbound ? carried : mirrorSelector(carried), user);
-  const priority = priorityAt(placed?.place ?? noFilter, 'pair');
-  return onPaths(direction, selectors, { priority, action: 'allow', templates });
+  const { number, place } = placed ?? { number: 0, place: noFilter };
+  const selector = outbound ? carried : mirrorSelector(carried);
+  const allow = { action: 'allow', templates } as const;
+  const through = permitted.flatMap(one => {
+    const both = commonSelector(selector, one);
+    if (both === undefined) return [];
+    const priority = priorityAt(place, 'permittedPair');
+    return onForwardPath(both, policyUser(number, 'permittedPair'), { priority, ...allow });
+  });
+  const selectors = xfrmSelectors(selector, policyUser(number, 'pair'));
+  return [...through, ...onPaths(direction, selectors, { priority: priorityAt(place, 'pair'), ...allow })];
 }
 
 /**
@@ -159,6 +222,14 @@ function onPaths(
   );
 }
 
+function onForwardPath(
+  selector: Selector,
+  user: number,
+  rest: Pick<XfrmPolicy, 'action' | 'templates' | 'priority'>,
+): XfrmPolicy[] {
+  return xfrmSelectors(selector, user).map(one => ({ selector: one, direction: 'fwd', ...rest }));
+}
+
 /** No state has this request id: a packet out asks for one, a packet in is refused. */
 function wantedTemplate({ filter, number }: PlacedFilter, tunnelLocal: IpAddress | undefined): XfrmTemplate {
   const any = anyAddress(addressFamily(filter.tunnelEndpoint ?? filter.selector.source.first));
@@ -174,21 +245,16 @@ function wantedTemplate({ filter, number }: PlacedFilter, tunnelLocal: IpAddress
 }
 
 /** On a gateway, packets on their way into a tunnel arrive in clear from the inside, those out of one have come by it. */
-function passages({ filter, number, place }: PlacedFilter, secured: readonly Selector[]): XfrmPolicy[] {
+function passages({ filter, number, place }: PlacedFilter, secured: readonly TunnelTraffic[]): XfrmPolicy[] {
   if (filter.direction === 'outbound') return [];
   const user = policyUser(number, 'passage');
   const any = anyAddress(addressFamily(filter.selector.source.first));
   const template = { mode: 'tunnel', source: any, destination: any, requestId: 0, optional: true } as const;
+  const templates = [protocolNumbers.esp, protocolNumbers.ah].map(protocol => ({ protocol, ...template }));
   return secured.flatMap(into => {
-    const both = commonSelector(filter.selector, into);
+    const both = commonSelector(filter.selector, into.selector);
     if (both === undefined) return [];
-    return xfrmSelectors(both, user).map(selector => ({
-      selector,
-      direction: 'fwd' as const,
-      action: 'allow' as const,
-      priority: priorityAt(place, 'passage'),
-      templates: [protocolNumbers.esp, protocolNumbers.ah].map(protocol => ({ protocol, ...template })),
-    }));
+    return onForwardPath(both, user, { action: 'allow', priority: priorityAt(place, 'passage'), templates });
   });
 }
 

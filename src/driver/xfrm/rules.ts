@@ -4,7 +4,14 @@ import type { XfrmPolicy } from '../../wire/netlink/xfrm-policy.js';
 import type { DriverFilter, FilterId, SaPair } from '../api.js';
 import { exemptPolicies, type XfrmHost } from './exemptions.js';
 import { FilterNumbers } from './marks.js';
-import { filterPolicies, type PlacedFilter, tunnelLocals } from './policies.js';
+import {
+  filterPolicies,
+  type PlacedFilter,
+  permittedThrough,
+  type TunnelTraffic,
+  tunnelLocals,
+  tunnelTraffic,
+} from './policies.js';
 import { carriedSelector } from './states.js';
 
 /** The filters in force, each in its place, and where pairs belong among them. */
@@ -15,7 +22,7 @@ export class XfrmRules {
   /** Inbound filters by their printed selector. */
   #inbound = new Map<string, PlacedFilter>();
   #tunnelLocals: ReadonlyMap<string, IpAddress> = new Map();
-  #secured: readonly Selector[] = [];
+  #secured: readonly TunnelTraffic[] = [];
 
   /** Replaces the filters. */
   set(filters: readonly DriverFilter[]): void {
@@ -28,9 +35,7 @@ export class XfrmRules {
       if (placed.filter.direction === 'inbound' && !this.#inbound.has(key)) this.#inbound.set(key, placed);
     }
     this.#tunnelLocals = tunnelLocals(filters);
-    this.#secured = filters.flatMap(({ direction, action, tunnelEndpoint, selector }) =>
-      direction === 'outbound' && action === 'secure' && tunnelEndpoint !== undefined ? [selector] : [],
-    );
+    this.#secured = tunnelTraffic(filters);
   }
 
   /** All, in matching order. */
@@ -64,6 +69,11 @@ export class XfrmRules {
     if (direction === 'outbound') return own ?? this.#covering('outbound', carried);
     const back = own && this.#inbound.get(printSelector(mirrorSelector(own.filter.selector)));
     return back ?? this.#covering('inbound', mirrorSelector(carried));
+  }
+
+  /** What a filter sees on its way through that leaves in clear. */
+  permittedThrough(placed: PlacedFilter | undefined): readonly Selector[] {
+    return placed === undefined ? [] : permittedThrough(placed, this.#secured);
   }
 
   #policiesOf(placed: PlacedFilter, host: XfrmHost): XfrmPolicy[] {

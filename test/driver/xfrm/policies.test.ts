@@ -146,6 +146,46 @@ describe('filters as policies', () => {
     assert.equal(rules.policiesOf(back.id, host).length, 2, 'they have no packet in common');
   });
 
+  test('what a permit before the tunnel lets out in clear must have come protected, by a pair or not at all', () => {
+    const everything = subnetRange(ipAddress('0.0.0.0'), 0);
+    const all = { ...insides, source: everything, destination: everything };
+    const into = { ...secureFilter('t', 'outbound', all), tunnelEndpoint: other };
+    const wide = { ...secureFilter('w', 'inbound', all), tunnelEndpoint: one };
+    const home = { ...all, destination: insides.source };
+    const permit: DriverFilter = { ...secureFilter('p', 'outbound', home), action: 'permit' };
+    const rules = new XfrmRules();
+    const through = (filters: readonly DriverFilter[]) => {
+      rules.set(filters);
+      const { pair } = staticEnds(
+        { name: 't', one, other, mode: 'tunnel', selector: insides, ah: { hash: 'sha1' } },
+        1,
+      ).one;
+      const record = new PairRecord({ ...pair, filterId: into.id }, pairRequestId(1), 0);
+      const placed = rules.placeOf(record.pair, 'inbound');
+      return [
+        ...rules.policiesOf(wide.id, host),
+        ...pairPolicies(record, 'inbound', placed, rules.permittedThrough(placed)),
+      ]
+        .filter(
+          ({ direction, selector: { destination } }) => direction === 'fwd' && destination.length === 24,
+        )
+        .sort((a, b) => a.priority - b.priority)
+        .map(({ selector: { source }, templates: [template] }) => [source.length, template?.optional]);
+    };
+    assert.deepEqual(through([into, permit, wide]), [[24, false]], 'the tunnel has it all: only the pair');
+    // The pair there, what else comes there, and the pair with all it carries.
+    const refused = [
+      [24, false],
+      [0, false],
+      [24, false],
+    ];
+    assert.deepEqual(through([permit, into, wide]), refused);
+    const dialup: DriverFilter = { ...permit, connectionType: 'dialup' };
+    assert.deepEqual(through([dialup, into, wide]), [[24, false]]);
+    rules.set([permit, into, { ...wide, acceptUnsecured: true }]);
+    assert.deepEqual(rules.permittedThrough(rules.find(wide.id)), []);
+  });
+
   test('a filter of some adapters is one policy an adapter, and none without them', () => {
     const dialup = policiesOf([{ ...out, connectionType: 'dialup' }]);
     assert.deepEqual(
