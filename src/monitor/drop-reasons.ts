@@ -13,8 +13,8 @@ export const dropReasons: Readonly<Record<DropReason, DropReasonText>> = {
     next: 'Where the traffic is wanted, change that filter; "ipseckit policy explain" says which one decides.',
   },
   'clear-but-secured': {
-    meaning: 'A packet came in clear although a filter demands protection.',
-    next: 'See that the peer has a rule for this traffic too, or let the rule accept unsecured communication.',
+    meaning: 'A packet was in clear although a filter demands protection.',
+    next: 'See that the peer has a rule for this traffic too, or let the rule accept unsecured communication. What leaves here must not be changed by NAT of this host first: exempt it there.',
   },
   'no-sa-queue-full': {
     meaning: 'More packets waited for a negotiation than are kept for a filter and peer.',

@@ -69,7 +69,7 @@ async function silentPeer(seed: number, options: Requesting = {}) {
 describe('falling back to clear', () => {
   test('waits three seconds, then sends what is queued and lets the answers in', async () => {
     const { alice, bob, pass, clear } = await silentPeer(31);
-    bob.tun.inject([ping(bobAddress, aliceAddress)]);
+    bob.sendClear(ping(bobAddress, aliceAddress));
     await pass(10);
     assert.equal(alice.tun.takeWritten().length, 0, 'clear packets are refused before');
     clear.length = 0;
@@ -79,7 +79,7 @@ describe('falling back to clear', () => {
     await pass(200);
     assert.deepEqual(clear, [aliceAddress, aliceAddress]);
     assert.equal(bob.tun.takeWritten().length, 2);
-    bob.tun.inject([ping(bobAddress, aliceAddress)]);
+    bob.sendClear(ping(bobAddress, aliceAddress));
     await pass(10);
     assert.deepEqual(alice.tun.takeWritten(), [ping(bobAddress, aliceAddress)]);
     alice.tun.inject([ping(aliceAddress, bobAddress)]);
@@ -142,7 +142,7 @@ describe('falling back to clear', () => {
     await pass(3_500);
     for (let i = 0; i < 10; i++) {
       // Only the peer speaks, which is traffic as well.
-      bob.tun.inject([ping(bobAddress, aliceAddress)]);
+      bob.sendClear(ping(bobAddress, aliceAddress));
       await pass(30_000);
     }
     assert.equal(alice.tun.takeWritten().length, 10);
@@ -150,7 +150,7 @@ describe('falling back to clear', () => {
     await pass(80_000);
     assert.deepEqual(softOf(alice), []);
     assert.ok(spoken(alice).includes('542 soft SA: no traffic for the time the policy allows'));
-    bob.tun.inject([ping(bobAddress, aliceAddress)]);
+    bob.sendClear(ping(bobAddress, aliceAddress));
     await pass(10);
     assert.equal(alice.tun.takeWritten().length, 0, 'the way in is closed again');
     bob.tun.takeWritten();
@@ -244,7 +244,7 @@ describe('accepting unsecured packets', () => {
     const { alice, bob, pass, network } = await twoStations(41);
     const clear = watchClear(network);
     // The peer would only respond: its first packet is in clear.
-    bob.tun.inject([ping(bobAddress, aliceAddress)]);
+    bob.sendClear(ping(bobAddress, aliceAddress));
     const inpass = request(aliceAddress, bobAddress, { acceptUnsecured: true, allowFallback: false });
     await alice.agent.setSources([inpass]);
     await pass(10);

@@ -4,7 +4,7 @@ import { Agent, type AgentEvent } from '../../src/agent/agent.js';
 import type { Servers } from '../../src/agent/servers.js';
 import { parseTunnel, type TunnelDocument } from '../../src/agent/tunnel.js';
 import { tunnelSource } from '../../src/agent/tunnel-source.js';
-import { MemoryNetwork } from '../../src/driver/userspace/memory.js';
+import { type MemoryHost, MemoryNetwork } from '../../src/driver/userspace/memory.js';
 import type { AuditEvent, NegotiationFailure } from '../../src/ike/api.js';
 import { type IpAddress, ipAddress } from '../../src/wire/ip/address.js';
 import { encodeIpv4, ipv4ToNumber } from '../../src/wire/ip/packet.js';
@@ -21,6 +21,7 @@ export class Station {
   readonly agent: Agent;
   readonly driver: MemoryDriver;
   readonly tun;
+  readonly #host: MemoryHost;
   /** What its name server answers; other names do not exist. */
   readonly names = new Map<string, readonly IpAddress[]>();
   servers: Servers = {};
@@ -30,6 +31,7 @@ export class Station {
     const host = network.host({ addresses: [address] });
     const random = new SeededRandom(seed);
     this.#addresses = [address];
+    this.#host = host;
     this.tun = host.tun;
     this.driver = new MemoryDriver(host, clock, length => random.bytes(length));
     this.agent = new Agent({
@@ -45,6 +47,11 @@ export class Station {
       },
       onEvent: event => this.events.push(event),
     });
+  }
+
+  /** Packets that no filter wants secured, as its kernel would send them. */
+  sendClear(...packets: Uint8Array[]): void {
+    this.#host.sockets.sendIpPackets(packets);
   }
 
   failures(): NegotiationFailure[] {

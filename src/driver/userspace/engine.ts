@@ -70,6 +70,8 @@ const defaultQueuePackets = 64;
 const defaultQueueBytes = 65_536;
 const queueTotalBytes = 8 * 1024 * 1024;
 const defaultIkePort = 500;
+const notSecured =
+  'it was to be secured, but no filter covers it as it came here: NAT on this host changed it';
 
 /**
  * The user-space packet engine: filters, protects and opens packets. It does no I/O of its own, sets no timers and
@@ -320,7 +322,7 @@ export class PacketEngine {
     for (const packet of packets) {
       const header = decodeIp(packet);
       const flow = flowOf(packet, header);
-      this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs);
+      this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs, 'waited');
     }
     this.#outbound.flush(nowMs);
   }
@@ -339,7 +341,7 @@ export class PacketEngine {
     if (translation !== undefined) return this.#answer(translation, packet, header, nowMs);
     const rule = this.#rules.outbound(flow);
     if (rule !== undefined) rule.packets++;
-    this.#decide(rule, packet, header, flow, nowMs);
+    this.#decide(rule, packet, header, flow, nowMs, 'steered');
   }
 
   /** An answer to a port of a client that stands for another: to that client, or nowhere. */
@@ -360,21 +362,25 @@ export class PacketEngine {
     this.#protect(pair, answer, header, nowMs, packet);
   }
 
+  /**
+   * `steered`: the kernel brings only what a filter wants secured. When no such filter covers it here, something changed it
+   * on its way to us, NAT of this host mostly: it must not go in clear. What `waited` may, when the filters have changed.
+   */
   #decide(
     rule: OutboundRule | undefined,
     packet: Uint8Array,
     header: IpHeader,
     flow: Flow,
     nowMs: number,
+    came: 'steered' | 'waited',
   ): void {
-    if (rule === undefined) {
-      const pair = this.#carrier(undefined, header.destination, packet, header, flow, nowMs);
-      if (pair === undefined) return this.#outbound.sendClear(packet, header, nowMs);
-      return this.#protect(pair, packet, header, nowMs);
-    }
-    if (rule.filter.action === 'block') return this.#block(rule, packet, nowMs);
-    if (rule.filter.action === 'permit') return this.#outbound.sendClear(packet, header, nowMs);
-    this.#secure(rule, packet, header, flow, nowMs);
+    if (rule?.filter.action === 'secure') return this.#secure(rule, packet, header, flow, nowMs);
+    if (rule?.filter.action === 'block') return this.#block(rule, packet, nowMs);
+    const pair = rule ? undefined : this.#carrier(undefined, header.destination, packet, header, flow, nowMs);
+    if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
+    if (came === 'waited') return this.#outbound.sendClear(packet, header, nowMs);
+    const note = notSecured;
+    this.#counters.drop({ reason: 'clear-but-secured', direction: 'outbound', atMs: nowMs, packet, note });
   }
 
   #block(rule: OutboundRule, packet: Uint8Array, nowMs: number): void {

@@ -174,7 +174,7 @@ describe('filters decide', () => {
       udpPacket({ ...where, destinationPort: 54 }),
       udpPacket({ source: left, destination: '203.0.113.9' }),
     );
-    assert.equal(hosts.network.run(), 1, 'the permitted one; there is no host at the other address');
+    assert.equal(hosts.network.run(), 0, 'the kernel steers none of them to us as it is');
     const inbound = { source: right, destination: left };
     const clear = (protocol: number) => {
       const one = udpPacket(inbound);
@@ -188,7 +188,7 @@ describe('filters decide', () => {
     );
     const { drops } = hosts.left.engine.statistics();
     assert.equal(drops.blocked, 2);
-    assert.equal(drops['clear-but-secured'], 1);
+    assert.equal(drops['clear-but-secured'], 3);
     assert.deepEqual(Object.fromEntries(hosts.left.engine.filterPackets()), {
       'permit-out': 1,
       'block-out': 1,
@@ -196,6 +196,23 @@ describe('filters decide', () => {
       'secure-in': 1,
       'pass-in': 1,
     });
+  });
+
+  test('what was steered here to be secured and then changed by NAT does not leave in clear', () => {
+    const hosts = twoHosts();
+    const there = filter({
+      id: 'there',
+      selector: netSelector('172.30.0.0', '198.51.100.0'),
+      tunnelEndpoint: ipAddress('203.0.113.1'),
+    });
+    const own = filter({ id: 'own', selector: hostSelector(left, right), action: 'permit' });
+    for (const filters of [[there], [own, there]]) {
+      hosts.left.engine.setFilters(filters, 1_000);
+      hosts.left.send(packet(1));
+      assert.equal(hosts.network.run(), 0);
+    }
+    assert.equal(hosts.left.engine.statistics().drops['clear-but-secured'], 2);
+    assert.match(hosts.left.engine.dropHistory().recent[0]?.note ?? '', /NAT/);
   });
 
   test('nothing is negotiated for groups', () => {

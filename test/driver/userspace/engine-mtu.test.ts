@@ -172,6 +172,9 @@ describe('path MTU', () => {
 
   test('clear packets: too big ones are answered or cut like protected ones', () => {
     const hosts = twoHosts({ mtu: 1000 });
+    const fallback = filter({ id: 'out', selector: hostSelector(left, right), allowFallback: true });
+    hosts.left.engine.setFilters([fallback], 0);
+    hosts.left.engine.addSoftSa({ filterId: fallback.id, local: left, peer: right }, 0);
     const packet = (dontFragment: boolean) =>
       udpPacket({
         source: left,

@@ -83,6 +83,15 @@ describe('gateways with the user-space driver', { skip, timeout: 60_000 }, () =>
     assert.match(tooLong.stdout + tooLong.stderr, /mtu ?= ?14\d\d/i);
     assert.equal((await ping(alice, '10.72.0.2', { count: 1, bytes: 4000 })).received, 1, 'in fragments');
 
+    // NAT on the way into our device: what no filter covers any more is dropped, not sent in clear.
+    witness.take();
+    const nat = 'table ip masq; add chain ip masq out { type nat hook postrouting priority srcnat; }';
+    left.run('nft', `add ${nat}; add rule ip masq out ip saddr 10.71.0.2 oifname != "inside" snat to ${one}`);
+    assert.equal((await ping(alice, '10.72.0.2', { count: 2, intervalSeconds: 0.05 })).received, 0);
+    assert.equal(witness.take().clear, 0);
+    assert.equal((await drivers[0]?.report())?.driver.drops['clear-but-secured'], 2);
+    left.run('nft', 'delete table ip masq');
+
     // The other network's traffic in clear, from next to the gateway, is not let in.
     left.run('ip', 'route', 'add', '10.72.0.0/24', 'via', other);
     left.run('nft', 'delete', 'table', 'inet', 'ipseckit');
