@@ -19,7 +19,7 @@ import { receiveDelete } from './deletion.js';
 import { ExchangeError } from './exchange-error.js';
 import { quickModeLimitCode, reasonOfNotify } from './failures.js';
 import { type Incoming, requirePayload } from './incoming.js';
-import { protectionOf } from './informational-send.js';
+import { type Protection, protectionOf } from './informational-send.js';
 import { endForgotten } from './lost-peer.js';
 import { type EstablishedMainMode, isEstablished, type MainMode, messageIdsKept } from './main-mode.js';
 import { send1 } from './main-mode-initiator.js';
@@ -73,10 +73,22 @@ export function receiveInformational(context: Context, mainMode: MainMode, incom
   else receiveDuringMainMode(context, mainMode, opened.value);
 }
 
-function open(mainMode: MainMode, { header, datagram }: Incoming): Chained<PayloadChain> {
+/**
+ * Opens a protected message. Before main mode is complete libreswan has no last block to start from: it takes the
+ * message id alone.
+ */
+function open(mainMode: MainMode, incoming: Incoming): Chained<PayloadChain> {
   const protection = protectionOf(mainMode);
   if (protection === undefined) throw new ExchangeError('malformed', 'encrypted before there are keys');
-  const { keys, lastBlock } = protection;
+  try {
+    return openFrom(protection, incoming);
+  } catch (error) {
+    if (!(error instanceof WireError) || isEstablished(mainMode)) throw error;
+    return openFrom({ ...protection, lastBlock: new Uint8Array() }, incoming);
+  }
+}
+
+function openFrom({ keys, lastBlock }: Protection, { header, datagram }: Incoming): Chained<PayloadChain> {
   const opened = unseal(keys, phase2Iv(keys.method, lastBlock, header.messageId), header, datagram.bytes);
   const proof = requirePayload(opened.value, 'hash').payload.data;
   const expected = phase2Hash(keys, messageIdBytes(header.messageId), bytesAfterFirst(opened.value));

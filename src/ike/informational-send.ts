@@ -59,6 +59,9 @@ export function protectionOf({ state }: MainMode) {
   }
 }
 
+/** What opens and seals informational messages of a main mode. */
+export type Protection = NonNullable<ReturnType<typeof protectionOf>>;
+
 /** A sealed informational message: its id, bytes and payloads, and the IV of an answer to it. */
 export interface SealedInformational {
   readonly messageId: number;

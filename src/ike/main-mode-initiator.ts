@@ -25,6 +25,7 @@ import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
   clearMessage,
+  complain,
   establishMainMode,
   exportMainModeKeys,
   mainModeFailure,
@@ -168,6 +169,23 @@ export function receive4(
       message: 'main mode 5',
     }),
   );
+}
+
+/**
+ * The peer repeats message 4 instead of answering message 5: libreswan, which cannot read it, does not say so. One that
+ * was only slow has got it once it was sent three times; on another port it may not get it at all.
+ */
+export function receiveAgain(context: Context, mainMode: MainMode): void {
+  const { state, peer, request } = mainMode;
+  if (state.stage !== 'awaiting 6' || state.choice.authentication.kind !== 'preshared') return;
+  if (natDetected(mainMode) || (request?.transmissions ?? 0) < 3) return;
+  const failure = mainModeFailure(mainMode, {
+    point: 'peer',
+    reason: 'preshared-keys-differ',
+    text: `${peer} repeats main mode 4 and does not answer main mode 5: most likely ${likelyCause(state.choice)}`,
+    message: 'main mode 5',
+  });
+  complain(context, mainMode, failure);
 }
 
 /** Message 6: the peer proves itself. */

@@ -26,7 +26,10 @@ export function receiveMainMode(context: Context, incoming: Incoming): void {
     ? mainModes.byFirstMessage(datagram.peer.address, header.initiatorCookie)
     : (mainModes.byCookies(header.initiatorCookie, header.responderCookie) ??
       mainModes.awaitingPeer(header.initiatorCookie));
-  if (mainMode?.duplicates.handle(datagram.bytes, context.nowMs)) return;
+  if (mainMode?.duplicates.handle(datagram.bytes, context.nowMs)) {
+    initiator.receiveAgain(context, mainMode);
+    return;
+  }
   if (mainMode === undefined || mainMode.exchange !== exchange) {
     if (mainMode === undefined && isZeroCookie(header.responderCookie)) begin(context, exchange, incoming);
     else context.counters.invalidCookies++;

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import type { CommandResult } from '../support/namespaces.js';
 import { attempt } from './command.js';
 
-const programs = '/usr/local/lib/ipseckit-lab/libreswan/usr/libexec/ipsec';
+/** Where `test/lab/install` puts it. */
+export const unpacked = '/usr/local/lib/ipseckit-lab/libreswan';
+export const programs = `${unpacked}/usr/libexec/ipsec`;
 
 /** For a suite's `skip` option, as `needs` gives it. */
 export function needsLibreswan(): string | false {

@@ -159,6 +159,7 @@ function childSettings(
     ['leftprotoport', protoPort(child.local, child.protocol)],
     ['rightprotoport', protoPort(child.remote, child.protocol)],
     ['ike', settings.methods.map(ikeProposal).join(',')],
+    ['phase2', protocol === 'ah' ? 'ah' : undefined],
     [protocol, methods.map(method => childProposal(method, protocol, pfs)).join(',')],
     ['pfs', pfs === undefined ? 'no' : 'yes'],
     ['ikelifetime', `${settings.lifetimeSeconds || policyDefaults.mainModeLifetimeSeconds}s`],

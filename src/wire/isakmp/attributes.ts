@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, toHex } from '../bytes.js';
+import { ByteReader, ByteWriter, toHex, WireError } from '../bytes.js';
 import { attributeNames, nameOf, printNumber } from './numbers.js';
 
 /**
@@ -54,16 +54,30 @@ export function findAttributeNumber(attributes: readonly DataAttribute[], type: 
 
 const shortFormBit = 0x8000;
 
-/** Reads attributes to the end of `reader`. Throws `WireError`. */
-export function readAttributes(reader: ByteReader): DataAttribute[] {
+/**
+ * Reads attributes to the end of `reader`. With `aligned`, up to 3 zeros may follow the last one. Throws `WireError`.
+ */
+export function readAttributes(
+  reader: ByteReader,
+  { aligned = false }: { readonly aligned?: boolean } = {},
+): DataAttribute[] {
   const attributes: DataAttribute[] = [];
   while (reader.remaining > 0) {
+    if (aligned && reader.remaining < 4) {
+      skipZeros(reader);
+      break;
+    }
     const word = reader.u16('attribute type');
     const type = word & ~shortFormBit;
     if (word & shortFormBit) attributes.push(tv(type, reader.u16('attribute value')));
     else attributes.push(tlv(type, reader.bytes(reader.u16('attribute length'), 'attribute value')));
   }
   return attributes;
+}
+
+function skipZeros(reader: ByteReader): void {
+  const { offset } = reader;
+  if (reader.rest().some(byte => byte !== 0)) throw new WireError('truncated', offset, 'attribute');
 }
 
 /** Writes attributes, each in its own form. Throws `RangeError` on a number that does not fit its field. */

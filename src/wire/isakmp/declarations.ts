@@ -2,7 +2,7 @@
  * The payloads of ISAKMP, each declared once: its fields in wire order. Reader, writer and dump come from here.
  */
 import { toHex, WireError, type WireErrorReason } from '../bytes.js';
-import { decodeAttributes, printAttributes } from './attributes.js';
+import { decodeAttributes, printAttributes, readAttributes } from './attributes.js';
 import { attributes, byteStrings, bytes, chain, constant, reserved, u8, u16, u32 } from './field-kinds.js';
 import { type Layout, type PrintContext, type Struct, struct } from './fields.js';
 import { idDataLengths, printId } from './identification.js';
@@ -193,7 +193,12 @@ declare<AttributesPayload>(payloadTypes.ATTRIBUTES, {
   messageType: u8({ names: transactionTypes }),
   reserved: reserved(1),
   identifier: u16(),
-  attributes: { ...attributes(), print: printTransactionAttributes },
+  // libreswan rounds this payload, not the message, up to a multiple of 4 bytes.
+  attributes: {
+    ...attributes(),
+    read: reader => readAttributes(reader, { aligned: true }),
+    print: printTransactionAttributes,
+  },
 });
 
 for (const { natD, natOa } of [natPayloadTypes.draft04, natPayloadTypes.draft02, natPayloadTypes.rfc]) {

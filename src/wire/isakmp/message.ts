@@ -48,7 +48,7 @@ export interface PayloadChain {
   readonly payloads: readonly LocatedPayload[];
   /** The chain as received, padding excluded. */
   readonly bytes: Uint8Array;
-  /** Bytes after the last payload; always 0 in a clear message. */
+  /** Bytes after the last payload; in a clear message at most 3, all zero. */
   readonly paddingLength: number;
 }
 
@@ -96,7 +96,8 @@ const wrongKey = ' (probably decrypted with a wrong key)';
 /**
  * Decodes a chain of payloads. `body` is the message from its first payload on (decrypted, if it was encrypted),
  * `firstType` the header's `nextPayload`. With `decrypted`, bytes after the last payload are padding, and an
- * impossible generic header is reported as the sign of a wrong key; without, both are errors of the message.
+ * impossible generic header is reported as the sign of a wrong key; without, both are errors of the message, unless
+ * they are zeros that round its length up to a multiple of 4 (RFC 2408 3; libreswan sends them).
  * Throws `WireError` with an offset from the start of the message. The result is views on `body`.
  */
 export function decodePayloads(
@@ -130,10 +131,12 @@ export function decodePayloads(
     type = generic.next;
   }
   const paddingLength = reader.remaining;
-  if (paddingLength > 0 && !options.decrypted)
+  if (paddingLength > 0 && !options.decrypted && !isAlignment(bytes.subarray(-paddingLength)))
     reader.fail('trailing-bytes', `${paddingLength} bytes after the last payload`);
   return { payloads, bytes: bytes.subarray(0, bytes.length - paddingLength), paddingLength };
 }
+
+const isAlignment = (padding: Uint8Array) => padding.length < 4 && padding.every(byte => byte === 0);
 
 /** Decodes a whole clear message. Throws `WireError`; an encrypted one is `unsupported` here. */
 export function decodeMessage(datagram: Uint8Array): IsakmpMessage {

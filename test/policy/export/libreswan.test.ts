@@ -27,6 +27,9 @@ async function check(text: string): Promise<void> {
   const { status, stdout, stderr } = await checkConfiguration(text);
   assert.equal(status, 0, `${stdout}${stderr}\n${text}`);
   assert.doesNotMatch(`${stdout}${stderr}`, /warning|error|ignored|obsolete/i);
+  // Without it pluto reads the algorithms as those of ESP; `--checkconfig` does not look.
+  for (const [name, settings] of connections(text))
+    if (settings.has('ah')) assert.equal(settings.get('phase2'), 'ah', name);
   const proposals = [...connections(text).values()].flatMap(settings =>
     ['ike', 'esp', 'ah'].flatMap(kind => {
       const value = settings.get(kind);

@@ -97,8 +97,14 @@ test(`${inputs} mutated messages: decoded, or refused with a WireError; every ei
       if (decoded % 8 !== 0) continue;
       const payloads = message.payloads.map(({ payload }) => payload);
       const again = encodeMessage(message.header, payloads);
-      if (Buffer.compare(again, bytes.subarray(0, message.header.length)) !== 0)
-        assert.equal(toHex(again), toHex(bytes.subarray(0, message.header.length)));
+      const received = bytes.subarray(0, message.header.length);
+      // Zeros that only align are not kept.
+      if (again.length < received.length)
+        assert.deepEqual(
+          decodeMessage(again).payloads.map(({ payload }) => payload),
+          payloads,
+        );
+      else if (Buffer.compare(again, received) !== 0) assert.equal(toHex(again), toHex(received));
       dumpPayloads(payloads);
     }
   } catch (error) {

@@ -62,6 +62,13 @@ describe('chains', () => {
     ['length beyond the message', vid, '00 00 0006 aa', 'truncated', 32],
     ['next payload missing', vid, '0d 00 0005 aa', 'truncated', 33],
     ['bytes after the last payload', vid, '00 00 0005 aa bb', 'trailing-bytes', 33],
+    [
+      'more zeros after the last payload than alignment takes',
+      vid,
+      '00 00 0005 aa 00000000',
+      'trailing-bytes',
+      33,
+    ],
     ['bytes without a payload', 0, 'aa', 'trailing-bytes', 28],
     ['a proposal outside of an SA', payloadTypes.PROPOSAL, payload(0, '01010000'), 'bad-order', 28],
     ['a transform outside of an SA', vid, `03 00 0005 aa ${payload(0, '01010000')}`, 'bad-order', 33],
@@ -84,6 +91,23 @@ describe('chains', () => {
   ];
   for (const [name, type, hex, reason, offset] of cases)
     test(name, () => expectError(() => decodePayloads(fromHex(hex), type), reason, offset));
+
+  test('zeros that align an attributes payload to 4 bytes are no attribute', () => {
+    const attributes = (hex: string) => decodePayloads(fromHex(payload(0, hex)), payloadTypes.ATTRIBUTES);
+    const [located] = attributes('02 00 0000 c0890001 000000').payloads;
+    assert.deepEqual(located?.payload, {
+      kind: 'attributes',
+      messageType: 2,
+      identifier: 0,
+      attributes: [{ form: 'tv', type: 0x4089, value: 1 }],
+    });
+    expectError(() => attributes('02 00 0000 c0890001 0000 01'), 'truncated', 40);
+  });
+
+  test('zeros that align the message to 4 bytes are no part of the chain', () => {
+    const chain = decodePayloads(fromHex('00 00 0005 aa 000000'), vid);
+    assert.deepEqual([chain.payloads.length, chain.bytes.length, chain.paddingLength], [1, 5, 3]);
+  });
 
   test('32 vendor IDs and 256 payloads are accepted', () => {
     assert.equal(decodePayloads(fromHex(chained(32, vid, 'aa')), vid).payloads.length, 32);
