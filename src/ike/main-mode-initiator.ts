@@ -172,8 +172,9 @@ export function receive4(
 }
 
 /**
- * The peer repeats message 4 instead of answering message 5: libreswan, which cannot read it, does not say so. One that
- * was only slow has got it once it was sent three times; on another port it may not get it at all.
+ * The peer repeats message 4 instead of answering message 5: libreswan and racoon do not say that they cannot read it,
+ * and racoon not that it refuses our identity either. A peer that was only slow has got it once it was sent three times;
+ * on another port it may not get it at all.
  */
 export function receiveAgain(context: Context, mainMode: MainMode): void {
   const { state, peer, request } = mainMode;
@@ -182,7 +183,9 @@ export function receiveAgain(context: Context, mainMode: MainMode): void {
   const failure = mainModeFailure(mainMode, {
     point: 'peer',
     reason: 'preshared-keys-differ',
-    text: `${peer} repeats main mode 4 and does not answer main mode 5: most likely ${likelyCause(state.choice)}`,
+    text:
+      `${peer} repeats main mode 4 and does not answer main mode 5: ` +
+      `most likely ${likelyCause(state.choice)}, or it does not accept our identity`,
     message: 'main mode 5',
   });
   complain(context, mainMode, failure);
