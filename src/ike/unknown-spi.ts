@@ -25,9 +25,9 @@ const messagesPerSecond = 5;
 const settledMs = { protected: 5_000, clear: 30_000 } as const;
 
 /**
- * Tells the sender. Only one that is known to renew the pair then, and no more, is told under a main mode: strongSwan
- * takes any protected error for the end of everything, and a forged packet must not bring that about. Without a main mode
- * it is told in clear, if the policy has anything to do with it: nobody loses anything by that.
+ * Tells the sender. Under a main mode only one that is known to renew the pair then is told: strongSwan (5.9) logs it and
+ * goes on as before, protected or not, so that a forged packet would only make us send. Without a main mode it is told in
+ * clear, if the policy has anything to do with it: we cannot know who it is.
  */
 export function reportUnknownSpi(context: Context, { protocol, spi, local, peer }: UnknownSpi): void {
   if (context.wasEndedLately(spi)) return;

@@ -63,7 +63,7 @@ describe('a packet for an SA that is not there', () => {
     assert.equal(said(b).length, 0);
   });
 
-  test('is not told to a peer that would end everything', () => {
+  test('is not told under a main mode to a peer that would not renew anything', () => {
     const { net, a, b, spi } = halfLost({ unknownVendor: true });
     net.run(10_000);
     packet(net, b, a, spi);

@@ -48,17 +48,17 @@ export class PingStream {
     });
   }
 
-  /** Numbers, from 1, of those that were not answered. What was still under way does not count: at most the last ten. */
+  /**
+   * Ends it, the first time. `lost` are the numbers, from 1, of those that were not answered; what was still under way does
+   * not count: at most the last ten.
+   */
   async stop(): Promise<{ readonly sent: number; readonly lost: readonly number[] }> {
-    const gone = once(this.#child, 'close');
-    this.#child.kill('SIGINT');
-    await gone;
+    if (this.#child.kill('SIGINT')) await once(this.#child, 'close');
     const answered = new Set(
-      [...this.#said.matchAll(/ bytes from .*icmp_seq=(\d+) /g)].map(([, n]) => Number(n)),
+      [...this.#said.matchAll(/ icmp_seq=(\d+) ttl=/g)].map(([, number]) => Number(number)),
     );
     const sent = Number(/(\d+) packets transmitted/.exec(this.#said)?.[1]);
-    const last = Math.max(sent - 10, ...answered);
-    const numbers = Array.from({ length: last }, (_, index) => index + 1);
+    const numbers = Array.from({ length: Math.max(sent - 10, ...answered) }, (_, index) => index + 1);
     return { sent, lost: numbers.filter(number => !answered.has(number)) };
   }
 }
