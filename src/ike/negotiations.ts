@@ -34,6 +34,9 @@ const renewAgainMs = 30_000;
 /** Retransmissions of quick mode 1 after which the main mode it runs under is no longer trusted. */
 const doubtfulRetransmission = 3;
 
+/** The retransmission at which such a quick mode goes on under another main mode, if there is one. */
+const crossedRetransmission = 2;
+
 type Hosts = Pick<MainMode, 'local' | 'peer'>;
 
 /** Quick modes cannot begin yet. */
@@ -279,10 +282,9 @@ export class Negotiations implements ExchangeListener {
 
   /** The next thing to do for a request: a quick mode if a main mode is up, else a main mode. */
   #advance(request: PairRequest): void {
-    const context = this.#context;
     const wanted = this.#wanted.want(request);
     if (wanted.quickMode !== undefined || (wanted.mainMode && isPending(wanted.mainMode))) return;
-    const established = newestMainMode(context, request, mainMode => !mainMode.retired && isReady(mainMode));
+    const established = this.#usable(request);
     if (established) {
       this.#start(wanted, established);
       return;
@@ -297,6 +299,15 @@ export class Negotiations implements ExchangeListener {
     else if (request.quickMode.methods.length === 0)
       this.#refuse(wanted, 'no-proposal-chosen', `the rule for ${request.peer} has no security method`);
     else wanted.mainMode = this.#startMainMode(request, start.policy);
+  }
+
+  /** The newest main mode that a quick mode can begin under, but not this one. */
+  #usable(request: PairRequest, but?: EstablishedMainMode): EstablishedMainMode | undefined {
+    return newestMainMode(
+      this.#context,
+      request,
+      mainMode => mainMode !== but && !mainMode.retired && isReady(mainMode),
+    );
   }
 
   /** The policy of a new main mode, or why there can be none. */
@@ -342,11 +353,20 @@ export class Negotiations implements ExchangeListener {
     const startedAtMs = this.#context.nowMs;
     wanted.mainMode = mainMode;
     wanted.quickMode = startQuickMode(this.#context, mainMode, policy, retransmission => {
-      const silent = mainMode.lastInboundAtMs <= startedAtMs;
-      if (retransmission === doubtfulRetransmission && silent) this.mainModeDoubted(mainMode);
+      if (mainMode.lastInboundAtMs > startedAtMs) return;
+      if (retransmission === crossedRetransmission) this.#startUnderAnother(wanted, mainMode);
+      else if (retransmission === doubtfulRetransmission) this.mainModeDoubted(mainMode);
     });
     const { quickModeLimit } = mainMode.policy;
     if (quickModeLimit > 0 && mainMode.quickModesMade >= quickModeLimit) mainMode.retired = true;
+  }
+
+  /** Of two main modes that have crossed, the peer may have forgotten one because of INITIAL-CONTACT in the other. */
+  #startUnderAnother(wanted: Wanted, silent: EstablishedMainMode): void {
+    const other = this.#usable(wanted.request, silent);
+    if (other === undefined) return;
+    this.#start(wanted, other);
+    deleteMainMode(this.#context, silent, 'the peer does not answer under it');
   }
 
   /** Ends our half of a quick mode, unless it has made a pair. Its message id stays used: what still comes is ignored. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { toHex } from '../../src/wire/bytes.js';
 import { type Host, keysMatch, twoHosts } from './harness.js';
 
 const reaches = (sender: Host, receiver: Host) => {
@@ -94,4 +95,27 @@ test('a pair made by the peer answers our request that still waits for its main 
     [a.active.length, b.active.length].map(count => count >= 1),
     [true, true],
   );
+});
+
+test('the peer forgets its own main mode because of our INITIAL-CONTACT: our quick mode goes on under the other one', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { net, a, b } = twoHosts(seed);
+    const cookie = ({ bytes }: { bytes: Uint8Array }) => toHex(bytes.subarray(0, 8));
+    let forgotten: string | undefined;
+    net.translate = datagram => {
+      const [isFirst, isMainMode] = [
+        datagram.bytes[12] === 0 && datagram.bytes[8] === 0,
+        datagram.bytes[18] === 2,
+      ];
+      if (isMainMode && isFirst && datagram.local.address === b.address) forgotten ??= cookie(datagram);
+      return !isMainMode && cookie(datagram) === forgotten ? undefined : datagram;
+    };
+    net.acquire(a);
+    net.acquire(b);
+    assert.ok(
+      net.run(4_000, () => a.acquired.length > 0 && b.acquired.length > 0),
+      `seed ${seed}: ${a.acquired.length} ${b.acquired.length}`,
+    );
+    assert.ok(reaches(a, b) && reaches(b, a), `seed ${seed}`);
+  }
 });
