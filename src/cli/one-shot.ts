@@ -31,6 +31,8 @@ export async function openOneShot(
     readonly patience: Patience;
     readonly ike: IkeOptions;
     onEvent(event: AgentEvent): void;
+    /** The engine runs, and nothing has been sent yet. */
+    onStarted?(): void;
     /** Asks the user what the gateway wants to know. */
     prompt(prompt: UserPrompt): Promise<PromptAnswers | undefined>;
   },
@@ -57,6 +59,7 @@ export async function openOneShot(
   };
   try {
     await agent.start();
+    options.onStarted?.();
     const { pairs, tunnel: up } = await bringUp(agent, tunnel, options.patience);
     return {
       quickModes: agent.quickModes().filter(({ pair }) => pairs.includes(pair.id)),

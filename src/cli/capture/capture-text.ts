@@ -8,7 +8,7 @@ export function keyWarning({ keys, file }: CapturePaths): string {
 
 /** What a capture came to, for people. */
 export function describeCapture(summary: CaptureSummary): string[] {
-  const { file, bytes, interfaces, keys, seconds, endedBy, open } = summary;
+  const { file, bytes, interfaces, keys, seconds, endedBy, open, explain } = summary;
   const packets = interfaces.reduce((sum, one) => sum + one.packets, 0);
   return [
     `${file}: ${packets} packets, ${bytes} bytes in ${seconds.toFixed(1)} s; ended by: ${endedBy}`,
@@ -18,5 +18,6 @@ export function describeCapture(summary: CaptureSummary): string[] {
     ),
     ...(keys === undefined ? [] : [`${keys.folder}: keys of ${keys.ike} main modes and ${keys.esp} ESP SAs`]),
     `Open it with: ${open}`,
+    `Have it explained: ${explain}`,
   ];
 }

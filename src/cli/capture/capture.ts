@@ -8,10 +8,18 @@ import { wiresharkLines } from '../../monitor/wireshark-keys.js';
 import type { KeyFiles } from '../key-files.js';
 import { CaptureFile } from './capture-file.js';
 import { type CapturedInterface, type CaptureFilter, CaptureRecorder, type CaptureSide } from './recorder.js';
-import { type CapturePaths, makeWiresharkFolder, tsharkCommand } from './wireshark-folder.js';
+import { type CapturePaths, makeWiresharkFolder, replayCommand, tsharkCommand } from './wireshark-folder.js';
 
 /** Why a capture ended. */
-export type CaptureEnd = 'interrupted' | 'duration' | 'count' | 'max-size' | 'agent stopped' | 'tunnel down';
+export type CaptureEnd =
+  | 'interrupted'
+  | 'duration'
+  | 'count'
+  | 'max-size'
+  | 'agent stopped'
+  | 'tunnel up'
+  | 'tunnel down'
+  | 'tunnel not up';
 
 export interface CaptureOptions {
   readonly paths: CapturePaths;
@@ -37,6 +45,8 @@ export interface CaptureSummary {
   readonly endedBy: CaptureEnd;
   /** Opens it decrypted, in a shell. */
   readonly open: string;
+  /** Has what IKE said in it explained. */
+  readonly explain: string;
 }
 
 /** The last packets are on their way to us for so long. */
@@ -69,7 +79,7 @@ export class Capture {
     const { paths, withKeys, innerDevice, filter, durationSeconds } = options;
     try {
       this.#watch('wire', filter?.device, true);
-      if (innerDevice !== undefined) this.#watch('inner', innerDevice, false);
+      if (innerDevice !== undefined) this.watchInner(innerDevice);
       this.#file = new CaptureFile(paths.file);
       try {
         this.#keyFiles = withKeys ? makeWiresharkFolder(paths.keys) : undefined;
@@ -85,6 +95,11 @@ export class Capture {
     }
     if (durationSeconds !== undefined)
       this.#timer = setTimeout(() => this.stop('duration'), durationSeconds * 1000);
+  }
+
+  /** Watches the device of packets in clear, which has come into being meanwhile. Throws `IpseckitError` (ENVIRONMENT). */
+  watchInner(device: string): void {
+    this.#watch('inner', device, false);
   }
 
   /** Writes the lines of key material that Wireshark wants; the same again is no news. */
@@ -126,6 +141,7 @@ export class Capture {
         ...(this.#keyFiles === undefined ? {} : { keys: { folder, ike: ike.size, esp: esp.size } }),
         seconds: (Date.now() - this.#startedAtMs) / 1000,
         endedBy,
+        explain: replayCommand(file),
         open: tsharkCommand({ file, keys: folder }, this.#keyFiles !== undefined),
       };
     } finally {

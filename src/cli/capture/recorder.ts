@@ -18,7 +18,10 @@ import {
 export interface CaptureFilter {
   /** Packets on the wire to and from this address. */
   readonly peer?: IpAddress;
-  /** With a peer: the traffic that is protected towards it, in either direction; packets of the peer itself always are. */
+  /**
+   * With a peer: the traffic inside that is protected towards it, in either direction; everything when absent. Packets of
+   * the peer itself always are taken.
+   */
   readonly inner?: readonly Selector[];
   /** Only this device on the wire. Without one, `lo` is left out: everything shows up there twice. */
   readonly device?: string;
@@ -121,8 +124,8 @@ export class CaptureRecorder {
   }
 
   #isWantedInside({ source, destination, protocol }: PacketFlow): boolean {
-    const { peer, inner = [] } = this.#filter;
-    if (peer === undefined || source === peer || destination === peer) return true;
+    const { peer, inner } = this.#filter;
+    if (peer === undefined || inner === undefined || source === peer || destination === peer) return true;
     return inner.some(
       selector =>
         (selector.protocol === 0 || selector.protocol === protocol) &&

@@ -44,6 +44,11 @@ export function tsharkCommand({ file, keys }: CapturePaths, hasKeys: boolean): s
   return `${environment}tshark -r ${quoted(file)}`;
 }
 
+/** The command that explains the negotiations in it; it finds the keys beside it. */
+export function replayCommand(file: string): string {
+  return `ipseckit ike replay ${quoted(file)}`;
+}
+
 function quoted(path: string): string {
   return `'${path.replaceAll("'", `'\\''`)}'`;
 }

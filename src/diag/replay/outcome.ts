@@ -92,28 +92,32 @@ export function silence(sides: Sides, asked: Unanswered): NegotiationFailure {
   const { mode, message, by, transmissions, waitedSeconds, preshared, toNatPort, unheard } = asked;
   const silent = sides[by === 'initiator' ? 'responder' : 'initiator'].address;
   const times = `sent ${transmissions === 1 ? 'once' : `${transmissions} times`}, nothing within ${waitedSeconds.toFixed(1)} s`;
-  const again =
-    unheard === undefined
-      ? ''
-      : `, and kept sending ${unheard}: ${message} does not reach it, or it refuses it silently`;
   const port = toNatPort ? ', or UDP port 4500 is blocked' : '';
-  const proof = unheard === undefined && /^(main mode 5|aggressive mode 2)$/.test(message);
-  const reason: FailureReason = !proof
+  const proves = /^(main mode 5|aggressive mode 2)$/.test(message);
+  const doubt = preshared ? 'the preshared keys differ' : 'it does not accept the certificate';
+  if (unheard !== undefined) {
+    const why = proves ? `, as when ${doubt}` : '';
+    return failure({
+      mode,
+      ...hosts(sides),
+      point: by === 'initiator' ? 'peer' : 'me',
+      reason: 'no-response',
+      text: `${silent} did not answer ${message} (${times}), and kept sending ${unheard}: ${message} does not reach it${port}, or it refuses it silently${why}`,
+      message,
+    });
+  }
+  const reason: FailureReason = !proves
     ? 'no-response'
     : preshared
       ? 'preshared-keys-differ'
       : 'certificate-refused';
-  const because = !proof
-    ? unheard === undefined
-      ? ''
-      : port
-    : `: most likely ${preshared ? 'the preshared keys differ' : 'it does not accept the certificate'}${port}`;
+  const because = proves ? `: most likely ${doubt}${port}` : '';
   return failure({
     mode,
     ...hosts(sides),
     point: by === 'initiator' ? 'peer' : 'me',
     reason,
-    text: `${silent} did not answer ${message} (${times})${again}${because}`,
+    text: `${silent} did not answer ${message} (${times})${because}`,
     message,
   });
 }
