@@ -261,7 +261,13 @@ export class PacketEngine {
 
   /** Datagrams of the IKE ports: IKE becomes an `ike` event, keepalives vanish, the rest is ESP in UDP. */
   processDatagrams(datagrams: readonly UdpDatagram[], nowMs: number): void {
-    for (const datagram of datagrams) this.#demultiplex(datagram, nowMs);
+    for (const datagram of datagrams) {
+      try {
+        this.#demultiplex(datagram, nowMs);
+      } catch (error) {
+        this.#absorb(error, 'inbound', datagram, nowMs);
+      }
+    }
     this.#inbound.flush(nowMs);
   }
 
@@ -320,9 +326,13 @@ export class PacketEngine {
   /** Sends packets that waited on their way again. Their filter has counted them. */
   #release(packets: readonly Uint8Array[], nowMs: number): void {
     for (const packet of packets) {
-      const header = decodeIp(packet);
-      const flow = flowOf(packet, header);
-      this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs, 'waited');
+      try {
+        const header = decodeIp(packet);
+        const flow = flowOf(packet, header);
+        this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs, 'waited');
+      } catch (error) {
+        this.#absorb(error, 'outbound', packet, nowMs);
+      }
     }
     this.#outbound.flush(nowMs);
   }
@@ -521,7 +531,12 @@ export class PacketEngine {
   }
 
   /** No packet may stop the engine: what cannot be decoded is counted, a fault of ours is reported as well. */
-  #absorb(error: unknown, direction: DropRecord['direction'], packet: Uint8Array, atMs: number): void {
+  #absorb(
+    error: unknown,
+    direction: DropRecord['direction'],
+    packet: Uint8Array | UdpDatagram,
+    atMs: number,
+  ): void {
     const note = error instanceof WireError ? error.message : undefined;
     this.#counters.drop({ reason: 'malformed', direction, atMs, packet, note });
     if (error instanceof WireError) return;

@@ -1,4 +1,5 @@
 import { ahLength, decodeAh } from '../../wire/ah.js';
+import { WireError } from '../../wire/bytes.js';
 import { decodeEspTrailer, espHeaderBytes, espSequence, espSpi, suitsLayout } from '../../wire/esp.js';
 import { fragmentIpv6 } from '../../wire/ip/fragment.js';
 import {
@@ -112,8 +113,9 @@ export class InboundPath {
 
   /** Opens what was collected and delivers it. */
   flush(nowMs: number): void {
-    for (const [pair, arrivals] of this.#arrivals) this.#open(pair, arrivals, nowMs);
+    const collected = [...this.#arrivals];
     this.#arrivals.clear();
+    for (const [pair, arrivals] of collected) this.#open(pair, arrivals, nowMs);
     this.#deliver();
   }
 
@@ -189,8 +191,19 @@ export class InboundPath {
           esp.opener.otherIcvBytes(packet),
         );
       else if (this.#recordGenuine(pair, esp, packet, envelope, nowMs))
-        this.#openTrailer(pair, plaintext, envelope, nowMs);
+        this.#openTrailerSafely(pair, plaintext, envelope, nowMs);
     });
+  }
+
+  /** Whatever a peer put into it, the other packets of the vector come in. */
+  #openTrailerSafely(pair: InstalledPair, plaintext: Uint8Array, envelope: Envelope, nowMs: number): void {
+    try {
+      this.#openTrailer(pair, plaintext, envelope, nowMs);
+    } catch (error) {
+      const note = error instanceof WireError ? error.message : undefined;
+      this.#drop('malformed', { envelope, nowMs }, pair, { note });
+      if (note === undefined) this.#deps.onFailure(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   /** False for the second of two equal packets in one vector. */
@@ -206,8 +219,9 @@ export class InboundPath {
       this.#drop('replay', { envelope, nowMs }, pair);
       return false;
     }
-    const newest = esp.window.accept(sequence);
+    // Without integrity it may be anybody's number.
     if (!esp.authenticated) return true;
+    const newest = esp.window.accept(sequence);
     this.#markUsed(pair, nowMs);
     if (newest && envelope.kind === 'udp') this.#followPeer(pair, envelope.datagram.peer);
     return true;
@@ -306,6 +320,7 @@ export class InboundPath {
   }
 
   #count(pair: InstalledPair, packet: Uint8Array, nowMs: number): void {
+    if (pair.inboundEsp?.authenticated === false) this.#markUsed(pair, nowMs);
     this.#deps.counters.received(pair, packet.length);
     this.#deps.used(pair, nowMs);
   }

@@ -3,11 +3,14 @@ import { describe, test } from 'node:test';
 import { ahLength, decodeAh, encodeAh, maskMutableIpv4 } from '../../../src/wire/ah.js';
 import { WireError } from '../../../src/wire/bytes.js';
 import { decodeEsp, decodeEspTrailer } from '../../../src/wire/esp.js';
+import { addressToBigInt, ipAddress } from '../../../src/wire/ip/address.js';
 import { fragmentIpv4 } from '../../../src/wire/ip/fragment.js';
 import { fragmentationNeededMessage } from '../../../src/wire/ip/icmp.js';
+import { encodeIpv6, writeFragmentHeader } from '../../../src/wire/ip/ipv6.js';
 import { decodeIpv4, writeU16 } from '../../../src/wire/ip/packet.js';
 import { mirrorSelector } from '../../../src/wire/ip/selector.js';
 import {
+  connect,
   filter,
   hostSelector,
   left,
@@ -17,6 +20,7 @@ import {
   type Suite,
   twoHosts,
 } from '../../support/engine-pair.js';
+import { forge, trailed } from '../../support/forged-esp.js';
 import { tcpPacket, udpPacket } from '../../support/packets.js';
 import { SeededRandom } from '../../support/random.js';
 
@@ -86,6 +90,78 @@ test(`packet codecs: ${Math.floor(inputs / 3)} hostile inputs (seed ${seed}), no
     onlyWireErrors(() => decodeEspTrailer(bytes));
   }
   assert.ok(decoded > inputs / 20, `${decoded} inputs got past the IP header`);
+});
+
+/** A chain of extension headers, and where the last one names what follows. */
+function extensionChain(random: SeededRandom): { readonly bytes: Uint8Array; readonly first: number } {
+  const kinds = Array.from({ length: random.int(4) }, () => random.pick([0, 43, 60]));
+  const headers = kinds.map((_, i) => {
+    const header = new Uint8Array(8 * random.pick([1, 1, 2, 40, 160, 256]));
+    header[0] = kinds[i + 1] ?? random.pick([17, 44]);
+    header[1] = random.chance(0.95) ? header.length / 8 - 1 : random.int(256);
+    // Options of padding, so that most of them are sound.
+    for (let at = 2; at < header.length; at += 256) {
+      header[at] = header.length - at === 1 ? 0 : 1;
+      header[at + 1] = Math.min(254, header.length - at - 2);
+    }
+    return header;
+  });
+  return { bytes: Buffer.concat(headers), first: kinds[0] ?? random.pick([17, 44]) };
+}
+
+test(`what a peer puts into a tunnel (seed ${seed}): chains of IPv6 extension headers and fragments stop nothing`, () => {
+  const random = new SeededRandom(seed);
+  const hosts = twoHosts({ seed });
+  const near = ipAddress('2001:db8:1::1');
+  const far = ipAddress('2001:db8:2::1');
+  const selector = { ...hostSelector(near, far), protocol: 17 };
+  const ends = makePair(hosts.random, {
+    suite: { esp: { encryption: 'aes128gcm' } },
+    mode: 'tunnel',
+    selector,
+  });
+  connect(hosts, ends);
+  let sequence = 0;
+  const sealed = (inner: Uint8Array) => forge(ends.left, trailed(inner, 41, 4), ++sequence);
+  const inIpv6 = (nextHeader: number, payload: Uint8Array) =>
+    encodeIpv6(
+      {
+        tos: 0,
+        flowLabel: 0,
+        nextHeader,
+        ttl: 64,
+        source: addressToBigInt(near),
+        destination: addressToBigInt(far),
+      },
+      payload,
+    );
+  // Too much in front of the fragments for pieces of 1280 bytes.
+  const long = new Uint8Array(1288);
+  long.set([44, long.length / 8 - 1]);
+  for (let at = 2; at < long.length; at += 256) long.set([1, Math.min(254, long.length - at - 2)], at);
+  for (let i = 0; i < 1_000; i++) {
+    const { bytes, first } = i === 0 ? { bytes: long, first: 0 } : extensionChain(random);
+    const more = random.chance(0.5);
+    const identification = i === 0 ? 7 : random.int(20);
+    const pieces = [true, false].map((isFirst, n) => {
+      const fragment = new Uint8Array(8);
+      const offset = isFirst ? 0 : random.chance(0.9) || i === 0 ? 16 : random.int(100) * 8;
+      writeFragmentHeader(fragment, 0, {
+        nextHeader: 17,
+        offset,
+        more: i === 0 ? n === 0 : isFirst || more,
+        identification,
+      });
+      return inIpv6(first, Buffer.concat([bytes, fragment, new Uint8Array(16)]));
+    });
+    hosts.right.engine.processInboundIp(pieces.map(sealed), 1_000 + i);
+    hosts.right.received();
+    if (i === 0) assert.equal(hosts.right.engine.statistics().drops.malformed, 1);
+  }
+  assert.deepEqual(hosts.right.eventKinds(), ['inboundUsed']);
+  const whole = inIpv6(17, udpPacket({ source: left, destination: right }).subarray(20));
+  hosts.right.engine.processInboundIp([sealed(whole)], 9_000);
+  assert.equal(hosts.right.received().length, 1);
 });
 
 describe('the engine under hostile packets', () => {

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { createEspSealer, espLayout } from '../../../src/crypto/packet-cipher.js';
-import { RandomPool } from '../../../src/crypto/random-pool.js';
-import type { DropReason, SaHalf, SaPair } from '../../../src/driver/api.js';
+import type { DropReason } from '../../../src/driver/api.js';
 import { toHex } from '../../../src/wire/bytes.js';
-import { espHeaderBytes, paddedBytes, writeEspHeader, writeEspTrailer } from '../../../src/wire/esp.js';
 import { fragmentIpv4 } from '../../../src/wire/ip/fragment.js';
 import { decodeIpv4, ipv4Payload } from '../../../src/wire/ip/packet.js';
 import { mirrorSelector } from '../../../src/wire/ip/selector.js';
@@ -20,6 +17,7 @@ import {
   suiteName,
   twoHosts,
 } from '../../support/engine-pair.js';
+import { forge, trailed } from '../../support/forged-esp.js';
 import { hasGoodHeaderChecksum, ipPacket, tcpPacket, udpPacket } from '../../support/packets.js';
 import { SeededRandom } from '../../support/random.js';
 
@@ -67,46 +65,6 @@ function drops(hosts: Hosts): Partial<Record<DropReason, number>> {
 }
 
 const hello = udpPacket({ source: left, destination: right, data: new Uint8Array(30).fill(0x41) });
-
-/** ESP of any plaintext, as a peer that breaks the rules would send it. */
-function forge(
-  pair: SaPair,
-  plaintext: Uint8Array,
-  sequence: number,
-  options: { readonly source?: string; readonly tos?: number } = {},
-): Uint8Array {
-  const half = pair.outbound[0];
-  assert.ok(half?.protocol === 'esp' && half.encryption !== undefined);
-  return ipPacket(
-    { source: options.source ?? left, destination: right, header: { tos: options.tos ?? 0 } },
-    50,
-    espBytes({ ...half, encryption: half.encryption }, plaintext, sequence),
-  );
-}
-
-function espBytes(
-  half: SaHalf & { encryption: NonNullable<SaHalf['encryption']> },
-  plaintext: Uint8Array,
-  sequence: number,
-): Uint8Array {
-  const { ivBytes, icvBytes } = espLayout(half);
-  const bytes = new Uint8Array(espHeaderBytes + ivBytes + plaintext.length + icvBytes);
-  writeEspHeader(bytes, 0, half.spi, sequence);
-  bytes.set(plaintext, espHeaderBytes + ivBytes);
-  const random = new SeededRandom(3);
-  createEspSealer(half, new RandomPool(length => random.bytes(length))).seal([
-    { bytes, start: 0, end: bytes.length },
-  ]);
-  return bytes;
-}
-
-/** Payload, padding, trailer. */
-function trailed(payload: Uint8Array, nextHeader: number, blockBytes = 16): Uint8Array {
-  const plaintext = new Uint8Array(paddedBytes(payload.length, blockBytes));
-  plaintext.set(payload);
-  writeEspTrailer(plaintext, payload.length, plaintext.length, nextHeader);
-  return plaintext;
-}
 
 describe('what must not come in', () => {
   const suites: Suite[] = [

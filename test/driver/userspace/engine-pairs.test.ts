@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { PairId, SaPair } from '../../../src/driver/api.js';
+import { lastSequence } from '../../../src/driver/lifetime.js';
 import { IpseckitError } from '../../../src/report/errors.js';
 import { toHex } from '../../../src/wire/bytes.js';
+import { writeEspHeader } from '../../../src/wire/esp.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { connect, filter, hostSelector, left, makePair, right, twoHosts } from '../../support/engine-pair.js';
-import { udpPacket } from '../../support/packets.js';
+import { ipPacket, udpPacket } from '../../support/packets.js';
 
 const suite = { esp: { encryption: 'aes128', hash: 'sha1' } } as const;
 const packet = udpPacket({ source: left, destination: right, data: new Uint8Array(1000 - 28) });
@@ -65,6 +67,25 @@ describe('lifetime', () => {
       cause: 'kilobytes',
     });
     assert.equal(hosts.right.received().length, 4);
+  });
+});
+
+describe('ESP without integrity', () => {
+  test('forged sequence numbers end nothing, and packets that come show that the peer uses the pair', () => {
+    const hosts = twoHosts();
+    const ends = makePair(hosts.random, { suite: { esp: { encryption: 'des' } } });
+    connect(hosts, ends);
+    const { engine } = hosts.right;
+    const spi = ends.right.inbound[0]?.spi ?? 0;
+    const forged = new Uint8Array(32).fill(0x5a);
+    writeEspHeader(forged, 0, spi, lastSequence);
+    engine.processInboundIp([ipPacket({ source: left, destination: right }, 50, forged)], 1_000);
+    assert.deepEqual(hosts.right.events, []);
+    hosts.left.send(packet);
+    hosts.network.run();
+    assert.deepEqual(hosts.right.received().map(toHex), [toHex(packet)]);
+    assert.deepEqual(hosts.right.eventKinds(), ['inboundUsed']);
+    assert.equal(engine.pairStatistics()[0]?.lastInboundAtMs, 1_000);
   });
 });
 
