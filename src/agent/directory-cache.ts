@@ -2,8 +2,9 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { policyFromDocument, policyToDocument } from '../policy/document.js';
-import { object, oneOf, text } from '../policy/schema.js';
-import type { DirectoryPolicy } from '../policy/stores/directory/directory-store.js';
+import type { Policy } from '../policy/model.js';
+import { array, object, oneOf, optional, text } from '../policy/schema.js';
+import type { DirectoryAssignment } from '../policy/stores/directory/directory-store.js';
 import { fileError } from '../policy/stores/file-error.js';
 import type { Home } from '../policy/stores/home.js';
 import { decodeFile, readJsonFile } from '../policy/stores/json-file.js';
@@ -19,9 +20,15 @@ const cacheFile = object({
   dn: text,
   changed: text,
   document: policyFromDocument,
+  leftOut: optional(array(text)),
 });
 
-export type CachedPolicy = Omit<DirectoryPolicy, 'notes'>;
+/** A policy as it is enforced. */
+export interface CachedPolicy extends DirectoryAssignment {
+  readonly policy: Policy;
+  /** What the directory's policy says and this does not, or not as it says it: sentences. */
+  readonly leftOut: readonly string[];
+}
 
 /** Where a follower keeps its copy. Methods throw `IpseckitError` (STORE, ACCESS_DENIED). */
 export interface PolicyCache {
@@ -42,13 +49,14 @@ export class DirectoryCache implements PolicyCache {
   read(): CachedPolicy | undefined {
     const value = readJsonFile(this.path);
     if (value === undefined) return undefined;
-    const { url, dn, changed, document } = decodeFile(this.path, () => cacheFile(value, ''));
-    return url === this.#url ? { dn, changed, policy: document } : undefined;
+    const { url, dn, changed, document, leftOut = [] } = decodeFile(this.path, () => cacheFile(value, ''));
+    return url === this.#url ? { dn, changed, policy: document, leftOut } : undefined;
   }
 
-  write({ dn, changed, policy }: CachedPolicy): void {
+  write({ dn, changed, policy, leftOut }: CachedPolicy): void {
     const document = policyToDocument(policy);
-    const value = { format, version: 1, url: this.#url, dn, changed, document };
+    const lost = leftOut.length === 0 ? {} : { leftOut };
+    const value = { format, version: 1, url: this.#url, dn, changed, document, ...lost };
     mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
     writeWholeFile(this.path, `${JSON.stringify(value, null, 2)}\n`);
   }

@@ -33,6 +33,8 @@ export interface DirectoryStatus {
   readonly state: 'asking' | 'applied' | 'cached' | 'unassigned' | 'unreachable';
   /** The DN of the policy in force. */
   readonly dn?: string;
+  /** What of that policy is not in force as the directory has it, because it cannot be read: sentences. */
+  readonly leftOut?: readonly string[];
   /** Why the last look failed. */
   readonly error?: string;
   readonly lookedAtMs?: number;
@@ -71,6 +73,9 @@ export class DirectoryFollower {
       url: this.#deps.directory.where,
       state: this.#state,
       ...(this.#inForce === undefined ? {} : { dn: this.#inForce.dn }),
+      ...(this.#inForce === undefined || this.#inForce.leftOut.length === 0
+        ? {}
+        : { leftOut: this.#inForce.leftOut }),
       ...(this.#error === undefined ? {} : { error: this.#error }),
       ...(this.#lookedAtMs === undefined ? {} : { lookedAtMs: clock.calendarMs(this.#lookedAtMs) }),
       ...(this.#nextLookAtMs === undefined ? {} : { nextLookAtMs: clock.calendarMs(this.#nextLookAtMs) }),
@@ -116,8 +121,13 @@ export class DirectoryFollower {
     const assignment = await this.#deps.directory.assignment();
     if (assignment === undefined) return 'unassigned';
     const { dn, changed } = assignment;
-    if (this.#known?.dn === dn && this.#known.changed === changed) return 'unchanged';
-    return this.#deps.directory.retrieve(assignment);
+    const isKnown = this.#known?.dn === dn && this.#known.changed === changed;
+    const leftOut = this.#inForce?.leftOut ?? [];
+    if (isKnown && leftOut.length === 0) return 'unchanged';
+    const found = await this.#deps.directory.retrieve(assignment);
+    // Who repairs an object need not touch the policy.
+    const isSame = isKnown && withLastReadable(found, this.#inForce).leftOut.join() === leftOut.join();
+    return isSame ? 'unchanged' : found;
   }
 
   /** Does what the directory says; why that is not possible otherwise. */
@@ -147,15 +157,21 @@ export class DirectoryFollower {
   }
 
   /** A policy of another name is applied, another content of the same one is a change. */
-  async #apply({ notes, ...policy }: DirectoryPolicy): Promise<void> {
+  async #apply(found: DirectoryPolicy): Promise<void> {
+    const policy = withLastReadable(found, this.#inForce);
     const id = this.#known?.dn !== policy.dn ? 5456 : this.#state === 'cached' ? 5468 : 5464;
     await this.#deps.apply(policy);
     this.#inForce = policy;
     this.#known = { dn: policy.dn, changed: policy.changed };
     this.#state = 'applied';
-    const texts = (left: boolean) => notes.filter(({ kind }) => (kind === 'dropped') === left).map(printNote);
-    this.#say(id, texts(false).join('; '));
-    if (texts(true).length > 0) this.#say(5462, texts(true).join('; '));
+    this.#say(
+      id,
+      found.notes
+        .filter(({ kind }) => kind !== 'dropped')
+        .map(printNote)
+        .join('; '),
+    );
+    if (policy.leftOut.length > 0) this.#say(5462, policy.leftOut.join('; '));
     this.#deps.cache.write(policy);
   }
 
@@ -189,6 +205,27 @@ export class DirectoryFollower {
       ...(reason === undefined || reason === '' ? {} : { reason }),
     });
   }
+}
+
+/**
+ * The policy as it is to be enforced. A rule that cannot be read stays as it was read last, so that what it protects does not
+ * become clear by damage; where it never was, it is left out (`policy-store.md` 7.6).
+ */
+function withLastReadable(
+  { dn, changed, policy, notes, lostRules }: DirectoryPolicy,
+  before: CachedPolicy | undefined,
+): CachedPolicy {
+  const known = before?.dn === dn ? before.policy.rules : [];
+  const kept = known.filter(({ id }) => lostRules.some(({ rule }) => rule === id));
+  const leftOut = notes
+    .filter(({ kind }) => kind === 'dropped')
+    .map(note => {
+      const lost = lostRules.find(({ where }) => where === note.where);
+      if (lost === undefined) return printNote(note);
+      const stays = kept.some(({ id }) => id === lost.rule);
+      return `${printNote(note)}; ${stays ? 'the rule stays in force as it was read last' : 'the rule is not in force'}`;
+    });
+  return { dn, changed, policy: { ...policy, rules: [...policy.rules, ...kept] }, leftOut };
 }
 
 function messageOf(error: unknown): string {

@@ -20,7 +20,8 @@ const states: Readonly<Record<DirectoryStatus['state'], string>> = {
   unreachable: 'does not answer, and there is no copy of its policy',
 };
 
-function describeDirectory({ url, state, error, lookedAtMs, nextLookAtMs }: DirectoryStatus): string[] {
+function describeDirectory(directory: DirectoryStatus): string[] {
+  const { url, state, error, leftOut = [], lookedAtMs, nextLookAtMs } = directory;
   const at = (ms: number) => new Date(ms).toISOString();
   const times = [
     ...(lookedAtMs === undefined ? [] : [`asked at ${at(lookedAtMs)}`]),
@@ -30,5 +31,6 @@ function describeDirectory({ url, state, error, lookedAtMs, nextLookAtMs }: Dire
     `Directory       ${url}: ${states[state]}`,
     ...(times.length === 0 ? [] : [`                ${times.join(', ')}`]),
     ...(error === undefined ? [] : [`Directory error ${error}`]),
+    ...leftOut.map(text => `Partly applied  ${text}`),
   ];
 }

@@ -5,12 +5,13 @@ import { policyNotFound, sameName } from '../policy/build.js';
 import type { PolicyCollection } from '../policy/document.js';
 import type { ExportedFile } from '../policy/export/exported.js';
 import { type ExportFormat, exporters } from '../policy/export/formats.js';
-import { type ImportOptions, planImport } from '../policy/import.js';
+import { type Import, type ImportOptions, planImport } from '../policy/import.js';
 import type { Policy } from '../policy/model.js';
 import type { PolicyNote } from '../policy/note.js';
 import { errnoOf, fileError } from '../policy/stores/file-error.js';
 import { StoreFormatError } from '../policy/stores/format-error.js';
 import { detectFormat, parseStoreFile, printStoreFile, type StoreFormat } from '../policy/stores/formats.js';
+import { isAbout, type LoadedPolicies } from '../policy/stores/registry/load.js';
 import type { StoreSnapshot } from '../policy/stores/store.js';
 import { writeWholeFile } from '../policy/stores/whole-file.js';
 import { validatePolicy } from '../policy/validate.js';
@@ -59,13 +60,16 @@ export async function importPolicies(
       next: `say it with --format ${importFormats.join('|')}`,
     });
   if (known === 'ipsecpol') return importScript(path, options);
-  const { collection, notes } = inFile(name, () => parseStoreFile(bytes, known));
+  const loaded = inFile(name, () => parseStoreFile(bytes, known, 'rules'));
+  const { collection, notes } = loaded;
   if (collection.policies.length === 0)
     throw new IpseckitError('STORE', `${name}: there are no policies in it`, {
       next: 'export the key …\\IPSec\\Policy\\Local with everything below it',
     });
   return localStore().exclusively(async store => {
-    const { change, policies, assigned } = planImport(collection, await store.snapshot(), options);
+    const plan = planImport(collection, await store.snapshot(), options);
+    const { change, policies, assigned } = plan;
+    refuseIncomplete(name, loaded, plan);
     if (assigned !== undefined) refuseInvalid(assigned);
     store.stage(change).commit();
     return {
@@ -74,6 +78,21 @@ export async function importPolicies(
       ...(assigned === undefined ? {} : { assigned: assigned.name }),
       notes: [...notes, ...policies.flatMap(({ policy }) => findingNote(policy))],
     };
+  });
+}
+
+/** Nothing that is there, and nothing that is in force, must protect less because a file is damaged. */
+function refuseIncomplete(
+  file: string,
+  { notes, lostRules }: LoadedPolicies,
+  { policies, assigned }: Pick<Import, 'policies' | 'assigned'>,
+): void {
+  const wanted = policies.filter(({ policy, replaced }) => replaced || policy.id === assigned?.id);
+  const lost = lostRules.filter(({ policy }) => wanted.some(each => each.policy.id === policy));
+  const note = notes.find(each => isAbout(each, lost));
+  if (note === undefined) return;
+  throw new IpseckitError('STORE', `${file}: ${note.where}: ${note.text}`, {
+    next: 'repair the file; without --assign, and where no such policy is yet, the other rules are imported',
   });
 }
 

@@ -304,6 +304,73 @@ describe('a directory policy over a local one', () => {
     assert.deepEqual(said(), [5460, 5456, 5462]);
     assert.match(reasons.at(-1) ?? '', /the rule has no filter action/);
   });
+
+  /** A policy's entries, the filter list's with what nobody can read. */
+  const damagedEntries = (policy: Policy) =>
+    policyEntries([policy], container).map(entry => ({
+      ...entry,
+      attributes: entry.attributes.map(([name, value]): (typeof entry.attributes)[number] =>
+        entry.dn.includes('ipsecFilter') && name === 'ipsecData' ? [name, new Uint8Array(9)] : [name, value],
+      ),
+    }));
+
+  test('a rule that cannot be read is left out, said, and shown until it is repaired', async () => {
+    const { keeper, memory, put, assign, said, reasons, clock, state, inForce } = world();
+    const policy = domainPolicy(80, 100);
+    memory.put(...damagedEntries(policy));
+    assign(policy);
+    await keeper.start();
+    assert.deepEqual(said(), [5460, 5456, 5462]);
+    const [leftOut] = keeper.directory?.leftOut ?? [];
+    assert.equal(leftOut, reasons.at(-1));
+    assert.match(
+      leftOut ?? '',
+      /^warning: policy 'Domain', rule 'Any': it cannot be read: CN=ipsecFilter\{.*offset.*; the rule is not in force$/,
+    );
+    await clock.advance(minutes(45));
+    assert.deepEqual(said(), [5463], 'once is enough');
+    keeper.stop();
+
+    const restarted = world(state);
+    restarted.memory.isUp = false;
+    await restarted.keeper.start();
+    assert.deepEqual(restarted.keeper.directory?.leftOut, [leftOut], 'the copy knows it too');
+
+    // Without the policy itself being touched.
+    put(policy);
+    const again = world(state);
+    again.memory.put(...damagedEntries(policy));
+    again.assign(policy);
+    await again.keeper.start();
+    again.put(policy);
+    await again.clock.advance(minutes(45));
+    assert.deepEqual(again.keeper.directory?.leftOut, undefined);
+    assert.deepEqual(again.inForce(), ['Domain 80', 'Dynamic 99']);
+    assert.deepEqual(inForce(), ['Domain undefined', 'Dynamic 99']);
+  });
+
+  test('one that could be read before stays in force as it was', async () => {
+    const { keeper, memory, put, assign, said, reasons, clock, inForce, state } = world();
+    put(domainPolicy(80, 100));
+    assign(domainPolicy(80, 100));
+    await keeper.start();
+    said();
+    memory.put(...damagedEntries(domainPolicy(443, 200)));
+    await clock.advance(minutes(45));
+    assert.deepEqual(said(), [5464, 5462]);
+    assert.match(reasons.at(-1) ?? '', /; the rule stays in force as it was read last$/);
+    assert.deepEqual(inForce(), ['Domain 80', 'Dynamic 99']);
+    keeper.stop();
+
+    const restarted = world(state);
+    restarted.memory.put(...damagedEntries(domainPolicy(443, 200)));
+    restarted.assign(domainPolicy(443, 200));
+    await restarted.keeper.start();
+    assert.deepEqual(restarted.inForce(), ['Domain 80', 'Dynamic 99'], 'also after a restart');
+    restarted.put(domainPolicy(443, 300));
+    await restarted.clock.advance(minutes(45));
+    assert.deepEqual(restarted.inForce(), ['Domain 443', 'Dynamic 99']);
+  });
 });
 
 test('failures wait 1, 4, 25 and then 166 minutes', () => {

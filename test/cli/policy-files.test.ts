@@ -102,6 +102,29 @@ describe('from one computer to another', () => {
     assert.equal(JSON.parse(policy('list', '--json').stdout).policies.length, 1);
   });
 
+  test('an object of a registry file that cannot be read costs its rules, and never those of a policy in force', () => {
+    build();
+    succeed('ipsecpol', ...'-w REG -p Lab -r Other -f 0+192.0.2.30 -n BLOCK'.split(' '));
+    const file = join(home, 'lab.reg');
+    policy('export', '-o', file);
+    succeed('ipseckit', 'policy', 'delete', 'Lab');
+    // The first filter list's data begin with another type than any.
+    const text = readFileSync(file, 'utf16le');
+    const at = text.indexOf('hex:', text.indexOf('"ipsecData"', text.indexOf('\\ipsecFilter{'))) + 4;
+    writeFileSync(file, `${text.slice(0, at)}ff,ff,ff${text.slice(at + 8)}`, 'utf16le');
+    const refused = policy('import', file, '--assign');
+    assert.equal(refused.status, errorClasses.STORE.exitCode);
+    assert.match(refused.stderr, /lab\.reg: policy 'Lab', rule '.*': it cannot be read: .*offset/);
+    assert.deepEqual(JSON.parse(policy('list', '--json').stdout).policies, []);
+    const imported = policy('import', file);
+    assert.equal(imported.status, 0, imported.stderr);
+    assert.match(
+      `${imported.stdout}${imported.stderr}`,
+      /warning: policy 'Lab', rule '.*': it cannot be read: HKEY_.*ipsecFilter\{.*, value ipsecData: .*offset/,
+    );
+    assert.equal(JSON.parse(policy('list', '--json').stdout).policies[0].rules, 1);
+  });
+
   test('unused filter lists and actions are kept', () => {
     build();
     const file = join(home, 'lab.json');
@@ -243,7 +266,7 @@ describe('bad input leaves the store as it was', () => {
     assert.equal(refused.status, errorClasses.STORE.exitCode);
     assert.match(
       refused.stderr,
-      /x\.reg: HKEY_.*ipsecNFA\{.*\}, value ipsecData: ipsecNFA: .* at offset 16\)/,
+      /x\.reg: policy 'Lab', rule 'Peer': it cannot be read: HKEY_.*ipsecNFA\{.*\}, value ipsecData: ipsecNFA: .* at offset 16\)/,
     );
     assert.deepEqual(store(), before);
   });

@@ -9,7 +9,7 @@ import { SchemaError } from '../schema.js';
 import { StoreFormatError } from './format-error.js';
 import { jsonErrorOffset, textPosition } from './json-position.js';
 import { parseRegFile, printRegFile } from './reg-file.js';
-import { type LoadedPolicies, loadObjects } from './registry/load.js';
+import { type DamageCosts, type LoadedPolicies, loadObjects } from './registry/load.js';
 import { objectsFromReg, objectsToReg } from './registry/reg-store.js';
 import { saveObjects } from './registry/save.js';
 import { decodeText, encodeUtf16 } from './text-encoding.js';
@@ -17,14 +17,18 @@ import { decodeText, encodeUtf16 } from './text-encoding.js';
 export type StoreFormat = 'reg' | 'json';
 
 /**
- * The policies in a file. Throws `StoreFormatError`: the line and column, or the key, value and offset, and what is
+ * The policies in a file; `damage`: what an object of a registry file costs that cannot be read. Throws `StoreFormatError`: the line and column, or the key, value and offset, and what is
  * wrong there; no message repeats a value that may hold keys.
  */
-export function parseStoreFile(bytes: Uint8Array, format: StoreFormat): LoadedPolicies {
+export function parseStoreFile(
+  bytes: Uint8Array,
+  format: StoreFormat,
+  damage: DamageCosts = 'all',
+): LoadedPolicies {
   const loaded =
     format === 'reg'
-      ? loadObjects(objectsFromReg(parseRegFile(bytes)))
-      : { collection: parseJson(decodeText(bytes)), notes: [] };
+      ? loadObjects(objectsFromReg(parseRegFile(bytes)), damage)
+      : { collection: parseJson(decodeText(bytes)), notes: [], lostRules: [] };
   for (const policy of loaded.collection.policies) refuseMaskedKeys(policy);
   return loaded;
 }

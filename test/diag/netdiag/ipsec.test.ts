@@ -294,6 +294,13 @@ describe('verdicts', () => {
       /Failed\n {8}\[FATAL\] .*x\.json is damaged/,
     );
     assert.match(
+      verdict({
+        ...blocked,
+        directory: { url: 'ldap://dc', state: 'applied', leftOut: ["rule 'A' is not in force"] },
+      }),
+      /Failed\n {8}\[FATAL\] The directory's policy is applied only in part: rule 'A' is not in force\.\n/,
+    );
+    assert.match(
       verdict({ ...blocked, disagreements: ['something else'] }),
       /Failed\n {8}\[FATAL\] something else\n {4}Local/,
     );

@@ -28,6 +28,9 @@ export function ipsecTest(input: IpsecTestInput): TestOutcome {
     ...(input.policyProblem === undefined
       ? []
       : [fatal(`The assigned policy cannot be loaded: ${input.policyProblem}`)]),
+    ...(input.directory?.leftOut ?? []).map(text =>
+      fatal(`The directory's policy is applied only in part: ${text}.`),
+    ),
     ...input.disagreements.map(fatal),
   ];
   return {

@@ -4,7 +4,7 @@ import { policyNotFound, sameName } from '../../build.js';
 import type { Guid, Policy } from '../../model.js';
 import type { PolicyNote } from '../../note.js';
 import { StoreFormatError } from '../format-error.js';
-import { loadObjects } from '../registry/load.js';
+import { type DamageCosts, isAbout, type LostRule, loadObjects } from '../registry/load.js';
 import { parseObjectName, type StoredObject } from '../registry/objects.js';
 import type { PolicyListing, PolicyStore } from '../store.js';
 import { askDirectory, type DirectoryConnection } from './connection.js';
@@ -35,6 +35,8 @@ export interface DirectoryPolicy extends DirectoryAssignment {
   readonly policy: Policy;
   /** What could not be read of it, and what to know about it. */
   readonly notes: readonly PolicyNote[];
+  /** Its rules that are left out. */
+  readonly lostRules: readonly LostRule[];
 }
 
 export type AskDirectory = <T>(
@@ -75,14 +77,17 @@ export class DirectoryStore implements PolicyStore {
     return this.#ask(this.#settings, connection => this.#assignment(connection));
   }
 
-  /** A policy in full. Throws `IpseckitError`: STORE also for an object that cannot be read. */
+  /**
+   * A policy; an object that cannot be read costs it the rules that need it. Throws `IpseckitError`: STORE also for a policy
+   * or key exchange settings that cannot be read.
+   */
   async retrieve(assignment: DirectoryAssignment): Promise<DirectoryPolicy> {
     const name = parseObjectName(assignment.dn);
     if (name === undefined) throw this.#missing(assignment.dn);
     const objects = await this.#objects(parentDn(assignment.dn));
-    const { policy, notes } = this.#load(objects, name.id);
+    const { policy, notes, lostRules } = this.#load(objects, name.id, 'rules');
     if (policy === undefined) throw this.#missing(assignment.dn);
-    return { ...assignment, policy, notes: [...notes, ...this.#exposure(policy)] };
+    return { ...assignment, policy, notes: [...notes, ...this.#exposure(policy)], lostRules };
   }
 
   async list(): Promise<PolicyListing> {
@@ -91,8 +96,10 @@ export class DirectoryStore implements PolicyStore {
     const problems: IpseckitError[] = [];
     const policies = policiesIn(objects).flatMap(({ id }) => {
       try {
-        const { policy } = this.#load(objects, id);
+        const { policy, notes, lostRules } = this.#load(objects, id, 'rules');
         if (policy === undefined) return [];
+        for (const { where, text } of notes.filter(note => isAbout(note, lostRules)))
+          problems.push(this.#unreadable(`${where}: ${text}`));
         const { name, description, rules } = policy;
         const text = description === undefined ? {} : { description };
         return [{ id, name, ...text, rules: rules.length, assigned: id === assigned }];
@@ -105,15 +112,21 @@ export class DirectoryStore implements PolicyStore {
     return { policies: policies.sort((a, b) => a.name.localeCompare(b.name)), problems };
   }
 
+  /** In full: throws `IpseckitError` (STORE) for whatever cannot be read of it. */
   async read(name: string): Promise<Policy | undefined> {
     const objects = await this.#objects(this.#container);
     const found = policiesIn(objects).find(object => sameName(object.name ?? object.id, name));
-    return found && this.#load(objects, found.id).policy;
+    return found && this.#load(objects, found.id, 'all').policy;
   }
 
+  /** In full, as `read`. */
   async assigned(): Promise<Policy | undefined> {
     const assignment = await this.assignment();
-    return assignment && (await this.retrieve(assignment)).policy;
+    if (assignment === undefined) return undefined;
+    const id = parseObjectName(assignment.dn)?.id;
+    const policy = id && this.#load(await this.#objects(parentDn(assignment.dn)), id, 'all').policy;
+    if (policy === undefined) throw this.#missing(assignment.dn);
+    return policy;
   }
 
   async write(): Promise<void> {
@@ -164,24 +177,24 @@ export class DirectoryStore implements PolicyStore {
     const entries = await this.#ask(this.#settings, connection =>
       connection.children(container, objectFilter, objectAttributes),
     );
-    return entries.flatMap(entry => this.#reading(() => objectOfEntry(entry)) ?? []);
+    return entries.flatMap(entry => objectOfEntry(entry) ?? []);
   }
 
-  #load(objects: readonly StoredObject[], id: Guid) {
-    const { collection, notes } = this.#reading(() => loadObjects(partsOfPolicy(objects, id)));
-    return { policy: collection.policies[0], notes };
-  }
-
-  #reading<T>(read: () => T): T {
+  #load(objects: readonly StoredObject[], id: Guid, damage: DamageCosts) {
     try {
-      return read();
+      const { collection, notes, lostRules } = loadObjects(partsOfPolicy(objects, id), damage);
+      return { policy: collection.policies[0], notes, lostRules };
     } catch (error) {
       if (!(error instanceof StoreFormatError)) throw error;
-      throw new IpseckitError('STORE', `${this.where}: ${error.message}`, {
-        next: 'repair the object with the tools of the directory',
-        cause: error,
-      });
+      throw this.#unreadable(error.message, error);
     }
+  }
+
+  #unreadable(what: string, cause?: unknown): IpseckitError {
+    return new IpseckitError('STORE', `${this.where}: ${what}`, {
+      next: 'repair the object with the tools of the directory',
+      ...(cause === undefined ? {} : { cause }),
+    });
   }
 
   /** Windows signs and seals what it says to the directory; without TLS anyone on the way reads the keys. */

@@ -63,7 +63,7 @@ export function policyDn(id: Guid, container: string): string {
   return `CN=ipsecPolicy${id},${container}`;
 }
 
-/** The object an entry holds; `undefined` for any other entry. Throws `StoreFormatError` naming entry and attribute. */
+/** The object an entry holds, damaged where a reference is none; `undefined` for any other entry. */
 export function objectOfEntry(entry: DirectoryEntry): StoredObject | undefined {
   const name = parseObjectName(entry.dn);
   if (name === undefined) return undefined;
@@ -76,6 +76,7 @@ export function objectOfEntry(entry: DirectoryEntry): StoredObject | undefined {
   };
   const [action, actionType] = [guid('iPSECNegotiationPolicyAction'), guid('iPSECNegotiationPolicyType')];
   const [label, description] = [one('ipsecName'), one('description')];
+  const damage = badReference(entry);
   return {
     ...name,
     where: entry.dn,
@@ -89,10 +90,11 @@ export function objectOfEntry(entry: DirectoryEntry): StoredObject | undefined {
       }),
     ),
     // They may be stale, and lead nowhere.
-    owners: textValues(entry, 'ipsecOwnersReference').flatMap(text => parseObjectName(text) ?? []),
+    owners: namesIn(entry, 'ipsecOwnersReference'),
     ...(action === undefined ? {} : { action }),
     ...(actionType === undefined ? {} : { actionType }),
     ...(changed === undefined ? {} : { changedAtSeconds: changed }),
+    ...(damage === undefined ? {} : { damage }),
   };
 }
 
@@ -116,15 +118,18 @@ export function textValues(entry: DirectoryEntry, attribute: string): string[] {
 }
 
 function namesIn(entry: DirectoryEntry, attribute: string): ObjectName[] {
-  return textValues(entry, attribute).map(text => {
-    const name = parseObjectName(text);
-    if (name === undefined)
-      throw new StoreFormatError(
-        `${entry.dn}, attribute ${attribute}`,
-        `${JSON.stringify(text.slice(0, 120))} names no policy object`,
-      );
-    return name;
-  });
+  return textValues(entry, attribute).flatMap(text => parseObjectName(text) ?? []);
+}
+
+function badReference(entry: DirectoryEntry): StoreFormatError | undefined {
+  for (const attribute of referenceNames)
+    for (const text of textValues(entry, attribute))
+      if (parseObjectName(text) === undefined)
+        return new StoreFormatError(
+          `${entry.dn}, attribute ${attribute}`,
+          `${JSON.stringify(text.slice(0, 120))} names no policy object`,
+        );
+  return undefined;
 }
 
 /**

@@ -38,16 +38,36 @@ const versionMarker = '{6A1F5C6F-72B7-11D2-ACF0-0060B0ECCA17}';
 export interface LoadedPolicies {
   readonly collection: PolicyCollection;
   readonly notes: readonly PolicyNote[];
+  /** Rules of policies that are left out; why, the notes of the same place say. */
+  readonly lostRules: readonly LostRule[];
 }
+
+export interface LostRule {
+  readonly policy: Guid;
+  readonly rule: Guid;
+  /** As in `PolicyNote`. */
+  readonly where: string;
+}
+
+/** Whether a note says why one of these rules is left out. */
+export function isAbout({ kind, where }: PolicyNote, lost: readonly LostRule[]): boolean {
+  return kind === 'dropped' && lost.some(rule => rule.where === where);
+}
+
+/** What an object costs that cannot be read: everything, or the rules that need it. */
+export type DamageCosts = 'all' | 'rules';
 
 /**
  * The policies of a store, and the filter lists and actions no rule uses. References that lead nowhere and values
- * nobody knows are noted, and what depends on them is left out. Throws `StoreFormatError` for a blob that cannot be
- * read, with the object and the offset.
+ * nobody knows are noted, and what depends on them is left out: neither permit nor block is guessed (`policy-store.md`
+ * 7.6). Throws `StoreFormatError` for what cannot be read, with the object and the offset; where damage costs `rules` only
+ * for a policy and its key exchange settings, without which its rules would mean something else.
  */
-export function loadObjects(graph: ObjectGraph): LoadedPolicies {
+export function loadObjects(graph: ObjectGraph, damage: DamageCosts = 'all'): LoadedPolicies {
   const book = new NoteBook();
-  const store = new Objects(graph.objects, book);
+  for (const object of graph.objects)
+    if (damage === 'all' && object.damage !== undefined) throw object.damage;
+  const store = new Objects(graph.objects, damage, book);
   const policies = store.all('ipsecPolicy').map(object => loadPolicy(object, store, book));
   const { active } = graph;
   const assigned = policies.find(({ id }) => id === active?.id)?.id;
@@ -56,13 +76,15 @@ export function loadObjects(graph: ObjectGraph): LoadedPolicies {
   for (const lost of store.unused('ipsecNFA'))
     if (lost.id !== versionMarker) placeOf(lost, book).add('dropped', 'the rule belongs to no policy');
   const library = {
-    filterLists: store.unused('ipsecFilter').map(object => loadFilterList(object, placeOf(object, book))),
+    filterLists: store
+      .unused('ipsecFilter')
+      .flatMap(object => store.ifReadable(object, placeOf(object, book), loadFilterList) ?? []),
     actions: store
       .unused('ipsecNegotiationPolicy')
-      .flatMap(object => loadAction(object, placeOf(object, book)) ?? []),
+      .flatMap(object => store.ifReadable(object, placeOf(object, book), loadAction) ?? []),
   };
   const collection = { policies, ...(assigned === undefined ? {} : { assigned }), library };
-  return { collection, notes: book.notes };
+  return { collection, notes: book.notes, lostRules: store.lostRules };
 }
 
 /** Objects by name; remembers which were used. */
@@ -71,8 +93,11 @@ class Objects {
   readonly #used = new Set<StoredObject>();
   /** Filter lists by the rule that owns them, as only they themselves say. */
   readonly #filtersOfOwner = new Map<string, StoredObject[]>();
+  readonly #damage: DamageCosts;
+  readonly lostRules: LostRule[] = [];
 
-  constructor(objects: readonly StoredObject[], book: NoteBook) {
+  constructor(objects: readonly StoredObject[], damage: DamageCosts, book: NoteBook) {
+    this.#damage = damage;
     for (const object of objects) {
       const key = objectKey(object);
       if (this.#byName.has(key)) {
@@ -104,6 +129,21 @@ class Objects {
     return object;
   }
 
+  /** What `load` makes of an object; `undefined`, and a note, where something cannot be read and that costs no more. */
+  ifReadable<T>(
+    object: StoredObject,
+    book: NoteBook,
+    load: (object: StoredObject, book: NoteBook) => T | undefined,
+  ): T | undefined {
+    try {
+      return load(object, book);
+    } catch (error) {
+      if (this.#damage === 'all' || !(error instanceof StoreFormatError)) throw error;
+      book.add('dropped', `it cannot be read: ${error.message}`);
+      return undefined;
+    }
+  }
+
   /** Filter lists that name this rule as an owner. */
   ownedBy(rule: StoredObject): StoredObject[] {
     const owned = this.#filtersOfOwner.get(objectKey(rule)) ?? [];
@@ -119,8 +159,14 @@ function loadPolicy(object: StoredObject, store: Objects, parent: NoteBook): Pol
     book.add('changed', `its polling interval of ${pollingSeconds} seconds is kept in whole minutes`);
   const rules = (object.references.ipsecNFAReference ?? []).flatMap((reference, i) => {
     const rule = store.follow(reference, 'ipsecNFA');
-    if (rule === undefined) book.add('dropped', `its rule ${objectKey(reference)} is not there`);
-    return (rule && loadRule(rule, store, book.in(placeOfRule(rule, i)))) ?? [];
+    if (rule === undefined) {
+      book.add('dropped', `its rule ${objectKey(reference)} is not there`);
+      return [];
+    }
+    const place = book.in(placeOfRule(rule, i));
+    const loaded = store.ifReadable(rule, place, () => loadRule(rule, store, place));
+    if (loaded === undefined) store.lostRules.push({ policy: object.id, rule: rule.id, where: place.where });
+    return loaded ?? [];
   });
   return {
     id: object.id,
@@ -215,6 +261,7 @@ export function keyExchangeId(policy: Guid): Guid {
 }
 
 function decode<T>(object: StoredObject, blob: Blob<T>): T {
+  if (object.damage !== undefined) throw object.damage;
   const where = `${object.where}, value ipsecData`;
   if (object.data === undefined) throw new StoreFormatError(where, 'is missing');
   try {

@@ -1,6 +1,7 @@
 /** The objects of a Windows policy store, the same in the registry and in a directory (`policy-store.md` 1, 2). */
 import { parseGuid } from '../../guid.js';
 import type { Guid } from '../../model.js';
+import type { StoreFormatError } from '../format-error.js';
 
 export const objectClasses = [
   'ipsecPolicy',
@@ -44,6 +45,8 @@ export interface StoredObject extends ObjectName {
   readonly actionType?: Guid;
   /** `whenChanged`. */
   readonly changedAtSeconds?: number;
+  /** What of it cannot be read; the rest of it is not to be used. */
+  readonly damage?: StoreFormatError;
 }
 
 /** A whole store as objects. */

@@ -55,8 +55,8 @@ export function placeInStore(path: string, store: string): ObjectName | 'store' 
 }
 
 /**
- * The objects in the keys of a file. Throws `StoreFormatError` when there is no store in it, or a value has a type it
- * cannot have.
+ * The objects in the keys of a file; one with a value of a type that it cannot have is damaged. Throws `StoreFormatError`
+ * when there is no store in it.
  */
 export function objectsFromReg(keys: readonly RegKey[]): ObjectGraph {
   const store = storePathOf(keys);
@@ -111,6 +111,24 @@ class Values {
 }
 
 function objectOf(name: ObjectName, key: RegKey): StoredObject {
+  try {
+    return soundObjectOf(name, key);
+  } catch (error) {
+    if (!(error instanceof StoreFormatError)) throw error;
+    return { ...name, where: key.path, references: {}, owners: ownersIn(key), damage: error };
+  }
+}
+
+/** Also of a damaged object: whoever owns it must learn of it. */
+function ownersIn(key: RegKey): readonly ObjectName[] {
+  try {
+    return namesIn(new Values(key.path, key.values), 'ipsecOwnersReference');
+  } catch {
+    return [];
+  }
+}
+
+function soundObjectOf(name: ObjectName, key: RegKey): StoredObject {
   const values = new Values(key.path, key.values);
   const data = values.get('ipsecData');
   const bytes = data?.type === 'binary' ? data.bytes : undefined;

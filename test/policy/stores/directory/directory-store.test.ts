@@ -99,26 +99,73 @@ describe('a store in a directory', () => {
     await assert.rejects(lost.assigned(), { code: 'STORE' });
   });
 
-  test('damage to one policy leaves the others readable', async () => {
-    const memory = directory(dnOf(clients));
-    for (const entry of policyEntries([servers], container))
-      if (entry.dn.includes('ipsecNFA'))
-        memory.put({
-          ...entry,
-          attributes: entry.attributes.map(([name, value]) =>
-            name === 'ipsecData' ? [name, new Uint8Array([1, 2, 3])] : [name, value],
-          ),
-        });
-    const store = new DirectoryStore(settings, memory.ask);
-    const { policies, problems } = await store.list();
-    assert.deepEqual(
-      policies.map(({ name }) => name),
-      ['Clients'],
-    );
-    assert.match(problems[0]?.message ?? '', /ipsecNFA\{.*ipsecData/);
-    await assert.rejects(store.read('Servers'), { code: 'STORE' });
-    assert.equal((await store.assigned())?.name, 'Clients');
-  });
+  /** The servers' policy, with what is in one of its objects, the first of a class, damaged. */
+  const damaged = (word: string, attribute = 'ipsecData') => {
+    const memory = directory(dnOf(servers));
+    const entry = policyEntries([servers], container).find(({ dn }) => dn.includes(word));
+    assert.ok(entry);
+    memory.put({
+      ...entry,
+      attributes: [
+        ...entry.attributes.filter(([name]) => name !== attribute),
+        [attribute, attribute === 'ipsecData' ? new Uint8Array([1, 2, 3]) : 'nonsense'],
+      ],
+    });
+    return { memory, store: new DirectoryStore(settings, memory.ask), dn: entry.dn };
+  };
+
+  for (const [word, attribute] of [
+    ['ipsecNFA', 'ipsecData'],
+    ['ipsecNFA', 'ipsecFilterReference'],
+    ['ipsecFilter', 'ipsecData'],
+    ['ipsecNegotiationPolicy', 'ipsecData'],
+  ] as const)
+    test(`an object that cannot be read costs the rules that need it: ${word}, ${attribute}`, async () => {
+      const { store, dn } = damaged(word, attribute);
+      const assignment = await store.assignment();
+      assert.ok(assignment);
+      const { policy, notes, lostRules } = await store.retrieve(assignment);
+      assert.deepEqual([policy.rules.length, lostRules.length], [1, 1]);
+      assert.equal(
+        policy.rules.some(({ id }) => id === lostRules[0]?.rule),
+        false,
+      );
+      const note = notes.find(({ kind }) => kind === 'dropped');
+      assert.equal(note?.where, lostRules[0]?.where);
+      assert.ok(note?.text.includes(`it cannot be read: ${dn}, `), note?.text);
+      assert.match(note?.text ?? '', attribute === 'ipsecData' ? /offset/ : /names no policy object/);
+      const { policies, problems } = await store.list();
+      assert.deepEqual(
+        policies.map(({ name, rules }) => [name, rules]),
+        [
+          ['Clients', 1],
+          ['Servers', 1],
+        ],
+      );
+      assert.ok(problems[0]?.message.includes(dn));
+      // Who asks for it in full is not shown a part.
+      await assert.rejects(store.read('Servers'), { code: 'STORE' });
+      await assert.rejects(store.assigned(), { code: 'STORE' });
+    });
+
+  for (const [word, attribute] of [
+    ['ipsecPolicy', 'ipsecData'],
+    ['ipsecPolicy', 'ipsecNFAReference'],
+    ['ipsecISAKMPPolicy', 'ipsecData'],
+  ] as const)
+    test(`all rules depend on ${word}, ${attribute}: nothing is retrieved, and other policies are not touched`, async () => {
+      const { store, dn } = damaged(word, attribute);
+      const assignment = await store.assignment();
+      assert.ok(assignment);
+      await assert.rejects(store.retrieve(assignment), { code: 'STORE' });
+      const { policies, problems } = await store.list();
+      assert.deepEqual(
+        policies.map(({ name }) => name),
+        ['Clients'],
+      );
+      assert.ok(problems[0]?.message.includes(dn));
+      assert.equal((await store.read('Clients'))?.name, 'Clients');
+    });
 
   test('nothing is written to it', async () => {
     const store = new DirectoryStore(settings, directory().ask);
