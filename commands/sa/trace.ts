@@ -15,7 +15,7 @@ const timeoutMs = 60_000;
 export default class SaTraceCommand extends IpseckitCommand<DropTrace> {
   static override summary = 'say which packets were dropped, why, and what to do about it';
   static override description =
-    'Counts by reason of the whole engine and of each pair of SAs, the last dropped packet of each, and the newest ones: addresses, protocol, ports or SPI and sequence number, length. No payload is kept. Packets that nftables dropped are counted by filter.\n\nWith --follow each packet is shown as it is dropped, at most 20 every half a second; the others are counted. With --json that is one object a line: records, heldBack, forgotten and filters.';
+    'Counts by reason of the whole engine and of each pair of SAs, the last dropped packet of each, and the newest ones: addresses, protocol, ports or SPI and sequence number, length. No payload is kept. Packets that nftables dropped are counted by filter. The kernel as engine (xfrm) only counts; of packets for SPIs that are not there, and of those with a wrong ICV, some are looked at and shown.\n\nWith --follow each packet is shown as it is dropped, at most 20 every half a second; the others are counted. With --json that is one object a line: records, heldBack, forgotten and filters.';
   static override examples = [
     '<%= config.bin %> sa trace',
     '<%= config.bin %> sa trace 0x0badcafe',

@@ -25,6 +25,7 @@ export async function run(
   try {
     await once(child, 'close');
   } catch (error) {
+    if (mayFail) return '';
     throw cannotRun(program, error);
   }
   if (child.exitCode === 0 || mayFail) return output.stdout;

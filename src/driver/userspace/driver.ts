@@ -17,6 +17,7 @@ import type {
   SoftSaStatistics,
 } from '../api.js';
 import { steeringNames } from '../kernel-names.js';
+import { removeXfrmLeftovers } from '../xfrm/leftovers.js';
 import { PacketEngine, type PacketEngineOptions } from './engine.js';
 import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
@@ -86,6 +87,8 @@ export class UserspaceDriver implements Driver {
         natTraversalPort,
         onFailure: fail,
       });
+      // Now the ports are ours: nobody uses them.
+      removeXfrmLeftovers();
       this.#running = this.#wire(tun, sockets, steering, onEvent);
     } catch (error) {
       sockets?.close();

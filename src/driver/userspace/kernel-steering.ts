@@ -73,7 +73,7 @@ export class KernelSteering {
 
   /** Removes what an earlier, killed run left behind, and routes marked packets into the TUN device. */
   async start(): Promise<void> {
-    await this.#removeAll();
+    await removeSteering();
     const { tun, tunMtuBytes } = this.#options;
     configureTun(tun);
     const setup = `${routingSetup(tun, tunMtuBytes).join('\n')}\n`;
@@ -200,16 +200,8 @@ export class KernelSteering {
     return this.#turns.next(async () => {
       await this.#keepCounters();
       this.#applied = false;
-      await this.#removeAll();
+      await removeSteering();
     });
-  }
-
-  async #removeAll(): Promise<void> {
-    await run('nft', ['-f', '-'], nftRemoval());
-    for (const family of ipFamilies())
-      await run('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, {
-        mayFail: true,
-      });
   }
 
   /** Reads the counters once more before their rules go; not when somebody has removed the table. */
@@ -223,6 +215,15 @@ export class KernelSteering {
     const json = await run('nft', ['-j', 'list', 'table', 'inet', steeringNames.table], '');
     this.#latest = addCounters(this.#earlier, countersOf(json, this.#filters));
   }
+}
+
+/** Removes every trace of the driver from the kernel. Throws `IpseckitError` without `nft`, unless it may be missing. */
+export async function removeSteering(options: { readonly mayFail?: boolean } = {}): Promise<void> {
+  await run('nft', ['-f', '-'], nftRemoval(), options);
+  for (const family of ipFamilies())
+    await run('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, {
+      mayFail: true,
+    });
 }
 
 /** Removes every trace of the driver from the kernel, for exit paths that cannot wait; never throws. */

@@ -1,5 +1,5 @@
 import type { IpAddress } from '../../wire/ip/address.js';
-import { type XfrmAcquire, type XfrmMessage, xfrmRequests } from '../../wire/netlink/xfrm.js';
+import type { XfrmAcquire, XfrmMessage } from '../../wire/netlink/xfrm.js';
 import type {
   AssignedAddress,
   DriverEvent,
@@ -14,6 +14,7 @@ import type {
   SoftSa,
   SoftSaStatistics,
 } from '../api.js';
+import { removeSteering } from '../userspace/kernel-steering.js';
 import { watchPackets } from '../userspace/packet-watch.js';
 import { Acquires } from './acquires.js';
 import { expiryCause } from './events.js';
@@ -23,14 +24,15 @@ import { GatewayAddresses } from './gateway-addresses.js';
 import { letPacketsWait, localAddresses, readHost, readXfrmCounters } from './host.js';
 import type { IkeSockets } from './ike-sockets.js';
 import { KernelPairs } from './kernel-pairs.js';
-import { deleteStates, forgetAcquire, ourStates, stateReports } from './kernel-states.js';
+import { forgetAcquire, ourStates, stateReports } from './kernel-states.js';
+import { removeOurs } from './leftovers.js';
 import { filterNumberOf, isOurUser } from './marks.js';
 import type { XfrmSocket } from './netlink.js';
 import { refusalPolicy, softPolicies } from './policies.js';
 import { PolicyTable } from './policy-table.js';
 import { RefusedPackets } from './refused-packets.js';
 import { type Expiry, missedExpiries, pendingAcquires } from './resync.js';
-import { removeOldRoutes, TunnelRoutes } from './routes.js';
+import { TunnelRoutes } from './routes.js';
 import { XfrmRules } from './rules.js';
 import { SoftBook } from './soft-book.js';
 import { byRequestId, dropsSince } from './statistics.js';
@@ -93,10 +95,10 @@ export class XfrmEngine {
     this.#host = readHost(options.noDefaultExempt ?? 0);
   }
 
-  /** Removes what an earlier, killed run left behind. */
+  /** Removes what an earlier, killed run of either engine left behind. */
   async open(): Promise<void> {
-    this.#removeAll();
-    await removeOldRoutes();
+    removeOurs(this.#socket, this.#policies);
+    await removeSteering({ mayFail: true });
     this.#socket.listen(
       message => this.#onMessage(message),
       () => this.#reporting(() => this.#resync()),
@@ -112,7 +114,7 @@ export class XfrmEngine {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#sockets.close();
     try {
-      this.#removeAll();
+      removeOurs(this.#socket, this.#policies);
       await this.#addresses.set([]);
       await this.#routes.remove();
     } finally {
@@ -282,17 +284,5 @@ export class XfrmEngine {
       action();
     }, milliseconds);
     this.#timers.add(timer);
-  }
-
-  #removeAll(): void {
-    const policies = this.#socket
-      .demand(xfrmRequests.listPolicies(), 'to list its policies')
-      .flatMap(message => (message.kind === 'policy' ? [message.policy] : []))
-      .filter(({ selector }) => isOurUser(selector.user));
-    this.#policies.remove(policies);
-    deleteStates(
-      this.#socket,
-      ourStates(this.#socket).map(({ id }) => id),
-    );
   }
 }

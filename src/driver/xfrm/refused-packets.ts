@@ -154,7 +154,11 @@ export class RefusedPackets {
       if (++sample.packets >= samplePackets) return this.#end();
       const arrival = direction === 'inbound' ? arrivalOf(bytes) : undefined;
       if (arrival === undefined || !sample.local.has(arrival.local.address)) continue;
-      this.#examine(arrival, sample);
+      try {
+        this.#examine(arrival, sample);
+      } catch {
+        return this.#end(); // The kernel does not answer; others say so.
+      }
       if (sample.finds >= sampleFinds || sample.tries >= sampleTries) return this.#end();
     }
   }

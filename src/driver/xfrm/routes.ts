@@ -5,7 +5,6 @@
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter } from '../api.js';
-import { assignedRemoval } from '../assigned-addresses.js';
 import { run } from '../host-programs.js';
 import { hex, steeringNames } from '../kernel-names.js';
 import { localAddresses } from './host.js';
@@ -46,11 +45,6 @@ export class TunnelRoutes {
   }
 }
 
-/** Removes the routes of an earlier, killed run. */
-export async function removeOldRoutes(): Promise<void> {
-  for (const family of [4, 6] as const) await batch(family, assignedRemoval);
-}
-
 /** Puts `lines` in the place of all that is there. */
 async function batch(family: 4 | 6, lines: readonly string[]): Promise<void> {
   const all = [ruleRemoval, `route flush table ${table}`, ...lines];
@@ -79,5 +73,5 @@ async function deviceTowards(peer: IpAddress): Promise<string | undefined> {
 
 /** What `ip` prints; that there is nothing to remove, or no route, is no error. Without `ip` there are no such routes. */
 async function ip(args: readonly string[], input: string): Promise<string> {
-  return run('ip', args, input, { mayFail: true }).catch(() => '');
+  return run('ip', args, input, { mayFail: true });
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import type { FilterId } from '../../../src/driver/api.js';
+import { policyUser } from '../../../src/driver/xfrm/marks.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { waitFor } from '../../lab/command.js';
 import { ping } from '../../lab/traffic.js';
@@ -23,7 +24,7 @@ async function sendUdp(host: Host, address: string, port: number, bytes = 8): Pr
   return (await host.execute(process.execPath, ['-e', script])).stdout.trim();
 }
 
-describe('user-space driver on one host', { skip, timeout: 60_000 }, () => {
+describe('user-space driver on one host', { skip, timeout: 120_000 }, () => {
   let hosts: HostPair;
   before(async () => {
     hosts = await createPair({ prefix: 'drv1', a: [`${one}/24`], b: [`${other}/24`] });
@@ -63,6 +64,30 @@ describe('user-space driver on one host', { skip, timeout: 60_000 }, () => {
     );
     await next.stop();
     assert.equal(traces(), clean);
+  });
+
+  test('a start removes what the other engine, killed, has left in the kernel, and nothing else', async () => {
+    const block = (user: number) => ({
+      selector: {
+        source: { address: one, length: 32 },
+        destination: { address: other, length: 32 },
+        ...{ protocol: 0, user },
+      },
+      ...{ direction: 'out', action: 'block', priority: 9, templates: [] },
+    });
+    const script = `
+      import { XfrmSocket } from './dist/src/driver/xfrm/netlink.js';
+      import { xfrmRequests } from './dist/src/wire/netlink/xfrm.js';
+      const policies = ${JSON.stringify([block(policyUser(1, 'filter')), block(7)])};
+      for (const policy of policies) new XfrmSocket().demand(xfrmRequests.putPolicy(policy), 'a policy');`;
+    const { status, stderr } = await hosts.a.execute(process.execPath, ['--input-type=module', '-e', script]);
+    assert.equal(status, 0, stderr);
+    const policies = () => hosts.a.run('ip', 'xfrm', 'policy').match(/action block/g)?.length;
+    assert.equal(policies(), 2);
+    const driver = await DriverOnHost.start(hosts.a);
+    assert.equal(policies(), 1);
+    await driver.stop();
+    hosts.a.run('ip', 'xfrm', 'policy', 'flush');
   });
 
   test('a taken port is an error that names its holder, and leaves no trace', async () => {

@@ -15,6 +15,20 @@ const ends = { source: left, destination: right };
 const espPacket = (spi: number) =>
   ipPacket(ends, 50, Uint8Array.of(0, 0, spi >>> 8, spi & 0xff, 0, 0, 0, 9, ...new Uint8Array(40)));
 
+/** What a packet of the pair's left end looks like on the wire. */
+function sentWith(pair: ReturnType<typeof makePair>): Uint8Array {
+  const sender = twoHosts({ seed: 6 });
+  connect(sender, pair);
+  let wire = new Uint8Array();
+  sender.network.transit = packet => {
+    wire = Uint8Array.from(packet);
+    return [packet];
+  };
+  sender.left.send(udpPacket({ ...ends }));
+  sender.network.run();
+  return wire;
+}
+
 /** A kernel whose counters and packets are the test's. */
 function kernel(records: readonly PairRecord[] = [], states: readonly number[] = []) {
   const counters = new Map<string, number>();
@@ -129,19 +143,10 @@ describe('packets that the kernel refuses', () => {
     test(`a peer that truncates the ICV of ${name} to 96 bits`, () => {
       const ours = makePair(new SeededRandom(8), { suite }).right;
       const theirs = makePair(new SeededRandom(8), { suite, icvBytes: 12 });
-      const sender = twoHosts({ seed: 6 });
-      connect(sender, theirs);
-      let wire = new Uint8Array();
-      sender.network.transit = packet => {
-        wire = Uint8Array.from(packet);
-        return [packet];
-      };
-      sender.left.send(udpPacket({ ...ends }));
-      sender.network.run();
       const record = new PairRecord(ours, 99, 0);
       const k = kernel([record]);
       k.count('XfrmInStateProtoError');
-      k.arrive(wire);
+      k.arrive(sentWith(theirs));
       assert.deepEqual(k.events, []);
       const { lastNote, lastDrop, drops } = pairStatisticsOf(record, k.report(record));
       assert.equal(lastNote, 'the peer truncates HMAC-SHA-256 to 96 bits, this side to 128');
@@ -153,19 +158,10 @@ describe('packets that the kernel refuses', () => {
   test('a pair whose packets are genuine is not blamed for what another has counted', () => {
     const suite = { esp: { encryption: 'aes128', hash: 'sha256' } } as const;
     const pair = makePair(new SeededRandom(8), { suite });
-    const sender = twoHosts({ seed: 6 });
-    connect(sender, pair);
-    let wire = new Uint8Array();
-    sender.network.transit = packet => {
-      wire = Uint8Array.from(packet);
-      return [packet];
-    };
-    sender.left.send(udpPacket({ ...ends }));
-    sender.network.run();
     const record = new PairRecord(pair.right, 99, 0);
     const k = kernel([record]);
     k.count('XfrmInStateProtoError');
-    k.arrive(wire);
+    k.arrive(sentWith(pair));
     assert.deepEqual(k.refused.history().recent, []);
     assert.equal(pairStatisticsOf(record, []).lastNote, undefined);
     k.refused.close();

@@ -1,0 +1,33 @@
+/** What an engine leaves in the kernel, known by our marks: for its end, and for the start of the next, whichever that is. */
+import { xfrmRequests } from '../../wire/netlink/xfrm.js';
+import { deleteStates, ourStates } from './kernel-states.js';
+import { isOurUser } from './marks.js';
+import { XfrmSocket } from './netlink.js';
+import { PolicyTable } from './policy-table.js';
+
+/** Removes all policies and states that are ours, those that `policies` knows of included. Throws `IpseckitError`. */
+export function removeOurs(socket: XfrmSocket, policies: PolicyTable): void {
+  policies.remove(
+    socket
+      .demand(xfrmRequests.listPolicies(), 'to list its policies')
+      .flatMap(message => (message.kind === 'policy' ? [message.policy] : []))
+      .filter(({ selector }) => isOurUser(selector.user)),
+  );
+  deleteStates(
+    socket,
+    ourStates(socket).map(({ id }) => id),
+  );
+}
+
+/** The same for an engine that does not use them. A kernel without XFRM has none; never throws. */
+export function removeXfrmLeftovers(): void {
+  let socket: XfrmSocket | undefined;
+  try {
+    socket = new XfrmSocket();
+    removeOurs(socket, new PolicyTable(socket));
+  } catch {
+    // Nothing can be there.
+  } finally {
+    socket?.close();
+  }
+}
