@@ -3,7 +3,7 @@ import { Args, Flags } from '@oclif/core';
 import { CertificateStore } from '../../src/agent/certificate-store.js';
 import { parseIdentity } from '../../src/agent/identity-text.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { atFlag, crlCheckFlag, passphraseFileFlag } from '../../src/cli/certificate-flags.js';
+import { atFlag, crlCheckFlag, passphraseFileFlag, timeOf } from '../../src/cli/certificate-flags.js';
 import { type CertificateInfo, certificateInfo } from '../../src/cli/certificate-text.js';
 import { readCredentials, requireOne } from '../../src/cli/credential-files.js';
 import {
@@ -73,7 +73,7 @@ export default class CertCheckCommand extends IpseckitCommand<Check> {
       intermediates: [...certificates.slice(1), ...stored.intermediates],
       crls: [...stored.crls, ...files.flatMap(({ crls }) => crls)],
       crlStrength: flags['crl-check'] ?? 1,
-      nowMs: flags.at ?? Date.now(),
+      nowMs: flags.at === undefined ? Date.now() : timeOf(flags.at),
       ...(flags.authority === undefined ? {} : { authorities: [flags.authority] }),
       ...(flags.as === undefined ? {} : { id: checkedId(parseIdentity(flags.as), leaf.subject) }),
     });

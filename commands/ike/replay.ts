@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { IpseckitCommand } from '../../src/cli/base.js';
-import { atFlag, crlCheckFlag, passphraseFileFlag } from '../../src/cli/certificate-flags.js';
+import { atFlag, crlCheckFlag, passphraseFileFlag, timeOf } from '../../src/cli/certificate-flags.js';
 import { type CredentialFlagValues, credentialsAtHand } from '../../src/cli/credentials-at-hand.js';
 import { computerOf, readBytes, readPolicyOrFile } from '../../src/cli/policy-source.js';
 import { readSecretFile } from '../../src/cli/secret-file.js';
@@ -124,9 +124,9 @@ async function policyAtHand(
   };
 }
 
-async function judging(flags: CredentialFlagValues & { at?: number | undefined }): Promise<Judging> {
+async function judging(flags: CredentialFlagValues & { at?: string | undefined }): Promise<Judging> {
   const credentials = await credentialsAtHand(flags);
-  return { credentials, ...(flags.at === undefined ? {} : { atMs: flags.at }) };
+  return { credentials, ...(flags.at === undefined ? {} : { atMs: timeOf(flags.at) }) };
 }
 
 function defaultKeys(capture: string): string | undefined {

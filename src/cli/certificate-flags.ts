@@ -52,18 +52,20 @@ export const crlCheckFlag = Flags.custom<CrlStrength>({
   parse: async text => crlStrengths.find(strength => String(strength) === text),
 });
 
-/** When certificates are judged; milliseconds since 1970. Throws `IpseckitError` (USAGE). */
-export const atFlag = Flags.custom<number>({
+/** When certificates are judged; `timeOf` reads it. */
+export const atFlag = Flags.custom<string>({
   summary: 'judge at this time instead of now',
   helpValue: '2026-01-31',
-  parse: async text => {
-    const time = Date.parse(text);
-    if (!Number.isNaN(time)) return time;
-    throw new IpseckitError('USAGE', `--at: "${text}" is not a time`, {
-      next: 'write it as 2026-01-31 or 2026-01-31T12:00:00Z',
-    });
-  },
 });
+
+/** Milliseconds since 1970 of `--at`. Throws `IpseckitError` (USAGE). */
+export function timeOf(text: string): number {
+  const time = Date.parse(text);
+  if (!Number.isNaN(time)) return time;
+  throw new IpseckitError('USAGE', `--at: "${text}" is not a time`, {
+    next: 'write it as 2026-01-31 or 2026-01-31T12:00:00Z',
+  });
+}
 
 /** Names a certificate speaks for besides its subject. */
 export const alternativeNameFlags = {

@@ -23,6 +23,7 @@ function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = 
   return { status, stdout, stderr, all: stdout + stderr };
 }
 
+const recorded = 'test/fixtures/replay/xauth.pcap';
 const psk = ['--psk-file', keyFile];
 const up = ['tunnel', 'up', '192.0.2.9'];
 
@@ -45,6 +46,22 @@ const cases: readonly (readonly [string, readonly string[], number, RegExp])[] =
     ['tunnel', 'up', 'h', '--vendor-profile', 'x'],
     1,
     /^error: --vendor-profile 'x' is none of: ipseckit/,
+  ],
+  ['ipseckit', ['ike', 'replay', '/nowhere.pcap'], 1, /there is no file \/nowhere\.pcap\nnext: /],
+  ['ipseckit', ['ike', 'replay', emptyFile], 1, /empty: capture file.*\nnext: name a file that tcpdump/],
+  ['ipseckit', ['ike', 'replay', keyFile], 1, /key: neither a pcap nor a pcapng file/],
+  [
+    'ipseckit',
+    ['ike', 'replay', recorded, '--keys', keyFile],
+    1,
+    /key: line 1 is no "cookie,key".*\nnext: name a folder/,
+  ],
+  ['ipseckit', ['ike', 'replay', recorded, '--ca', keyFile], 1, /key: .*\nnext: name a certificate/],
+  [
+    'ipseckit',
+    ['ike', 'replay', recorded, '--at', 'noon'],
+    1,
+    /--at: "noon" is not a time\nnext: write it as/,
   ],
   ['ipseckit', ['tunnel', 'down'], 1, /^error: the argument 'name' is missing: .*\nnext: --help/],
   ['ipseckit', ['cert', 'issue'], 1, /^error: arguments are missing:\nca .*\nrequest .*\nnext: --help/],

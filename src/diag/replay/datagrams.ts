@@ -2,18 +2,12 @@
 import { Reassembler } from '../../driver/userspace/reassembly.js';
 import { bytesEqual, WireError } from '../../wire/bytes.js';
 import { ipPacketOf } from '../../wire/captured-packet.js';
-import { addressFromBytes, type IpAddress } from '../../wire/ip/address.js';
-import {
-  decodeIpv4,
-  ipProtocol,
-  ipv4FromNumber,
-  ipv4Payload,
-  isFragment,
-  readU16,
-  readU32,
-} from '../../wire/ip/packet.js';
+import type { IpAddress } from '../../wire/ip/address.js';
+import { addressOf, decodeIp, isFragmentOfIp, upperStart } from '../../wire/ip/ip.js';
+import { ipProtocol, readU16, readU32 } from '../../wire/ip/packet.js';
 import { readCapture } from '../../wire/pcap.js';
 import type { ProtectedFlow, ReplayEndpoint } from './report.js';
+import { undeliveredNote } from './undelivered.js';
 
 /** An IKE message as it crossed the wire; the non-ESP marker is off. */
 export interface CapturedDatagram {
@@ -45,6 +39,7 @@ const mostNotes = 100;
 const mostFlows = 10_000;
 
 interface Carried {
+  readonly family: 4 | 6;
   readonly source: IpAddress;
   readonly destination: IpAddress;
   readonly protocol: number;
@@ -129,35 +124,28 @@ export class DatagramCollector {
   }
 
   #carriedBy(ip: Uint8Array, atSeconds: number): Carried | undefined {
-    if ((ip[0] ?? 0) >>> 4 === 6) return this.#carriedByIpv6(ip);
-    const header = decodeIpv4(ip);
-    if (isFragment(header)) {
+    const header = decodeIp(ip);
+    if (isFragmentOfIp(header)) {
       const whole = this.#reassembler.add(ip, header, atSeconds * 1000);
       this.#reassembler.expire(atSeconds * 1000);
       return whole === undefined ? undefined : this.#carriedBy(whole, atSeconds);
     }
     return {
-      source: ipv4FromNumber(header.source),
-      destination: ipv4FromNumber(header.destination),
+      family: header.family,
+      source: addressOf(header.source),
+      destination: addressOf(header.destination),
       protocol: header.protocol,
-      payload: ipv4Payload(ip, header),
-    };
-  }
-
-  #carriedByIpv6(ip: Uint8Array): Carried | undefined {
-    if (ip.length < 40) throw new WireError('truncated', ip.length, 'IPv6 header');
-    const protocol = ip[6] ?? 0;
-    if (protocol === 44) this.note('fragments of IPv6, which are not put together');
-    return {
-      source: addressFromBytes(ip.subarray(8, 24)),
-      destination: addressFromBytes(ip.subarray(24, 40)),
-      protocol,
-      payload: ip.subarray(40, 40 + readU16(ip, 4)),
+      payload: ip.subarray(upperStart(header), header.totalLength),
     };
   }
 
   #take(carried: Carried, atSeconds: number, device: string | undefined): void {
-    const { source, destination, protocol, payload } = carried;
+    const { family, source, destination, protocol, payload } = carried;
+    if (protocol === (family === 4 ? ipProtocol.icmp : ipProtocol.icmpv6)) {
+      const note = undeliveredNote(source, family, payload, port => port === ikePort || port === natPort);
+      if (note !== undefined) this.note(note);
+      return;
+    }
     if (protocol === ipProtocol.esp)
       return this.#count('ESP', readU32(payload, 0), carried, atSeconds, false);
     if (protocol === ipProtocol.ah) return this.#count('AH', readU32(payload, 4), carried, atSeconds, false);

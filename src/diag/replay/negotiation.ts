@@ -308,7 +308,7 @@ export class NegotiationReplay {
     const waitedSeconds = endsAtSeconds - lastSeconds(last);
     if (last.retransmissions.length === 0 && waitedSeconds < 5) return undefined;
     const before = this.#messages.findLast(({ from }) => from === otherRole[last.from]);
-    const again = before !== undefined && lastSeconds(before) > last.atSeconds;
+    const again = (before?.retransmissions.at(-1)?.packet ?? 0) > last.packet;
     return silence(this, {
       mode: 'main',
       message: last.name,
@@ -317,7 +317,7 @@ export class NegotiationReplay {
       waitedSeconds,
       preshared: this.phase1.isPreshared,
       toNatPort: last.destination.port === 4500,
-      ...(again ? { unheard: before.name } : {}),
+      ...(again && before !== undefined ? { unheard: before.name } : {}),
     });
   }
 }

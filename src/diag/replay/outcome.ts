@@ -1,5 +1,5 @@
 /** Why a negotiation of others failed, in the words the engine has for its own. */
-import type { FailureReason, NegotiationFailure } from '../../ike/api.js';
+import type { NegotiationFailure } from '../../ike/api.js';
 import { failure, reasonOfNotify } from '../../ike/failures.js';
 import { nameOf, notifyTypes } from '../../wire/isakmp/numbers.js';
 import type { ReplayEndpoint, Role } from './report.js';
@@ -95,28 +95,18 @@ export function silence(sides: Sides, asked: Unanswered): NegotiationFailure {
   const port = toNatPort ? ', or UDP port 4500 is blocked' : '';
   const proves = /^(main mode 5|aggressive mode 2)$/.test(message);
   const doubt = preshared ? 'the preshared keys differ' : 'it does not accept the certificate';
-  if (unheard !== undefined) {
-    const why = proves ? `, as when ${doubt}` : '';
-    return failure({
-      mode,
-      ...hosts(sides),
-      point: by === 'initiator' ? 'peer' : 'me',
-      reason: 'no-response',
-      text: `${silent} did not answer ${message} (${times}), and kept sending ${unheard}: ${message} does not reach it${port}, or it refuses it silently${why}`,
-      message,
-    });
-  }
-  const reason: FailureReason = !proves
-    ? 'no-response'
-    : preshared
-      ? 'preshared-keys-differ'
-      : 'certificate-refused';
-  const because = proves ? `: most likely ${doubt}${port}` : '';
+  const isClear = proves && unheard === undefined;
+  const because =
+    unheard !== undefined
+      ? `, and kept sending ${unheard}: ${message} does not reach it${port}, or it refuses it silently${proves ? `, as when ${doubt}` : ''}`
+      : proves
+        ? `: most likely ${doubt}${port}`
+        : '';
   return failure({
     mode,
     ...hosts(sides),
     point: by === 'initiator' ? 'peer' : 'me',
-    reason,
+    reason: !isClear ? 'no-response' : preshared ? 'preshared-keys-differ' : 'certificate-refused',
     text: `${silent} did not answer ${message} (${times})${because}`,
     message,
   });
