@@ -17,11 +17,12 @@ import { addressFamily } from '../wire/ip/address.js';
 import { type PacketAddress, packetAddress } from '../wire/ip/ip.js';
 import { ipv6HeaderBytes } from '../wire/ip/ipv6.js';
 import { ipv4HeaderBytes } from '../wire/ip/packet.js';
-import { hostRange } from '../wire/ip/selector.js';
 import type { DropReason, DropRecord, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
+import type { ConnectionType } from './connection-type.js';
 import { Lifetime } from './lifetime.js';
 import { type NatClient, translatedPortsOf } from './nat-client.js';
 import { type PacketSelector, packetSelector } from './packet-selector.js';
+import { carriedSelector } from './pair-places.js';
 import { ReplayWindow } from './replay-window.js';
 
 export const udpHeaderBytes = 8;
@@ -78,6 +79,8 @@ export class InstalledPair {
   readonly isConfidential: boolean;
   /** With integrity, by ESP or AH. */
   readonly isAuthenticated: boolean;
+  /** What the adapter that has our address counts as. */
+  connectionType: ConnectionType = 'lan';
   readonly lifetime: Lifetime;
   /** UDP encapsulation: our end, and the peer's, which follows its NAT mapping. */
   readonly udpLocal: Endpoint | undefined;
@@ -224,11 +227,7 @@ function outboundAhOf(half: SaHalf, family: 4 | 6): OutboundAh {
 }
 
 function selectorOf(pair: SaPair): PacketSelector {
-  const selector = packetSelector(
-    pair.mode === 'tunnel'
-      ? pair.selector
-      : { ...pair.selector, source: hostRange(pair.local), destination: hostRange(pair.peer) },
-  );
+  const selector = packetSelector(carriedSelector(pair));
   if (selector === undefined) throw unusable('traffic between IPv4 and IPv6');
   return selector;
 }

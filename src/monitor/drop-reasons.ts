@@ -52,7 +52,7 @@ export const dropReasons: Readonly<Record<DropReason, DropReasonText>> = {
   },
   'selector-mismatch': {
     meaning:
-      'The packet is genuine, but not of the traffic, the hosts or the encapsulation its SA was negotiated for.',
+      'The packet is genuine, but not of the traffic, the hosts or the encapsulation its SA was negotiated for, or another filter has it.',
     next: 'Compare the filters of both sides: addresses, masks, protocol and ports must mirror each other.',
   },
   'client-gone': {

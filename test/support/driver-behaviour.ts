@@ -266,6 +266,25 @@ export function driverBehaviour(title: string, under: EngineUnderTest): void {
       assert.ok(driver.drops.blocked >= 2);
     });
 
+    test('what a pair brings passes the filters before its own, too', async () => {
+      const connection = connections[0];
+      assert.ok(connection !== undefined);
+      await connect(connection);
+      const { filters } = staticEnds(connection, 1).other;
+      const pings = secureFilter('pings', 'inbound', selector(one, other, { protocol: 1 }));
+      for (const [title, first, expected] of [
+        ['blocked', [{ ...pings, action: 'block' }], 0],
+        ['of other SAs', [pings], 0],
+        ['let in even in clear', [{ ...pings, action: 'permit' }], 1],
+        ['its own', [], 1],
+      ] as const) {
+        await b.setFilters([...first, ...filters]);
+        assert.equal((await ping(hosts.a, other, { count: 1, waitSeconds: 1 })).received, expected, title);
+      }
+      await a.remove(connection.name as never);
+      await b.remove(connection.name as never);
+    });
+
     test('packets too long for the way are answered, and sent shorter after that', async () => {
       const connection = connections[0];
       assert.ok(connection !== undefined);

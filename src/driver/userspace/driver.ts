@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import { IpseckitError } from '../../report/errors.js';
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import type {
@@ -16,6 +17,7 @@ import type {
   SoftSa,
   SoftSaStatistics,
 } from '../api.js';
+import { type ConnectionType, connectionTypeOf } from '../connection-type.js';
 import { steeringNames } from '../kernel-names.js';
 import { removeXfrmLeftovers } from '../xfrm/leftovers.js';
 import { PacketEngine, type PacketEngineOptions } from './engine.js';
@@ -238,6 +240,7 @@ export class UserspaceDriver implements Driver {
       {
         ...{ tun, sockets, emit },
         random: length => randomFillSync(new Uint8Array(length)),
+        connectionTypeOf: adapterTypeOf,
         steer: (port, done) =>
           steering.steer(port).then(
             () => done(true),
@@ -294,6 +297,14 @@ interface Running {
   readonly engine: PacketEngine;
   readonly timer: WakeTimer;
   readonly watch: TableWatch;
+}
+
+/** What the adapter that has an address counts as. */
+function adapterTypeOf(address: IpAddress): ConnectionType {
+  const [device] =
+    Object.entries(networkInterfaces()).find(([, known]) => known?.some(one => one.address === address)) ??
+    [];
+  return connectionTypeOf(device ?? '');
 }
 
 /** A firewall that is reloaded mostly throws away everybody's tables; without ours, secured traffic would go in clear. */

@@ -26,6 +26,7 @@ import type {
   SoftSa,
   SoftSaStatistics,
 } from '../api.js';
+import type { ConnectionType } from '../connection-type.js';
 import { InstalledPair } from '../installed-pair.js';
 import { NatClients } from '../nat-client.js';
 import { type Flow, flowOf, flowSelector } from '../packet-selector.js';
@@ -37,6 +38,7 @@ import { Counters } from './counters.js';
 import { FilterRules, type OutboundRule } from './filter-rules.js';
 import { InboundPath } from './inbound.js';
 import type { TunDevice, UdpDatagram, WireSockets } from './io.js';
+import { refusalOfOpened } from './opened-packets.js';
 import { OutboundPath } from './outbound.js';
 import { Reassembler } from './reassembly.js';
 import { SoftAssociations } from './soft-associations.js';
@@ -50,6 +52,8 @@ export interface PacketEngineDependencies {
   >;
   /** `length` random bytes for initialisation vectors; tests pass a seeded generator. */
   random(length: number): Uint8Array;
+  /** What the adapter that has an address of ours counts as; a LAN's when absent. */
+  connectionTypeOf?(local: IpAddress): ConnectionType;
   emit(event: DriverEvent): void;
   /** Absent where all packets of this host come to the engine anyway. */
   readonly steer?: Steer;
@@ -143,6 +147,7 @@ export class PacketEngine {
       clientPorts: this.#clientPorts,
       counters: this.#counters,
       emit: event => dependencies.emit(event),
+      refusal: (pair, flow) => refusalOfOpened(this.#rules, this.#soft, pair, flow),
       used: (pair, nowMs) => this.#watchLifetime(pair, nowMs),
       onFailure,
     });
@@ -163,6 +168,7 @@ export class PacketEngine {
    */
   installInbound(pair: SaPair, nowMs: number): void {
     const installed = new InstalledPair(pair, this.#random, nowMs);
+    installed.connectionType = this.#deps.connectionTypeOf?.(pair.local) ?? 'lan';
     this.#database.add(installed);
     this.#nextLimitAtMs = Math.min(this.#nextLimitAtMs, installed.lifetime.nextAtMs);
   }

@@ -2,13 +2,18 @@ import type { IpAddress } from '../../wire/ip/address.js';
 import { addressOf, type PacketAddress, packetAddress } from '../../wire/ip/ip.js';
 import { mirrorSelector, printSelector, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter, FilterId } from '../api.js';
+import type { ConnectionType } from '../connection-type.js';
 import { FilterTable } from '../filter-table.js';
+import type { InstalledPair } from '../installed-pair.js';
 import { Ipv6FilterTable } from '../ipv6-filter-table.js';
 import { type Flow, packetSelector } from '../packet-selector.js';
+import { PairPlaces } from '../pair-places.js';
 
 /** A filter in force, how many packets met it, and how many of them it dropped. */
 export interface FilterRule {
   readonly filter: DriverFilter;
+  /** In matching order, of all filters. */
+  readonly place: number;
   packets: number;
   drops: number;
 }
@@ -24,31 +29,37 @@ export class FilterRules {
   readonly #outbound: readonly OutboundRule[];
   readonly #inbound: readonly FilterRule[];
   readonly #outboundTables: Tables;
-  readonly #inboundTables: Tables;
+  readonly #inboundTables: Readonly<Record<ConnectionType, Tables>>;
+  readonly #pairPlaces: PairPlaces;
+  readonly #served = new WeakMap<InstalledPair, { readonly place: number | undefined }>();
 
   /** `filters` in matching order. Those of the same id go on counting where they were `before`. */
   constructor(filters: readonly DriverFilter[], before?: FilterRules) {
     const packets = before?.packets();
     const drops = before?.drops();
-    const counted = ({ id }: DriverFilter) => ({
-      packets: packets?.get(id) ?? 0,
-      drops: drops?.get(id) ?? 0,
-    });
-    const inbound = filters.filter(filter => filter.direction === 'inbound');
-    const outbound = filters.filter(filter => filter.direction === 'outbound' && mayDecide(filter));
-    this.#inbound = inbound.map(filter => ({ filter, ...counted(filter) }));
-    const ownEndpoints = new Map(
-      inbound.map(filter => [printSelector(filter.selector), filter.tunnelEndpoint] as const),
-    );
-    this.#outbound = outbound.map(filter => ({
+    const rules = filters.map((filter, place) => ({
       filter,
-      ...counted(filter),
+      place,
+      packets: packets?.get(filter.id) ?? 0,
+      drops: drops?.get(filter.id) ?? 0,
+    }));
+    this.#inbound = rules.filter(({ filter }) => filter.direction === 'inbound');
+    const outbound = rules.filter(({ filter }) => filter.direction === 'outbound' && mayDecide(filter));
+    const ownEndpoints = new Map(
+      this.#inbound.map(({ filter }) => [printSelector(filter.selector), filter.tunnelEndpoint] as const),
+    );
+    this.#outbound = outbound.map(({ filter, ...rest }) => ({
+      filter,
+      ...rest,
       tunnelPeer: filter.tunnelEndpoint === undefined ? undefined : packetAddress(filter.tunnelEndpoint),
       // The rule for the way back names the gateway towards which its packets travel: this host.
       tunnelLocal: ownEndpoints.get(printSelector(mirrorSelector(filter.selector))),
     }));
     this.#outboundTables = new Tables(outbound);
-    this.#inboundTables = new Tables(inbound);
+    const ofAll = this.#inbound.every(({ filter }) => filter.connectionType === undefined);
+    const lan = new Tables(this.#inbound, 'lan');
+    this.#inboundTables = { lan, dialup: ofAll ? lan : new Tables(this.#inbound, 'dialup') };
+    this.#pairPlaces = new PairPlaces(filters);
   }
 
   /** The filter that decides about a packet that leaves; `undefined` when none matches. */
@@ -56,9 +67,18 @@ export class FilterRules {
     return this.#outbound[this.#outboundTables.match(flow)];
   }
 
-  /** The filter that decides about a packet that arrives; `undefined` when none matches. */
-  inbound(flow: Flow): FilterRule | undefined {
-    return this.#inbound[this.#inboundTables.match(flow)];
+  /** The filter that decides about a packet that arrives by such an adapter; `undefined` when none matches. */
+  inbound(flow: Flow, connectionType: ConnectionType = 'lan'): FilterRule | undefined {
+    return this.#inbound[this.#inboundTables[connectionType].match(flow)];
+  }
+
+  /** The place of the inbound filter that a pair serves; `undefined` when none has all of its traffic. */
+  servedBy(pair: InstalledPair): number | undefined {
+    const known = this.#served.get(pair);
+    if (known !== undefined) return known.place;
+    const place = this.#pairPlaces.placeOf(pair.pair, 'inbound');
+    this.#served.set(pair, { place });
+    return place;
   }
 
   /** Whether some packet to that port of a peer is to be secured. `port` 0 without ports. */
@@ -98,8 +118,13 @@ class Tables {
   readonly #ipv4: FilterTable;
   readonly #ipv6: Ipv6FilterTable;
 
-  constructor(filters: readonly DriverFilter[]) {
-    const selectors = filters.map(filter => packetSelector(filter.selector));
+  /** Of filters for some adapters, with a `connectionType` only those for such. */
+  constructor(rules: readonly Pick<FilterRule, 'filter'>[], connectionType?: ConnectionType) {
+    const selectors = rules.map(({ filter }) =>
+      connectionType === undefined || (filter.connectionType ?? connectionType) === connectionType
+        ? packetSelector(filter.selector)
+        : undefined,
+    );
     this.#ipv4 = new FilterTable(selectors.map(one => (one?.family === 4 ? one : undefined)));
     this.#ipv6 = new Ipv6FilterTable(selectors.map(one => (one?.family === 6 ? one : undefined)));
   }

@@ -15,7 +15,7 @@ import { ipProtocol } from '../../wire/ip/packet.js';
 import type { DriverEvent, DropReason, Endpoint, Spi } from '../api.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
 import type { NatClients } from '../nat-client.js';
-import { flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
+import { type Flow, flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
 import { truncationNote } from '../truncation.js';
 import type { ClientPorts } from './client-ports.js';
@@ -24,6 +24,7 @@ import { decapsulatedTos, setTos } from './ecn.js';
 import { hostHead, restoredBytes, writeRestored } from './inner-header.js';
 import type { TunDevice, UdpDatagram } from './io.js';
 import { repairTransportChecksum } from './nat-checksum.js';
+import type { Refusal } from './opened-packets.js';
 import { PacketArena } from './packet-arena.js';
 import { Reassembler } from './reassembly.js';
 
@@ -38,6 +39,8 @@ export interface InboundDependencies {
   readonly clientPorts: ClientPorts;
   readonly counters: Counters;
   emit(event: DriverEvent): void;
+  /** What the filters say of a packet that a pair brought, by its flow as it arrived. */
+  refusal(pair: InstalledPair, flow: Flow): Refusal | undefined;
   /** Called after each packet that counts towards a pair's lifetime. */
   used(pair: InstalledPair, nowMs: number): void;
   onFailure(error: Error): void;
@@ -266,8 +269,11 @@ export class InboundPath {
       header = orUndefined(() => decodeIp(whole));
       if (header === undefined) return this.#drop('malformed', about, pair);
     }
-    if (!matchesFlow(selector, mirrorFlow(flowOf(packet, header))))
+    const flow = flowOf(packet, header);
+    if (!matchesFlow(selector, mirrorFlow(flow)))
       return this.#drop('selector-mismatch', about, pair, { inner: packet });
+    const refusal = this.#deps.refusal(pair, flow);
+    if (refusal !== undefined) return this.#refuse(refusal, about, pair, packet);
     const tos = envelope.kind === 'ip' ? decapsulatedTos(envelope.header.tos, header.tos) : header.tos;
     if (tos === undefined)
       return this.#drop('malformed', about, pair, { inner: packet, note: congestionLost });
@@ -299,9 +305,12 @@ export class InboundPath {
     if (header === undefined) return this.#drop('malformed', about, pair);
     // Transport mode protects whole packets (RFC 4303 3.3.4).
     if (isFragmentOfIp(header)) return this.#drop('fragment', about, pair, { inner: packet });
-    const flow = mirrorFlow(flowOf(packet, header));
+    const arrived = flowOf(packet, header);
+    const flow = mirrorFlow(arrived);
     if (!matchesFlow(pair.selector, flow))
       return this.#drop('selector-mismatch', about, pair, { inner: packet });
+    const refusal = this.#deps.refusal(pair, arrived);
+    if (refusal !== undefined) return this.#refuse(refusal, about, pair, packet);
     if (envelope.kind === 'udp') {
       repairTransportChecksum(packet, header, pair.pair.natOriginal);
       const admission = this.#deps.clientPorts.receive(pair, packet, header, flow, nowMs);
@@ -346,6 +355,10 @@ export class InboundPath {
     otherIcvBytes: () => number | undefined,
   ): void {
     this.#drop('not-authenticated', about, pair, { note: truncationNote(pair, icvBytes, otherIcvBytes) });
+  }
+
+  #refuse({ reason, note }: Refusal, about: Arrived, pair: InstalledPair, inner: Uint8Array): void {
+    this.#drop(reason, about, pair, { inner, note });
   }
 
   #unknownSpi(protocol: 'esp' | 'ah', spi: number, about: Arrived): void {

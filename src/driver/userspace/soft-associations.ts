@@ -40,6 +40,15 @@ export class SoftAssociations {
     return true;
   }
 
+  /** Whether clear packets that meet this inbound filter come in. */
+  opensInbound(
+    filter: DriverFilter,
+    flow: { readonly source: PacketAddress; readonly destination: PacketAddress },
+  ): boolean {
+    if (this.#entries.size === 0 || !allowsClear(filter)) return false;
+    return this.#received.has(`${addressKey(flow.destination)} ${addressKey(flow.source)}`);
+  }
+
   /** Whether a clear packet that met this inbound filter comes in; counts it. */
   passesInbound(
     filter: DriverFilter,

@@ -1,9 +1,9 @@
 import { IpseckitError } from '../../report/errors.js';
 import type { PairStatistics, SaPair } from '../api.js';
 import { clientIdleMs } from '../conversations.js';
+import { carriedSelector } from '../pair-places.js';
 import type { PairRecord } from './pair-book.js';
 import { commonSelector } from './selectors.js';
-import { carriedSelector } from './states.js';
 
 /**
  * Clients behind one NAT have one address, and in transport mode nothing else tells the kernel whose pair an answer is for:

@@ -18,10 +18,11 @@ import type { XfrmDirection, XfrmPolicy, XfrmTemplate } from '../../wire/netlink
 import { anyAddress, type XfrmSelector } from '../../wire/netlink/xfrm-selector.js';
 import type { DriverFilter, SoftSa } from '../api.js';
 import { connectionTypeOf } from '../connection-type.js';
+import { carriedSelector } from '../pair-places.js';
 import { groupRanges, linkLocal, type XfrmHost } from './exemptions.js';
 import { filterRequestId, policyUser, type Role, roles } from './marks.js';
 import { betweenHosts, commonRange, commonSelector, xfrmSelectors } from './selectors.js';
-import { carriedSelector, type KernelPair, modeOf, protocolNumbers } from './states.js';
+import { type KernelPair, modeOf, protocolNumbers } from './states.js';
 
 /** A filter in its place. */
 export interface PlacedFilter {

@@ -1,7 +1,8 @@
 import type { IpAddress } from '../../wire/ip/address.js';
-import { mirrorSelector, printSelector, type Selector, selectorCovers } from '../../wire/ip/selector.js';
+import { printSelector, type Selector } from '../../wire/ip/selector.js';
 import type { XfrmPolicy } from '../../wire/netlink/xfrm-policy.js';
 import type { DriverFilter, FilterId, SaPair } from '../api.js';
+import { PairPlaces } from '../pair-places.js';
 import { exemptPolicies, type XfrmHost } from './exemptions.js';
 import { FilterNumbers } from './marks.js';
 import {
@@ -12,15 +13,13 @@ import {
   tunnelLocals,
   tunnelTraffic,
 } from './policies.js';
-import { carriedSelector } from './states.js';
 
 /** The filters in force, each in its place, and where pairs belong among them. */
 export class XfrmRules {
   readonly #numbers = new FilterNumbers();
   #placed: readonly PlacedFilter[] = [];
   #byId = new Map<FilterId, PlacedFilter>();
-  /** Inbound filters by their printed selector. */
-  #inbound = new Map<string, PlacedFilter>();
+  #places = new PairPlaces([]);
   #tunnelLocals: ReadonlyMap<string, IpAddress> = new Map();
   #secured: readonly TunnelTraffic[] = [];
 
@@ -29,11 +28,7 @@ export class XfrmRules {
     this.#numbers.set(filters);
     this.#placed = filters.map((filter, place) => ({ filter, place, number: this.#numbers.of(filter.id) }));
     this.#byId = new Map(this.#placed.map(placed => [placed.filter.id, placed]));
-    this.#inbound = new Map();
-    for (const placed of this.#placed) {
-      const key = printSelector(placed.filter.selector);
-      if (placed.filter.direction === 'inbound' && !this.#inbound.has(key)) this.#inbound.set(key, placed);
-    }
+    this.#places = new PairPlaces(filters);
     this.#tunnelLocals = tunnelLocals(filters);
     this.#secured = tunnelTraffic(filters);
   }
@@ -64,11 +59,8 @@ export class XfrmRules {
 
   /** The filter in whose place a pair's policies stand; `undefined`: there is none for its traffic. */
   placeOf(pair: SaPair, direction: DriverFilter['direction']): PlacedFilter | undefined {
-    const own = pair.filterId === undefined ? undefined : this.find(pair.filterId);
-    const carried = carriedSelector(pair);
-    if (direction === 'outbound') return own ?? this.#covering('outbound', carried);
-    const back = own && this.#inbound.get(printSelector(mirrorSelector(own.filter.selector)));
-    return back ?? this.#covering('inbound', mirrorSelector(carried));
+    const place = this.#places.placeOf(pair, direction);
+    return place === undefined ? undefined : this.#placed[place];
   }
 
   /** What a filter sees on its way through that leaves in clear. */
@@ -82,14 +74,5 @@ export class XfrmRules {
       ...(local === undefined ? {} : { local }),
       secured: this.#secured,
     });
-  }
-
-  #covering(direction: DriverFilter['direction'], carried: Selector): PlacedFilter | undefined {
-    return this.#placed.find(
-      ({ filter }) =>
-        filter.direction === direction &&
-        filter.action === 'secure' &&
-        selectorCovers(filter.selector, carried),
-    );
   }
 }

@@ -2,12 +2,13 @@
 import { type EncryptionId, encryption, hash } from '../../crypto/algorithms.js';
 import { espKeyFault } from '../../crypto/packet-cipher.js';
 import { IpseckitError } from '../../report/errors.js';
-import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
-import { hostRange, mirrorSelector, type Selector } from '../../wire/ip/selector.js';
+import { addressFamily } from '../../wire/ip/address.js';
+import { mirrorSelector } from '../../wire/ip/selector.js';
 import { anySelector } from '../../wire/netlink/xfrm-selector.js';
 import type { XfrmLimits, XfrmMode, XfrmReplay, XfrmState } from '../../wire/netlink/xfrm-state.js';
 import { stateFlags } from '../../wire/netlink/xfrm-structures.js';
 import type { Endpoint, SaHalf, SaLifetime, SaPair } from '../api.js';
+import { carriedSelector } from '../pair-places.js';
 import { coveringSelector } from './selectors.js';
 
 /** IP protocol numbers of the two. */
@@ -68,12 +69,6 @@ export function statesOf(
 /** Of a bundle only the innermost SA is in tunnel mode. */
 export function modeOf(pair: SaPair, index: number): XfrmMode {
   return index === 0 ? pair.mode : 'transport';
-}
-
-/** Outbound view. In transport mode the addresses are the pair's own, whatever NAT made of the identities. */
-export function carriedSelector(pair: SaPair, peer: IpAddress = pair.peer): Selector {
-  if (pair.mode === 'tunnel') return pair.selector;
-  return { ...pair.selector, source: hostRange(pair.local), destination: hostRange(peer) };
 }
 
 /** Throws `IpseckitError` UNSUPPORTED or INVALID_POLICY for a pair that must not be installed. */
