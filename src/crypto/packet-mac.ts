@@ -5,7 +5,8 @@ import { type HashId, hash as hashRow } from './algorithms.js';
 const innerPad = 0x36;
 const outerPad = 0x5c;
 const largestBlockBytes = 128;
-const largestMessageBytes = 65_535;
+/** AH covers whole packets: the longest in IPv6, whose length does not count the header, and a number's upper half (ESN). */
+const largestMessageBytes = 40 + 65_535 + 4;
 
 /**
  * Where every HMAC is computed: the padded key right before the message, so that each HMAC is two one-shot hashes

@@ -65,10 +65,14 @@ export class BatchReader {
     };
   }
 
-  /** What the packet was sent to that an ICMP error is about, and who reports it. */
-  icmpError(family: 4 | 6): { readonly destination: Endpoint; readonly reporter: IpAddress } {
+  /** What the packet was sent to that an ICMP error is about, who reports it, and what is quoted behind the IP header. */
+  icmpError(family: 4 | 6): {
+    readonly destination: Endpoint;
+    readonly reporter: IpAddress;
+    readonly quoted: Uint8Array;
+  } {
     const { peer, localAddress } = this.ends(0, family);
-    return { destination: peer, reporter: localAddress };
+    return { destination: peer, reporter: localAddress, quoted: this.packet(0) };
   }
 
   /** Time and device of watched packet `i`. */

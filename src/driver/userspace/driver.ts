@@ -268,6 +268,7 @@ export class UserspaceDriver implements Driver {
       engine.processDatagrams(datagrams, nowMs());
       timer.arm();
     });
+    sockets.believeAbout((sa, destination) => engine.sendsWith(sa, destination));
     sockets.onUndelivered(undelivered => emit({ kind: 'undelivered', ...undelivered }));
     const watch = watchTable(steering, fail);
     return { tun, sockets, steering, engine, timer, watch };

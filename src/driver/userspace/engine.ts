@@ -2,6 +2,7 @@ import { RandomPool } from '../../crypto/random-pool.js';
 import { WireError } from '../../wire/bytes.js';
 import { classifyEncapsulated, isKeepalive, nonEspMarkerBytes } from '../../wire/esp.js';
 import type { IpAddress } from '../../wire/ip/address.js';
+import type { QuotedSa } from '../../wire/ip/icmp.js';
 import {
   addressOf,
   decodeIp,
@@ -223,6 +224,15 @@ export class PacketEngine {
       packet,
       packets: refused,
     });
+  }
+
+  /** Whether we send to an address with such an SA. */
+  sendsWith({ protocol, spi }: QuotedSa, destination: IpAddress): boolean {
+    for (const { outboundEsp, outboundAh, udpPeer, pair } of this.#database.all()) {
+      const sa = protocol === 'esp' ? outboundEsp : outboundAh;
+      if (sa?.spi === spi && (udpPeer?.address ?? pair.peer) === destination) return true;
+    }
+    return false;
   }
 
   /** Clear packets the kernel routed into the TUN device. */

@@ -1,5 +1,5 @@
 import { addressBytes, addressFamily, addressFromBytes, type IpAddress } from '../../wire/ip/address.js';
-import { readPacketTooBig } from '../../wire/ip/icmp.js';
+import { type QuotedSa, quotedSa, readPacketTooBig } from '../../wire/ip/icmp.js';
 import { isFragmentationNeeded, readUndelivered } from '../../wire/ip/icmp-errors.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import { wordsOf } from './address-words.js';
@@ -12,7 +12,7 @@ import { PathMtuCache } from './path-mtu.js';
 export interface OpenedSockets {
   readonly family: 4 | 6;
   readonly udp: readonly { readonly port: number; readonly fd: number }[];
-  readonly raw: readonly { readonly name: string; readonly fd: number }[];
+  readonly raw: readonly { readonly name: string; readonly protocol: number; readonly fd: number }[];
   /** ICMPv6 "packet too big"; in IPv4 the raw sockets tell. */
   readonly tooBig?: number;
   readonly sender: number;
@@ -23,6 +23,8 @@ export interface SocketEvents {
   onIpPackets(packets: readonly Uint8Array[]): void;
   onDatagrams(datagrams: readonly UdpDatagram[]): void;
   onUndelivered(undelivered: UndeliveredDatagram): void;
+  /** Whether an SA sends to that address: what is said of its packets' length is believed. */
+  sendsWith(sa: QuotedSa, destination: IpAddress): boolean;
   /** A descriptor is of no use any more. */
   onLost(what: string, code: string): void;
 }
@@ -46,6 +48,7 @@ export class FamilySockets {
     events: SocketEvents,
   ) {
     const { family } = opened;
+    const { natTraversalPort } = options;
     this.family = family;
     this.#native = native;
     this.#mark = options.mark;
@@ -54,13 +57,16 @@ export class FamilySockets {
     const [rawKind, udpKind] =
       family === 4 ? [readerKinds.raw, readerKinds.udp] : [readerKinds.raw6, readerKinds.udp6];
     const raw = opened.raw.map(
-      ({ name, fd }) =>
+      ({ name, protocol, fd }) =>
         new BatchReader(native, fd, rawKind, {
           onPackets: (batch, count) => events.onIpPackets(batch.packets(count)),
           onFailure: code => events.onLost(`the raw ${name} socket`, code),
           onIcmpError: (batch, type, code, info) => {
-            if (isFragmentationNeeded({ family, type, code }))
-              this.#learn(batch.icmpError(family).destination.address, info);
+            if (!isFragmentationNeeded({ family, type, code })) return;
+            const { destination, quoted } = batch.icmpError(family);
+            const sa = quotedSa(protocol, quoted, natTraversalPort);
+            if (sa !== undefined && events.sendsWith(sa, destination.address))
+              this.#learn(destination.address, info);
           },
         }),
     );
@@ -82,8 +88,9 @@ export class FamilySockets {
     const tooBig = new BatchReader(native, opened.tooBig, rawKind, {
       onPackets: (batch, count) => {
         for (const packet of batch.packets(count)) {
-          const news = readPacketTooBig(packet, options.natTraversalPort);
-          if (news !== undefined) this.#learn(news.destination, news.mtuBytes);
+          const news = readPacketTooBig(packet, natTraversalPort);
+          if (news !== undefined && events.sendsWith(news.sa, news.destination))
+            this.#learn(news.destination, news.mtuBytes);
         }
       },
       onFailure: code => events.onLost('the ICMPv6 socket', code),

@@ -19,7 +19,8 @@ interface Unfinished {
 
 /**
  * Puts fragments of packets together (RFC 791 3.2, RFC 8200 4.5), a bounded number at a time: the oldest go first.
- * Overlapping fragments void their packet (RFC 5722; in IPv4 honest senders never meet that rule).
+ * Overlapping fragments void their packet (RFC 5722; in IPv4 honest senders never meet that rule); one that came twice, as
+ * networks sometimes do it, is ignored (RFC 8200 4.5).
  */
 export class Reassembler {
   readonly #partials = new Map<string, Unfinished>();
@@ -43,6 +44,7 @@ export class Reassembler {
     const protocol = header.family === 4 ? header.protocol : '6';
     const key = `${header.source} ${header.destination} ${protocol} ${identification} ${context}`;
     const partial = this.#partials.get(key) ?? this.#begin(key, header, nowMs);
+    if (isThere(partial, offset, payload, more)) return undefined;
     const bytes = Uint8Array.from(payload);
     const end = offset + bytes.length;
     if (end > largestReassembly(header) || !fits(partial, more, offset, end)) {
@@ -85,6 +87,17 @@ export class Reassembler {
     this.#partials.set(key, partial);
     return partial;
   }
+}
+
+function isThere(
+  { pieces, totalBytes }: Unfinished,
+  offset: number,
+  payload: Uint8Array,
+  more: boolean,
+): boolean {
+  const same = pieces.find(piece => piece.offset === offset);
+  if (same === undefined || more !== (offset + payload.length !== totalBytes)) return false;
+  return Buffer.compare(same.bytes, payload) === 0;
 }
 
 function fits(partial: Unfinished, more: boolean, offset: number, end: number): boolean {

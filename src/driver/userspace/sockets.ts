@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { IpseckitError } from '../../report/errors.js';
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
+import type { QuotedSa } from '../../wire/ip/icmp.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import { isPeerPortConnected } from './connected-ports.js';
-import { FamilySockets, type OpenedSockets, rawProtocols } from './family-sockets.js';
+import { FamilySockets, type OpenedSockets, rawProtocols, type SocketEvents } from './family-sockets.js';
 import { udpPortHolder } from './holders.js';
 import type { UdpDatagram, UndeliveredDatagram, WireSockets } from './io.js';
 import { accessDenied, errnoOf, type NativeIo, nativeIo, textOf } from './native.js';
@@ -27,6 +28,7 @@ export class KernelSockets implements WireSockets {
   #onIpPackets: (packets: readonly Uint8Array[]) => void = () => {};
   #onDatagrams: (datagrams: readonly UdpDatagram[]) => void = () => {};
   #onUndelivered: (undelivered: UndeliveredDatagram) => void = () => {};
+  #sendsWith: SocketEvents['sendsWith'] = () => false;
 
   /** Throws `IpseckitError`: ENVIRONMENT when a port is taken, ACCESS_DENIED without the privilege. */
   constructor(options: KernelSocketsOptions) {
@@ -49,6 +51,7 @@ export class KernelSockets implements WireSockets {
       onIpPackets: (packets: readonly Uint8Array[]) => this.#onIpPackets(packets),
       onDatagrams: (datagrams: readonly UdpDatagram[]) => this.#onDatagrams(datagrams),
       onUndelivered: (undelivered: UndeliveredDatagram) => this.#onUndelivered(undelivered),
+      sendsWith: (sa: QuotedSa, destination: IpAddress) => this.#sendsWith(sa, destination),
       onLost: (what: string, code: string) => options.onFailure(lost(what, code)),
     };
     this.#ipv4 = new FamilySockets(native, ipv4, options, events);
@@ -65,6 +68,11 @@ export class KernelSockets implements WireSockets {
 
   onUndelivered(listener: (undelivered: UndeliveredDatagram) => void): void {
     this.#onUndelivered = listener;
+  }
+
+  /** Routers are believed about the packets of such SAs; before, of none. */
+  believeAbout(sendsWith: SocketEvents['sendsWith']): void {
+    this.#sendsWith = sendsWith;
   }
 
   sendIpPackets(packets: readonly Uint8Array[]): number {
@@ -122,7 +130,7 @@ function openFamily(
       fd: open(`UDP port ${port}`, () => openUdp(native, family, port, options)),
     })),
     raw: Object.entries(options.rawProtocols ?? rawProtocols).map(([name, protocol]) => ({
-      name,
+      ...{ name, protocol },
       fd: open(`the raw ${name} socket`, () => native.openRawReceiver(family, protocol, mark)),
     })),
     ...(family === 4 || options.rawProtocols !== undefined

@@ -6,6 +6,7 @@ import {
   decodeIpv6,
   encodeIpv6,
   extensionHeader,
+  fragmentHeaderBytes,
   ipv6Field,
   ipv6HeaderBytes,
   smallestIpv6Mtu,
@@ -72,29 +73,42 @@ export function packetTooBigMessage(original: Uint8Array, mtu: number): Uint8Arr
   );
 }
 
-/**
- * What an ICMPv6 "packet too big" about protected packets says: the longest for that destination. `undefined` for any other
- * packet, and for a quote of anything but ESP, AH, fragments or UDP from `udpPort`.
- */
+/** Which SA a packet was sent with that a message is about. */
+export interface QuotedSa {
+  readonly protocol: 'esp' | 'ah';
+  readonly spi: number;
+}
+
+/** The SA of a packet that is quoted from behind its IP header on; `udpPort` is ours for ESP in UDP. */
+export function quotedSa(protocol: number, quoted: Uint8Array, udpPort: number): QuotedSa | undefined {
+  if (protocol === ipProtocol.esp && quoted.length >= 4) return { protocol: 'esp', spi: readU32(quoted, 0) };
+  if (protocol === ipProtocol.ah && quoted.length >= 8) return { protocol: 'ah', spi: readU32(quoted, 4) };
+  const isInUdp = protocol === ipProtocol.udp && quoted.length >= 12 && readU16(quoted, 0) === udpPort;
+  return isInUdp ? { protocol: 'esp', spi: readU32(quoted, 8) } : undefined;
+}
+
+/** What an ICMPv6 "packet too big" about an SA's packet says: the longest for that destination. `undefined` for any other packet. */
 export function readPacketTooBig(
   packet: Uint8Array,
   udpPort: number,
-): { readonly destination: IpAddress; readonly mtuBytes: number } | undefined {
+): { readonly sa: QuotedSa; readonly destination: IpAddress; readonly mtuBytes: number } | undefined {
   if ((packet[0] ?? 0) >>> 4 !== 6 || packet.length < ipv6HeaderBytes) return undefined;
   const header = decodeIpv6(packet);
   const message = packet.subarray(header.upperStart, header.totalLength);
   const quote = message.subarray(field.quote);
   if (header.protocol !== ipProtocol.icmpv6 || message[field.type] !== icmpv6.packetTooBig) return undefined;
-  if (quote.length < ipv6HeaderBytes + 8 || (quote[0] ?? 0) >>> 4 !== 6) return undefined;
+  if (quote.length < ipv6HeaderBytes + fragmentHeaderBytes || (quote[0] ?? 0) >>> 4 !== 6) return undefined;
   const next = quote[ipv6Field.nextHeader] ?? 0;
-  const protocol = next === extensionHeader.fragment ? (quote[ipv6HeaderBytes] ?? 0) : next;
-  const isOurs =
-    protocol === ipProtocol.esp ||
-    protocol === ipProtocol.ah ||
-    (protocol === ipProtocol.udp && (next !== protocol || readU16(quote, ipv6HeaderBytes) === udpPort));
-  if (!isOurs) return undefined;
+  const isFragment = next === extensionHeader.fragment;
+  // Only the first one has the SPI; it is as long as the others.
+  if (isFragment && readU16(quote, ipv6HeaderBytes + 2) >>> 3 !== 0) return undefined;
+  const protocol = isFragment ? (quote[ipv6HeaderBytes] ?? 0) : next;
+  const upper = quote.subarray(ipv6HeaderBytes + (isFragment ? fragmentHeaderBytes : 0));
+  const sa = quotedSa(protocol, upper, udpPort);
+  if (sa === undefined) return undefined;
   const { destination } = ipv6Field;
   return {
+    sa,
     destination: addressFromBytes(quote.subarray(destination, destination + 16)),
     mtuBytes: readU32(message, icmpv6.mtu),
   };

@@ -141,6 +141,21 @@ describe('path MTU', () => {
     assert.ok(answeredMtu(hosts.left.received()[0]) > 500);
   });
 
+  test('routers are believed about packets of an SA that sends there, and only there', () => {
+    const hosts = twoHosts();
+    const ends = makePair(hosts.random, { suite: { ah: 'sha1', esp: { encryption: '3des' } } });
+    hosts.left.engine.installInbound(ends.left, 0);
+    const [esp, ah] = ends.left.outbound.map(({ protocol, spi }) => ({ protocol, spi }));
+    assert.ok(esp && ah);
+    const { engine } = hosts.left;
+    assert.deepEqual([engine.sendsWith(esp, right), engine.sendsWith(ah, right)], [true, true]);
+    assert.equal(engine.sendsWith({ ...ah, spi: ah.spi ^ 1 }, right), false);
+    assert.equal(engine.sendsWith({ ...ah, spi: esp.spi }, right), false);
+    assert.equal(engine.sendsWith(ah, left), false);
+    const [inbound] = ends.left.inbound;
+    assert.equal(inbound && engine.sendsWith(inbound, right), false);
+  });
+
   test('DF of the tunnel header: copied, set, cleared', () => {
     const suite = { esp: { encryption: 'aes128gcm' } } as const;
     const outcome = (dontFragment: 'copy' | 'set' | 'clear', inner: boolean, bytes: number) => {

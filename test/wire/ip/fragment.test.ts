@@ -66,10 +66,34 @@ describe('reassembly', () => {
     const reassembler = new Reassembler();
     const [first, second, ...rest] = pieces();
     assert.ok(first && second);
-    reassembler.add(first, decodeIpv4(first), 0);
-    reassembler.add(second, decodeIpv4(second), 0);
-    reassembler.add(second, decodeIpv4(second), 0);
-    for (const piece of rest) assert.equal(reassembler.add(piece, decodeIpv4(piece), 0), undefined);
+    // Eight bytes earlier, and the same place with other bytes.
+    const overlapping = Uint8Array.from(second);
+    overlapping[7] = (second[7] ?? 0) - 1;
+    const other = Uint8Array.from(second);
+    other[60] = 8;
+    for (const intruder of [overlapping, other]) {
+      for (const piece of [first, second, intruder]) reassembler.add(piece, decodeIpv4(piece), 0);
+      for (const piece of rest) assert.equal(reassembler.add(piece, decodeIpv4(piece), 0), undefined);
+      reassembler.expire(60_000);
+    }
+  });
+
+  test('a fragment that comes twice is ignored the second time, unless it then is the last', () => {
+    const [first, second, ...rest] = pieces();
+    assert.ok(first && second);
+    for (const twice of [
+      [first, first, second, ...rest],
+      [...rest, ...rest, first, second],
+    ]) {
+      const reassembler = new Reassembler();
+      const whole = twice.flatMap(piece => reassembler.add(piece, decodeIpv4(piece), 0) ?? []);
+      assert.deepEqual(whole.map(toHex), [toHex(packet)]);
+    }
+    const last = Uint8Array.from(second);
+    last[6] = (second[6] ?? 0) & 0xdf;
+    const reassembler = new Reassembler();
+    const answers = [first, second, last, ...rest].map(piece => reassembler.add(piece, decodeIpv4(piece), 0));
+    assert.deepEqual(answers.filter(Boolean), []);
   });
 
   test('unfinished packets are given up in time, and never more than 64 are kept', () => {

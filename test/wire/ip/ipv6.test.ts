@@ -171,15 +171,19 @@ describe('ICMPv6 packet too big', () => {
     assert.equal(toHex(payload.subarray(0, 2)), '0200');
     const pseudo = sumOfAddress(header.source) + sumOfAddress(header.destination) + 58 + payload.length;
     assert.equal(checksumOf(payload, 0, payload.length, pseudo), 0);
-    assert.deepEqual(readPacketTooBig(message, 4500), { destination: '2001:db8:0:1::2', mtuBytes: 1350 });
+    const sa = { protocol: 'esp', spi: 0 };
+    assert.deepEqual(readPacketTooBig(message, 4500), { sa, destination: '2001:db8:0:1::2', mtuBytes: 1350 });
   });
 
   test('is believed about protected packets only', () => {
     const about = (nextHeader: number, hex: string) =>
-      readPacketTooBig(packetTooBigMessage(packetOf(nextHeader, hex), 1300), 4500)?.mtuBytes;
-    assert.equal(about(51, '00'.repeat(40)), 1300);
-    assert.equal(about(44, fragment('32') + '00'.repeat(40)), 1300);
-    assert.equal(about(17, '1194119400300000'), 1300);
+      readPacketTooBig(packetTooBigMessage(packetOf(nextHeader, hex), 1300), 4500)?.sa;
+    const esp = { protocol: 'esp', spi: 0x1234_5678 };
+    assert.deepEqual(about(50, '1234567800000001'), esp);
+    assert.deepEqual(about(51, '110400001234567800000001'), { protocol: 'ah', spi: 0x1234_5678 });
+    assert.deepEqual(about(44, `${fragment('32')}1234567800000001`), esp);
+    assert.deepEqual(about(17, '11941194003000001234567800000001'), esp);
+    assert.equal(about(17, '1194119400300000'), undefined);
     assert.equal(about(17, udp), undefined);
     assert.equal(about(6, '00'.repeat(40)), undefined);
     assert.equal(readPacketTooBig(packetOf(58, '8000000000000000'), 4500), undefined);

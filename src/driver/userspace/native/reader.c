@@ -274,22 +274,20 @@ static int read_socket(struct reader *reader) {
   int count = recvmmsg(reader->fd, messages, BATCH_PACKETS, 0, NULL);
   if (count < 0 && errno == ENOBUFS) tell_lost(reader);
   else if (count < 0) return errno == EBADF || errno == ENOTSOCK ? -errno : 0;
-  int kept = 0;
   for (int i = 0; i < count; i++) {
-    struct entry *entry = &reader->index[kept];
+    struct entry *entry = &reader->index[i];
     *entry = (struct entry){.offset = (uint32_t)i * SLOT_BYTES, .length = messages[i].msg_len};
     if (reader->kind == KIND_WATCH) describe_watched(entry, &messages[i].msg_hdr, &peers[i].link);
     if (reader->kind == KIND_UDP || reader->kind == KIND_UDP6) read_ends(&messages[i].msg_hdr, entry);
     if (reader->kind == KIND_RAW6) {
       uint8_t *payload = parts[i].iov_base;
       size_t bytes = write_ipv6_header(&messages[i].msg_hdr, reader->protocol, payload, entry->length);
-      if (bytes == 0) continue;
+      /* One whose header does not fit is delivered empty, to be counted. */
       entry->offset += (uint32_t)(headroom - bytes);
-      entry->length += (uint32_t)bytes;
+      entry->length = bytes == 0 ? 0 : entry->length + (uint32_t)bytes;
     }
-    kept++;
   }
-  return kept;
+  return count < 0 ? 0 : count;
 }
 
 /* The router or host that an ICMP error came from. */
@@ -303,20 +301,20 @@ static void read_offender(const struct sock_extended_err *error, size_t length, 
 
 /*
  * Takes one report off the error queue; returns 0 when there is none. The first entry of the index says what the packet was
- * sent to, and in place of the local address who reports.
+ * sent to, in place of the local address who reports, and where what is quoted of the packet lies, without its IP header.
  */
 static int read_error(struct reader *reader) {
-  uint8_t quoted[64];
   char control[CONTROL_BYTES] __attribute__((aligned(8)));
   union origin destination = {0};
-  struct iovec part = {.iov_base = quoted, .iov_len = sizeof quoted};
+  struct iovec part = {.iov_base = reader->slab, .iov_len = SLOT_BYTES};
   struct msghdr header = {.msg_name = &destination,
                           .msg_namelen = sizeof destination,
                           .msg_iov = &part,
                           .msg_iovlen = 1,
                           .msg_control = control,
                           .msg_controllen = sizeof control};
-  if (recvmsg(reader->fd, &header, MSG_ERRQUEUE) < 0) return 0;
+  ssize_t quoted = recvmsg(reader->fd, &header, MSG_ERRQUEUE);
+  if (quoted < 0) return 0;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
     int is_error = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
                    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
@@ -326,7 +324,7 @@ static int read_error(struct reader *reader) {
         (error->ee_origin != SO_EE_ORIGIN_ICMP && error->ee_origin != SO_EE_ORIGIN_ICMP6))
       continue;
     struct entry *entry = &reader->index[0];
-    *entry = (struct entry){.offset = 0};
+    *entry = (struct entry){.offset = 0, .length = (uint32_t)quoted};
     read_peer(&header, entry);
     read_offender(error, length, entry->local_address);
     napi_value arguments[] = {make_int(reader->env, error->ee_type), make_int(reader->env, error->ee_code),
