@@ -8,6 +8,7 @@ import { parseTunnel } from '../../src/agent/tunnel.js';
 import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import { policyToDocument } from '../../src/policy/document.js';
 import { waitFor } from '../lab/command.js';
+import { l2tpCaller, l2tpEcho, l2tpPort } from '../lab/l2tp-ports.js';
 import { needs } from '../lab/needs.js';
 import { ping } from '../lab/traffic.js';
 import { AgentOnHost } from '../support/agent-host.js';
@@ -17,7 +18,6 @@ import { TcpdumpWitness } from '../support/tcpdump-witness.js';
 const server = '198.51.100.1';
 /** Where the server has a policy for L2TP alone, which names the ports of both ends. */
 const l2tpServer = '198.51.100.2';
-const l2tpPort = 1701;
 const l2tpTraffic = { protocol: 17, localPort: l2tpPort, remotePort: l2tpPort };
 /** What L2TP is, in clear or translated, and what carries it. */
 const l2tpPackets = `udp and (port ${l2tpPort} or portrange 30000-30999 or (port 4500 and udp[8:4] != 0 and len > 60))`;
@@ -33,38 +33,6 @@ const caller = `
 const socket = require('node:net').connect({ port: 9000, host: '${server}' }, () => socket.write(process.argv[1]));
 socket.setTimeout(5000, () => socket.destroy(new Error('silence')));
 socket.on('data', data => process.stdout.write(data)).on('error', error => console.log(error.code ?? error.message));`;
-
-/** Tells everybody from the same port what they said, and from which; on a line of input, calls all of them. */
-const l2tpEcho = `
-const socket = require('node:dgram').createSocket('udp4');
-const known = new Map();
-socket.on('message', (data, from) => {
-  known.set(from.port, from);
-  socket.send(data + ' from ' + from.port, from.port, from.address);
-});
-process.stdin.on('data', () => { for (const { port, address } of known.values()) socket.send('call', port, address); });
-socket.bind(${l2tpPort}, '${l2tpServer}', () => console.log('listening'));`;
-
-/** Says it so many times, with so many bytes behind it; prints the different answers. What is not answered is said again. */
-const l2tpCaller = `
-const [words, times, bytes] = process.argv.slice(1);
-const socket = require('node:dgram').createSocket('udp4');
-const answers = new Set();
-let left = Number(times), timer;
-const say = () => {
-  clearTimeout(timer);
-  socket.send(words + ' '.repeat(Number(bytes)), ${l2tpPort}, '${l2tpServer}');
-  timer = setTimeout(say, 300);
-};
-socket.on('message', data => {
-  if (!data.includes(' from ')) return;
-  answers.add(String(data).replace(/ +/g, ' '));
-  if (--left > 0) return say();
-  console.log([...answers].join());
-  process.exit();
-});
-setTimeout(() => { console.log('silence'); process.exit(); }, 20000);
-socket.bind(${l2tpPort}, say);`;
 
 describe('two clients behind one NAT', { skip: needs('nft', 'ping'), timeout: 120_000 }, () => {
   const hosts: Host[] = [];
@@ -102,7 +70,7 @@ describe('two clients behind one NAT', { skip: needs('nft', 'ping'), timeout: 12
       return child;
     };
     await daemon(echo);
-    l2tpDaemon = await daemon(l2tpEcho);
+    l2tpDaemon = await daemon(l2tpEcho(l2tpServer));
     atServer = await startAgent(serverHost);
     for (const answered of [{ local: server }, { local: l2tpServer, ...l2tpTraffic }]) {
       const common4 = { format: 'ipseckit-tunnel', version: 1, ...common, peer: nat, ...answered };
@@ -182,7 +150,7 @@ describe('two clients behind one NAT', { skip: needs('nft', 'ping'), timeout: 12
   async function l2tpPorts(times = 3, bytes = 0): Promise<string[]> {
     const said = await Promise.all(
       clients().map(client =>
-        client.execute(process.execPath, ['-e', l2tpCaller, client.name, `${times}`, `${bytes}`]),
+        client.execute(process.execPath, ['-e', l2tpCaller(l2tpServer), client.name, `${times}`, `${bytes}`]),
       ),
     );
     return said.map(({ stdout }, i) => {

@@ -2,6 +2,7 @@
 import { after, before, describe } from 'node:test';
 import { needs } from '../lab/needs.js';
 import { bootUmlPair, type UmlPair } from '../lab/uml-host.js';
+import { clientsBehindNatTests } from './kernel/clients-behind-nat.js';
 import { connectionTests } from './kernel/connections.js';
 import { engineTests } from './kernel/engines.js';
 import { ipsecpolTests } from './kernel/ipsecpol.js';
@@ -45,5 +46,5 @@ describe('a Linux kernel with strongSwan', { skip, concurrency: 2 }, () => {
     ipsecpolTests,
     rekeyTests,
   ]);
-  onMachine('restart', [restartTests]);
+  onMachine('restart', [restartTests, clientsBehindNatTests]);
 });
