@@ -159,7 +159,9 @@ export class XfrmEngine {
 
   removePair(pairId: PairId): void {
     const record = this.#pairs.find(pairId);
-    if (record !== undefined) this.#reporting(() => this.#pairs.remove(record));
+    if (record === undefined) return;
+    this.#reporting(() => this.#pairs.remove(record));
+    this.#refused.removed(record.pair);
   }
 
   /** The kernel throws away what waits when a policy refuses it; for a moment, one does. */

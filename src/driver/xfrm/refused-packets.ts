@@ -10,7 +10,7 @@ import { suitsLayout } from '../../wire/esp.js';
 import type { IpAddress } from '../../wire/ip/address.js';
 import { orUndefined, upperStart } from '../../wire/ip/ip.js';
 import type { XfrmStateId } from '../../wire/netlink/xfrm-state.js';
-import type { DriverEvent, DropHistory, DropReason, SaHalf } from '../api.js';
+import type { DriverEvent, DropHistory, DropReason, SaHalf, SaPair } from '../api.js';
 import { DropLog } from '../drop-log.js';
 import { InstalledPair } from '../installed-pair.js';
 import { steadyClock } from '../steady-clock.js';
@@ -62,6 +62,8 @@ interface Sample {
   readonly local: ReadonlySet<IpAddress>;
   /** SAs that are not ours and are known to have a state, or have been told. */
   readonly settled: Set<string>;
+  /** When pairs were removed meanwhile, by their inbound SAs. */
+  readonly goneAtNs: Map<string, bigint>;
   packets: number;
   finds: number;
   tries: number;
@@ -109,6 +111,12 @@ export class RefusedPackets {
     }
   }
 
+  /** A pair is gone: what came before that was for an SA that was there. */
+  removed({ inbound, local }: SaPair): void {
+    const nowNs = BigInt(Date.now() + 1) * 1_000_000n;
+    for (const { protocol, spi } of inbound) this.#sample?.goneAtNs.set(saKey(protocol, spi, local), nowNs);
+  }
+
   history(): DropHistory {
     return { ...this.#log.history(), byFilter: new Map(), told };
   }
@@ -135,7 +143,16 @@ export class RefusedPackets {
     );
     const timer = setTimeout(() => this.#end(), sampleMs).unref();
     const local = new Set(this.#sources.localAddresses());
-    this.#sample = { watch, timer, local, settled: new Set(), packets: 0, finds: 0, tries: 0 };
+    this.#sample = {
+      watch,
+      timer,
+      local,
+      settled: new Set(),
+      goneAtNs: new Map(),
+      packets: 0,
+      finds: 0,
+      tries: 0,
+    };
   }
 
   #end(): void {
@@ -148,14 +165,14 @@ export class RefusedPackets {
   }
 
   #onPackets(packets: readonly WatchedPacket[]): void {
-    for (const { bytes, direction } of packets) {
+    for (const { bytes, direction, timestampNs } of packets) {
       const sample = this.#sample;
       if (sample === undefined) return;
       if (++sample.packets >= samplePackets) return this.#end();
       const arrival = direction === 'inbound' ? arrivalOf(bytes) : undefined;
       if (arrival === undefined || !sample.local.has(arrival.local.address)) continue;
       try {
-        this.#examine(arrival, sample);
+        this.#examine(arrival, timestampNs, sample);
       } catch {
         return this.#end(); // The kernel does not answer; others say so.
       }
@@ -163,10 +180,10 @@ export class RefusedPackets {
     }
   }
 
-  #examine(arrival: Arrival, sample: Sample): void {
+  #examine(arrival: Arrival, timestampNs: bigint, sample: Sample): void {
     const { protocol, spi, local } = arrival;
     const record = this.#sources.receivingWith(protocol, spi, local.address);
-    const key = `${protocol} ${spi} ${local.address}`;
+    const key = saKey(protocol, spi, local.address);
     if (record?.suspect !== undefined) {
       sample.tries++;
       const { suspect } = record;
@@ -175,6 +192,7 @@ export class RefusedPackets {
       const fault = orUndefined(() => icvFault(suspect, arrival));
       if (fault !== undefined) this.#drop('not-authenticated', arrival, sample, suspect, fault.note);
     } else if (record === undefined && !sample.settled.has(key)) {
+      if (timestampNs < (sample.goneAtNs.get(key) ?? 0n)) return;
       sample.tries++;
       sample.settled.add(key);
       const id = { destination: local.address, spi, protocol: protocolNumbers[protocol] };
@@ -199,6 +217,10 @@ export class RefusedPackets {
     });
     pair?.countDrop(record);
   }
+}
+
+function saKey(protocol: SaHalf['protocol'], spi: number, local: IpAddress): string {
+  return `${protocol} ${spi} ${local}`;
 }
 
 /** Whether the ICV is wrong, and what is known of the cause. */

@@ -75,8 +75,8 @@ function kernel(records: readonly PairRecord[] = [], states: readonly number[] =
       if (name === 'XfrmInStateProtoError') wrongIcvs += packets;
       refused.look();
     },
-    arrive(bytes: Uint8Array, direction: WatchedPacket['direction'] = 'inbound') {
-      watcher?.([{ bytes, timestampNs: 0n, device: 'eth0', direction }]);
+    arrive(bytes: Uint8Array, direction: WatchedPacket['direction'] = 'inbound', timestampNs = 0n) {
+      watcher?.([{ bytes, timestampNs, device: 'eth0', direction }]);
     },
   };
 }
@@ -154,6 +154,23 @@ describe('packets that the kernel refuses', () => {
       assert.deepEqual(drops, { 'not-authenticated': 1 });
       k.refused.close();
     });
+
+  test('what came while a pair was still there is not told, when that has gone meanwhile', () => {
+    const suite = { ah: 'sha256' } as const;
+    const pair = makePair(new SeededRandom(8), { suite });
+    const k = kernel();
+    k.count('XfrmInNoStates');
+    const nowNs = BigInt(Date.now()) * 1_000_000n;
+    k.refused.removed(pair.right);
+    k.arrive(sentWith(pair), 'inbound', nowNs);
+    assert.deepEqual(k.events, []);
+    k.arrive(sentWith(pair), 'inbound', nowNs + 10n ** 9n);
+    assert.deepEqual(
+      k.events.map(({ kind }) => kind),
+      ['unknownSpi'],
+    );
+    k.refused.close();
+  });
 
   test('a pair whose packets are genuine is not blamed for what another has counted', () => {
     const suite = { esp: { encryption: 'aes128', hash: 'sha256' } } as const;
