@@ -1,10 +1,10 @@
 import { Flags } from '@oclif/core';
 import { localAddressTowards } from '../agent/local-addresses.js';
 import { defaultTunnelProposals, type TunnelDocument, type TunnelSpec } from '../agent/tunnel.js';
-import type { CrlStrength } from '../crypto/certificates/credentials.js';
 import { IpseckitError } from '../report/errors.js';
 import { parseIpAddress } from '../wire/ip/address.js';
 import { crlCheckFlag } from './certificate-flags.js';
+import type { CredentialFlagValues } from './credentials-at-hand.js';
 import { tunnelCredentials } from './tunnel-credentials.js';
 import { xauthPassword } from './xauth-prompt.js';
 
@@ -111,14 +111,8 @@ export const tunnelFlags = {
 const protocolNumbers: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17 };
 
 /** What the flags of `tunnelFlags` come out as. */
-export interface TunnelFlagValues {
+export interface TunnelFlagValues extends CredentialFlagValues {
   readonly 'psk-file'?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-  readonly 'passphrase-file'?: string | undefined;
-  readonly ca?: readonly string[] | undefined;
-  readonly crl?: readonly string[] | undefined;
-  readonly 'crl-check'?: CrlStrength | undefined;
   readonly local?: string | undefined;
   readonly 'local-net'?: readonly string[] | undefined;
   readonly 'remote-net'?: readonly string[] | undefined;

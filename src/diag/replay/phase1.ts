@@ -193,17 +193,18 @@ export class Phase1Replay {
   /** Keeps what the message shows of its sender. */
   #look(message: MessageRecord, { atSeconds }: CapturedDatagram, chain: PayloadChain): void {
     const side = this.sides[message.from];
-    const dataOf = (kind: 'ke' | 'nonce' | 'hash' | 'sig') => findPayload(chain, kind)?.payload.data;
-    const seen = {
-      publicValue: dataOf('ke'),
-      nonce: dataOf('nonce'),
-      proof: dataOf('hash'),
-      signature: dataOf('sig'),
-      id: findPayload(chain, 'id'),
-    };
-    Object.assign(side, Object.fromEntries(Object.entries(seen).filter(([, value]) => value !== undefined)));
-    if (seen.proof !== undefined || seen.signature !== undefined) side.provedAtSeconds = atSeconds;
-    if (seen.id !== undefined) message.decisions.push(`says it is ${printId(seen.id.payload)}`);
+    const id = findPayload(chain, 'id');
+    const ke = findPayload(chain, 'ke')?.payload.data;
+    const nonce = findPayload(chain, 'nonce')?.payload.data;
+    const hash = findPayload(chain, 'hash')?.payload.data;
+    const signature = findPayload(chain, 'sig')?.payload.data;
+    if (id !== undefined) side.id = id;
+    if (ke !== undefined) side.publicValue = ke;
+    if (nonce !== undefined) side.nonce = nonce;
+    if (hash !== undefined) side.proof = hash;
+    if (signature !== undefined) side.signature = signature;
+    if (hash !== undefined || signature !== undefined) side.provedAtSeconds = atSeconds;
+    if (id !== undefined) message.decisions.push(`says it is ${printId(id.payload)}`);
     const asked = findPayloads(chain, 'certreq').map(({ payload }) => authorityName(payload.authority));
     for (const name of asked) message.decisions.push(`asks for a certificate${name && ` under ${name}`}`);
     side.authorities.push(...asked.filter(name => name !== ''));
