@@ -111,7 +111,7 @@ export function receive2(
 ): void {
   const verdict = acceptMainMode(requirePayload(chain, 'sa').payload, mainMode.policy, offer);
   if ('refused' in verdict)
-    throw new ExchangeError('no-proposal-chosen', 'the peer chose what we did not offer', verdict.refused);
+    throw new ExchangeError('no-proposal-chosen', 'the peer chose what we did not offer', verdict);
   const choice = verdict.chosen;
   const peerValue = requirePayload(chain, 'ke').payload.data;
   const nonces = { initiator: nonce, responder: requirePayload(chain, 'nonce').payload.data };
@@ -146,7 +146,7 @@ export function receive2(
   mainMode.request?.stop();
   const send = (retransmission: number) =>
     context.send(mainMode, message.value, { name: 'aggressive mode 3', payloads, retransmission });
-  const request = new Retransmission(context.timers, context.nowMs, send, () => {});
+  const request = new Retransmission(context, send, () => {});
   mainMode.duplicates.remember(datagram.bytes, context.nowMs, () => send(1));
   establishMainMode(context, mainMode, choice, keys, message.nextIv, peerIdentity);
   mainMode.request = request;

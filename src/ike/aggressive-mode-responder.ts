@@ -46,8 +46,7 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
   if (policy === undefined) throw new ExchangeError('no-policy', `no rule covers ${peer.address}`);
   const sa = requirePayload(chain, 'sa');
   const verdict = chooseMainMode(sa.payload, policy);
-  if ('refused' in verdict)
-    throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict.refused);
+  if ('refused' in verdict) throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict);
   const choice = verdict.chosen;
   const { method } = choice;
   const peerId = requirePayload(chain, 'id');
@@ -116,8 +115,8 @@ export function receive3(
   };
   // What came in clear is authentic only when the whole proof is right.
   const encrypted = isEncrypted(incoming);
-  const onAuthentic = encrypted ? accept : () => {};
-  const peerIdentity = checkPeerProof(context, mainMode, state, chain, onAuthentic, peerId);
+  const onReadable = encrypted ? accept : () => {};
+  const peerIdentity = checkPeerProof(context, mainMode, state, chain, onReadable, peerId);
   if (!encrypted) accept();
   context.progress(mainMode.peer, 'note', 'aggressive mode 3', printNat(mainMode.nat));
   const notifies = findPayloads(chain, 'notify').map(({ payload }) => payload);

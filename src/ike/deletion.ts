@@ -123,8 +123,7 @@ function sendReliably(context: Context, mainMode: EstablishedMainMode, payload: 
   mainMode.duplicates.remember(bytes, context.nowMs);
   const stop = () => mainMode.pendingDeletes.delete(messageId);
   const request = new Retransmission(
-    context.timers,
-    context.nowMs,
+    context,
     retransmission => context.send(mainMode, bytes, { name: 'informational', payloads, retransmission }),
     stop,
     reliableDeletePausesMs,

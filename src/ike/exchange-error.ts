@@ -7,13 +7,22 @@ import type { AttributeMismatch, FailureReason } from './api.js';
  */
 export class ExchangeError extends Error {
   readonly reason: FailureReason;
-  readonly mismatches: readonly AttributeMismatch[];
+  readonly #refused: { readonly refused: readonly AttributeMismatch[] };
 
-  constructor(reason: FailureReason, text: string, mismatches: readonly AttributeMismatch[] = []) {
+  constructor(
+    reason: FailureReason,
+    text: string,
+    /** A refusing verdict, asked only by who wants to tell of it: that may cost more than the refusal. */
+    refused: { readonly refused: readonly AttributeMismatch[] } = { refused: [] },
+  ) {
     super(text);
     this.name = 'ExchangeError';
     this.reason = reason;
-    this.mismatches = mismatches;
+    this.#refused = refused;
+  }
+
+  get mismatches(): readonly AttributeMismatch[] {
+    return this.#refused.refused;
   }
 }
 

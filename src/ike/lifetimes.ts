@@ -11,7 +11,7 @@ const defaultKilobytes: (typeof policyDefaults)['quickModeLifetimeKilobytes'] = 
 const defaultMainModeSeconds: (typeof policyDefaults)['mainModeLifetimeSeconds'] = 28_800;
 
 /** A peer may ask for shorter lives than ours, but not for ones that only cost us renegotiations. */
-const minimumSeconds = 60;
+const least = { seconds: 60, kilobytes: 1_024 } as const;
 
 /** Seconds before the hard end at which a responder renews an SA whose initiator did not. */
 const responderMarginSeconds = 30;
@@ -35,20 +35,25 @@ export function mainModeSeconds(policySeconds: number): number {
   return policySeconds || defaultMainModeSeconds;
 }
 
-/** The shorter of our limit and the peer's; a missing or 0 value is no limit of that side. */
-export function shorter(own: number, peer: number | undefined): number {
+/** The shorter of our limit and the peer's, but no shorter than is sensible; a missing or 0 value is no limit of that side. */
+function shorter(own: number, peer: number | undefined, sensible: number): number {
   if (!peer) return own;
-  return own === 0 ? peer : Math.min(own, peer);
+  return own === 0 ? Math.max(peer, sensible) : Math.max(Math.min(own, peer), Math.min(own, sensible));
 }
 
-/** The limits both sides can live with: the shorter ones, but no fewer seconds than is sensible. */
+/** How long an SA lives that we would keep for `own` seconds. */
+export function agreeSeconds(own: number, peer: number | undefined): number {
+  return shorter(own, peer, least.seconds);
+}
+
+/** The limits both sides can live with. */
 export function agreeLimits(
   own: Limits,
   peer: { readonly seconds?: number | undefined; readonly kilobytes?: number | undefined },
 ): Limits {
   return {
-    seconds: Math.max(shorter(own.seconds, peer.seconds), Math.min(minimumSeconds, own.seconds)),
-    kilobytes: shorter(own.kilobytes, peer.kilobytes),
+    seconds: agreeSeconds(own.seconds, peer.seconds),
+    kilobytes: shorter(own.kilobytes, peer.kilobytes, least.kilobytes),
   };
 }
 
@@ -60,17 +65,22 @@ export function saLifetime(limits: Limits, role: 'initiator' | 'responder', jitt
   const { seconds, kilobytes } = limits;
   const [softSeconds, softKilobytes] =
     role === 'initiator'
-      ? [initiatorSoftSeconds(seconds, jitter), kilobytes * (0.8 + 0.08 * jitter)]
+      ? [initiatorSoftLife(seconds, jitter), kilobytes * (0.8 + 0.08 * jitter)]
       : [Math.max(seconds - responderMarginSeconds, seconds * 0.97), kilobytes * 0.9];
   return {
-    softSeconds: Math.floor(softSeconds),
+    softSeconds: softLimit(softSeconds),
     hardSeconds: seconds,
-    softKilobytes: Math.floor(softKilobytes),
+    softKilobytes: softLimit(softKilobytes),
     hardKilobytes: kilobytes,
   };
 }
 
-/** When the initiator of an SA renews it: at 85 to 95 % of its life. */
-export function initiatorSoftSeconds(seconds: number, jitter: number): number {
-  return seconds * (0.85 + 0.1 * jitter);
+/** In whole units; 0 would be no limit. */
+function softLimit(limit: number): number {
+  return limit === 0 ? 0 : Math.max(1, Math.floor(limit));
+}
+
+/** When the initiator of an SA renews it, in the unit of its life: at 85 to 95 % of that. */
+export function initiatorSoftLife(life: number, jitter: number): number {
+  return life * (0.85 + 0.1 * jitter);
 }

@@ -102,7 +102,7 @@ export function receive2(
 ): void {
   const verdict = acceptMainMode(requirePayload(chain, 'sa').payload, mainMode.policy);
   if ('refused' in verdict)
-    throw new ExchangeError('no-proposal-chosen', 'the peer chose what we did not offer', verdict.refused);
+    throw new ExchangeError('no-proposal-chosen', 'the peer chose what we did not offer', verdict);
   const choice = verdict.chosen;
   context.mainModes.setResponderCookie(mainMode, header.responderCookie);
   mainMode.vendors = readVendors(findPayloads(chain, 'vid').map(({ payload }) => payload));

@@ -65,8 +65,7 @@ export function sendMainModeRequest(
   delete mainMode.complaint;
   delete mainMode.undelivered;
   mainMode.request = new Retransmission(
-    context.timers,
-    context.nowMs,
+    context,
     retransmission => context.send(mainMode, bytes, { name, payloads, retransmission }),
     () => failMainMode(context, mainMode, mainMode.complaint?.failure ?? explained(mainMode, noAnswer())),
   );
@@ -91,7 +90,7 @@ export function answerMainMode(
   mainMode.duplicates.remember(request, context.nowMs, reply);
   mainMode.request?.stop();
   if (context.options.vendorProfile === 'windows-2003')
-    mainMode.request = new Retransmission(context.timers, context.nowMs, reply, () => {});
+    mainMode.request = new Retransmission(context, reply, () => {});
   else reply();
 }
 
@@ -149,13 +148,14 @@ export function failureOfError(
   message: string,
   verdict?: CertificateVerdict,
 ): NegotiationFailure {
-  const detail = error.mismatches.length > 0 ? `: ${printMismatches(error.mismatches)}` : '';
+  const { mismatches } = error;
+  const detail = mismatches.length > 0 ? `: ${printMismatches(mismatches)}` : '';
   return mainModeFailure(hosts, {
     point: 'me',
     reason: error.reason,
     text: `${message} from ${hosts.peer} refused: ${error.message}${detail}`,
     message,
-    mismatches: error.mismatches,
+    mismatches,
     ...(verdict === undefined || error.reason !== 'certificate-refused' ? {} : { verdict }),
   });
 }

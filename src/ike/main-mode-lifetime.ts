@@ -1,11 +1,12 @@
 /** N(RESPONDER-LIFETIME) of main mode: a responder that keeps the SA for a shorter time than offered says so (RFC 2407 4.6.3.1). */
+import { WireError } from '../wire/bytes.js';
 import { decodeAttributes, encodeAttributes } from '../wire/isakmp/attributes.js';
 import { findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { lifeTypes, notifyTypes, protocols } from '../wire/isakmp/numbers.js';
 import type { NotifyPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { Context } from './context.js';
 import { notifyPayload } from './informational-send.js';
-import { shorter } from './lifetimes.js';
+import { agreeSeconds } from './lifetimes.js';
 import { type EstablishedMainMode, isEstablished, type MainModeChoice } from './main-mode.js';
 import { lifeAttributePair, readTransform } from './transform-attributes.js';
 import type { VendorProfile } from './vendor-profile.js';
@@ -21,10 +22,7 @@ export function responderLifetime(
   return [notifyPayload(notifyTypes['RESPONDER-LIFETIME'], { spi: cookies, data })];
 }
 
-/**
- * After aggressive mode, whose own messages could not protect it: the responder's main mode ends earlier than was offered.
- * Throws `WireError` on malformed attributes.
- */
+/** After aggressive mode, whose own messages could not protect it: the responder's main mode ends earlier than was offered. */
 export function shortenLifetime(
   context: Context,
   mainMode: EstablishedMainMode,
@@ -32,9 +30,8 @@ export function shortenLifetime(
 ): void {
   const { state } = mainMode;
   if (notify.protocol !== protocols.ISAKMP || mainMode.role !== 'initiator') return;
-  const { lifetimeSeconds } = readTransform(1, decodeAttributes(notify.data));
   const { choice, establishedAtMs, expiresAtMs } = state;
-  const seconds = shorter(choice.lifetimeSeconds, lifetimeSeconds);
+  const seconds = agreeSeconds(choice.lifetimeSeconds, secondsOf(notify));
   const earlierMs = establishedAtMs + seconds * 1_000;
   if (earlierMs >= expiresAtMs) return;
   mainMode.state = { ...state, choice: { ...choice, lifetimeSeconds: seconds }, expiresAtMs: earlierMs };
@@ -42,14 +39,21 @@ export function shortenLifetime(
   if (isEstablished(mainMode)) context.listener.mainModeShortened(mainMode);
 }
 
-/** The choice with the lifetime that message 6 leaves of it. Throws `WireError` on malformed attributes. */
+/** The choice with the lifetime that message 6 leaves of it. */
 export function withResponderLifetime(choice: MainModeChoice, chain: PayloadChain): MainModeChoice {
   let { lifetimeSeconds } = choice;
   for (const { payload } of findPayloads(chain, 'notify'))
     if (payload.notifyType === notifyTypes['RESPONDER-LIFETIME'])
-      lifetimeSeconds = shorter(
-        lifetimeSeconds,
-        readTransform(1, decodeAttributes(payload.data)).lifetimeSeconds,
-      );
+      lifetimeSeconds = agreeSeconds(lifetimeSeconds, secondsOf(payload));
   return { ...choice, lifetimeSeconds };
+}
+
+/** What cannot be read limits nothing: the proof beside it is good all the same. */
+function secondsOf({ data }: NotifyPayload): number | undefined {
+  try {
+    return readTransform(1, decodeAttributes(data)).lifetimeSeconds;
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
 }

@@ -19,7 +19,7 @@ import {
 import type { Proposal, SaPayload, Transform } from '../wire/isakmp/payloads.js';
 import type { AttributeMismatch, MainModePolicy } from './api.js';
 import { type AuthenticationOffer, authenticationOffers } from './auth/offers.js';
-import { mainModeSeconds, shorter } from './lifetimes.js';
+import { agreeSeconds, mainModeSeconds } from './lifetimes.js';
 import type { CandidateFilter, MainMode, MainModeChoice } from './main-mode.js';
 import {
   closest,
@@ -32,6 +32,7 @@ import {
 /** The result of weighing an SA payload. */
 export type MainModeVerdict =
   | { readonly chosen: MainModeChoice; readonly proposal: Proposal; readonly transform: Transform }
+  /** Worked out when it is asked for: anybody can send an offer. */
   | { readonly refused: readonly AttributeMismatch[] };
 
 /** Our SA payload: one proposal, one transform for each way to authenticate and method, in order of preference. */
@@ -73,20 +74,31 @@ export function chooseMainMode(
   role: MainMode['role'] = 'responder',
 ): MainModeVerdict {
   const offers = offersOf(sa);
-  for (const candidate of candidates(policy, only, role))
-    for (const { proposal, transform, read } of offers)
-      if (differences(candidate, transform, read).length === 0)
-        return {
-          chosen: {
-            ...candidate,
-            lifetimeSeconds: shorter(mainModeSeconds(policy.lifetimeSeconds), read.lifetimeSeconds),
-            ...(read.lifetimeSeconds === undefined ? {} : { offeredSeconds: read.lifetimeSeconds }),
-          },
-          proposal,
-          transform,
-        };
-  return { refused: refusals(offers, candidates(policy, only, role)) };
+  const wanted = candidates(policy, only, role);
+  for (const candidate of wanted) {
+    const values = valuesOf(candidate);
+    const match = offers.find(offer => isWanted(values, offer));
+    if (match === undefined) continue;
+    const { proposal, transform, read } = match;
+    return {
+      chosen: {
+        ...candidate,
+        lifetimeSeconds: agreeSeconds(mainModeSeconds(policy.lifetimeSeconds), read.lifetimeSeconds),
+        ...(read.lifetimeSeconds === undefined ? {} : { offeredSeconds: read.lifetimeSeconds }),
+      },
+      proposal,
+      transform,
+    };
+  }
+  return {
+    get refused() {
+      return refusals(offers.slice(0, explainedTransforms), wanted);
+    },
+  };
 }
+
+/** Transforms of which a refusal says what is wrong with them. */
+const explainedTransforms = 8;
 
 /** Our answer: the chosen transform, as it came but for attributes we do not know. */
 export function answerMainMode(proposal: Proposal, transform: Transform): SaPayload {
@@ -143,6 +155,25 @@ function refusals(offers: readonly Offer[], wanted: readonly Candidate[]): Attri
       ...difference,
     })),
   );
+}
+
+/** The values a transform must have to be the candidate; `undefined` where it must have none. */
+function valuesOf({ method, authentication }: Candidate): ReadonlyMap<number, number | undefined> {
+  const { ikeId, keyLengthBits } = encryption(method.encryption);
+  return new Map([
+    [phase1Attributes.encryption, ikeId],
+    [phase1Attributes['key length'], keyLengthBits],
+    [phase1Attributes.hash, hash(method.hash).ikeId],
+    [phase1Attributes.group, group(method.group).id],
+    [phase1Attributes.authentication, authentication.id],
+  ]);
+}
+
+/** The same verdict as that of `differences`, with less work. */
+function isWanted(wanted: ReadonlyMap<number, number | undefined>, { transform, read }: Offer): boolean {
+  if (read.malformed !== undefined || transform.transformId !== keyIke) return false;
+  for (const [attribute, value] of wanted) if (read.values.get(attribute) !== value) return false;
+  return unacceptable.every(name => !read.values.has(phase1Attributes[name]));
 }
 
 /** Attributes that define a group of one's own, or a PRF: none of them is acceptable. */

@@ -54,8 +54,7 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
     throw new ExchangeError(reason, `the rule for ${peer.address} cannot be used: ${text}`);
   }
   const verdict = chooseMainMode(sa.payload, policy);
-  if ('refused' in verdict)
-    throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict.refused);
+  if ('refused' in verdict) throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict);
 
   makeRoom(context, peer.address);
   const mainMode = newMainMode({

@@ -13,7 +13,7 @@ import { watchPeer } from './dead-peer.js';
 import { deleteMainMode, endPair, newestMainMode } from './deletion.js';
 import { failure } from './failures.js';
 import { startKeepalives } from './keepalive.js';
-import { initiatorSoftSeconds } from './lifetimes.js';
+import { initiatorSoftLife } from './lifetimes.js';
 import { casualtiesOf, endDead, endForgotten } from './lost-peer.js';
 import { type EstablishedMainMode, isReady, type MainMode } from './main-mode.js';
 import { isFirstContact, startMainMode } from './main-mode-initiator.js';
@@ -164,7 +164,7 @@ export class Negotiations implements ExchangeListener {
     const { establishedAtMs, expiresAtMs } = mainMode.state;
     context.schedule(mainMode, expiresAtMs, () => deleteMainMode(context, mainMode, 'its lifetime is over'));
     if (mainMode.role !== 'initiator') return;
-    const softMs = initiatorSoftSeconds(expiresAtMs - establishedAtMs, context.jitter());
+    const softMs = initiatorSoftLife(expiresAtMs - establishedAtMs, context.jitter());
     context.schedule(mainMode, establishedAtMs + softMs, () => this.#renewMainMode(mainMode));
   }
 

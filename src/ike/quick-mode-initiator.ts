@@ -99,8 +99,7 @@ export function startQuickMode(
   );
   const bytes = sealQuickMode(mainMode, quickMode, payloads);
   quickMode.request = new Retransmission(
-    context.timers,
-    context.nowMs,
+    context,
     retransmission => {
       context.send(mainMode, bytes, { name: 'quick mode 1', payloads, retransmission });
       if (retransmission > 0) onRetransmission(retransmission);
@@ -182,7 +181,7 @@ function acceptPair(
   const ke = findPayload(chain, 'ke')?.payload;
   const verdict = acceptQuickMode(requirePayload(chain, 'sa').payload, offer, ke !== undefined);
   if ('refused' in verdict)
-    throw new ExchangeError('no-proposal-chosen', 'the peer chose what we did not offer', verdict.refused);
+    throw new ExchangeError('no-proposal-chosen', 'the peer chose what we did not offer', verdict);
   const choice = verdict.chosen;
   if (choice.pfsGroup !== own?.group)
     throw new ExchangeError('invalid-key-exchange', 'the peer chose another PFS group than was offered');

@@ -101,8 +101,7 @@ export function receive1(
   const mainModeGroup = mainMode.state.keys.method.group;
   const own = { methods: policy.methods, encapsulation: encapsulationOf(policy.mode, udp), mainModeGroup };
   const verdict = chooseQuickMode(sa, own, ke !== undefined);
-  if ('refused' in verdict)
-    throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict.refused);
+  if ('refused' in verdict) throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict);
   const choice = verdict.chosen;
 
   const pfs = choice.pfsGroup && generateKeyPair(choice.pfsGroup, length => context.random(length));

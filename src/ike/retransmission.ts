@@ -5,9 +5,15 @@ import type { Timer, TimerQueue } from './timers.js';
 /** Windows' back-off: the pauses after each transmission; after the last one the request has failed. */
 export const retransmissionPausesMs = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 32_000] as const;
 
+/** The time, and who wakes us; a `Context` is one. */
+interface Clock {
+  readonly timers: TimerQueue;
+  readonly nowMs: number;
+}
+
 /** A request under way: sent at once, repeated with growing pauses until `stop`, given up in the end. */
 export class Retransmission {
-  readonly #timers: TimerQueue;
+  readonly #clock: Clock;
   readonly #send: (retransmission: number) => void;
   readonly #giveUp: () => void;
   readonly #pausesMs: readonly number[];
@@ -15,18 +21,17 @@ export class Retransmission {
   #sent = 0;
 
   constructor(
-    timers: TimerQueue,
-    nowMs: number,
+    clock: Clock,
     /** Called with 0 for the first transmission. */
     send: (retransmission: number) => void,
     giveUp: () => void,
     pausesMs: readonly number[] = retransmissionPausesMs,
   ) {
-    this.#timers = timers;
+    this.#clock = clock;
     this.#send = send;
     this.#giveUp = giveUp;
     this.#pausesMs = pausesMs;
-    this.#next(nowMs);
+    this.#next();
   }
 
   /** How often the request was sent. */
@@ -35,18 +40,19 @@ export class Retransmission {
   }
 
   stop(): void {
-    this.#timers.cancel(this.#timer);
+    this.#clock.timers.cancel(this.#timer);
   }
 
-  #next(nowMs: number): void {
+  #next(): void {
     const pauseMs = this.#pausesMs[this.#sent];
     if (pauseMs === undefined) {
       this.#giveUp();
       return;
     }
-    // The timer first: sending may end the exchange, and then stops it.
-    const atMs = nowMs + pauseMs;
-    this.#timer = this.#timers.schedule(atMs, () => this.#next(atMs));
+    // The timer first: sending may end the exchange, and then stops it. From now on, which may be later than it was due:
+    // who was asleep or held up does not catch up on what it missed.
+    const { timers, nowMs } = this.#clock;
+    this.#timer = timers.schedule(nowMs + pauseMs, () => this.#next());
     this.#send(this.#sent++);
   }
 }

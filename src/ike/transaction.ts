@@ -165,8 +165,7 @@ export function ask(
   client.requestId = messageId;
   client.request?.stop();
   client.request = new Retransmission(
-    context.timers,
-    context.nowMs,
+    context,
     retransmission => context.send(mainMode, bytes, { name: 'transaction', payloads, retransmission }),
     noAnswer,
   );

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { Credentials } from '../../src/crypto/certificates/credentials.js';
 import { pkcs7OfCertificates } from '../../src/crypto/certificates/pkcs7.js';
 import { Secret } from '../../src/crypto/secret.js';
 import type { Identity, MainModePolicy } from '../../src/ike/api.js';
-import { judgePeerCertificate } from '../../src/ike/auth/certificates.js';
+import {
+  acceptJudgement,
+  judgePeerCertificate,
+  noteCertificateRequests,
+} from '../../src/ike/auth/certificates.js';
 import { Context } from '../../src/ike/context.js';
 import { ExchangeError } from '../../src/ike/exchange-error.js';
 import { newMainMode } from '../../src/ike/main-mode.js';
@@ -96,6 +101,24 @@ function assertRefused({ a, b }: Result, refusing: 'a' | 'b', reason: string, wo
   assert.match(event.reason, words);
   assert.equal(failure.point, refusing === 'a' ? 'me' : 'peer');
   if (refusing === 'a') assert.match(failure.text, words);
+}
+
+/** A main mode of bob's that no message has come for. */
+function responder() {
+  const context = new Context({
+    policy: { mainMode: () => undefined, quickMode: () => ({ refused: 'x' }) },
+    random: length => new Uint8Array(length),
+    lastInboundAtMs: () => undefined,
+  });
+  context.nowMs = testNowMs;
+  const address = ipAddress('192.0.2.1');
+  const mainMode = newMainMode({
+    ...{ role: 'responder', local: address, peer: address, localPort: 500, peerPort: 500 },
+    ...{ initiatorCookie: new Uint8Array(8), responderCookie: new Uint8Array(8), startedAtMs: testNowMs },
+    policy: policy(bobCredentials),
+    state: { stage: 'closed' },
+  });
+  return { context, mainMode };
 }
 
 describe('certificates in main mode', () => {
@@ -425,6 +448,8 @@ describe('certificates in main mode', () => {
     ['a public key that is none', der.map((byte, i) => (i > 250 && i < 400 ? 0xff : byte))],
     ['60 kB of zeros', new Uint8Array(60_000)],
   ];
+  // With a key that is another one, the signature is not made with it.
+  const stillRead = 'a public key that is none';
   for (const [name, bytes] of spoiled)
     test(`a CERT payload of ${name} ends with a reason on both sides, not in a stuck state`, () => {
       const certificate = { ...alice.certificate, der: bytes };
@@ -433,9 +458,45 @@ describe('certificates in main mode', () => {
         policy(credentials({ own, trusted: [root.certificate] })),
         policy(bobCredentials),
       );
-      assertRefused(result, 'b', 'certificate-refused', /main mode 5 from 192\.0\.2\.1 refused/);
+      const reason = name === stillRead ? 'invalid-signature' : 'certificate-refused';
+      assertRefused(result, 'b', reason, /main mode 5 from 192\.0\.2\.1 refused/);
       for (const host of [result.a, result.b]) assert.equal(host.engine.mainModes().length, 0);
     });
+
+  test('one that cannot be read beside the own is left out, and told of', () => {
+    const unreadable = { ...root.certificate, der: Uint8Array.of(0x30, 0) };
+    const own = [{ ...ownCertificate(alice), chain: [unreadable, intermediate.certificate] }];
+    const mine = policy(credentials({ own, trusted: [root.certificate] }));
+    const result = negotiate(mine, policy(bobCredentials));
+    assertUp(result);
+    assert.ok(result.b.steps.some(({ detail }) => detail.startsWith('left out: ')));
+  });
+
+  test('a stranger makes us check one signature: its own', t => {
+    const walked = t.mock.method(X509Certificate.prototype, 'verify');
+    const thief = { certificate: alice.certificate, privateKey: bob.privateKey };
+    const stolen = credentials({ own: [ownCertificate(thief, intermediate)], trusted: [root.certificate] });
+    const { b } = negotiate(policy(stolen), policy(bobCredentials));
+    assert.ok(b.audits.some(({ id }) => id === 545));
+    assert.equal(walked.mock.callCount(), 0);
+  });
+
+  test('the names of CAs that a peer may leave with us are few and short', () => {
+    const { mainMode } = responder();
+    const ask = (count: number, bytes: number) => {
+      const requests = Array.from(
+        { length: count },
+        (): Payload => ({ kind: 'certreq', encoding: 4, authority: new Uint8Array(bytes) }),
+      );
+      const chain = decodePayloads(encodePayloads(requests), firstPayloadType(requests));
+      noteCertificateRequests(mainMode, chain);
+      return mainMode.requestedAuthorities.reduce((sum, name) => sum + name.length, 0);
+    };
+    assert.equal(ask(1, 1_025), 0);
+    assert.equal(ask(2, 1_000), 2_000);
+    assert.ok(ask(60, 1_024) <= 16_384);
+    assert.ok(ask(60, 1) <= 16_384);
+  });
 
   test('too many certificates, and the same one often: the first ones count', () => {
     const chain = Array.from({ length: 30 }, () => intermediate.certificate);
@@ -461,22 +522,12 @@ describe('certificates in main mode', () => {
     };
     const cert = (encoding: number, data: Uint8Array): Payload => ({ kind: 'cert', encoding, data });
     const judge = (...payloads: Payload[]) => {
-      const context = new Context({
-        policy: { mainMode: () => undefined, quickMode: () => ({ refused: 'x' }) },
-        random: length => new Uint8Array(length),
-        lastInboundAtMs: () => undefined,
-      });
-      context.nowMs = testNowMs;
-      const address = ipAddress('192.0.2.1');
-      const mainMode = newMainMode({
-        ...{ role: 'responder', local: address, peer: address, localPort: 500, peerPort: 500 },
-        ...{ initiatorCookie: new Uint8Array(8), responderCookie: new Uint8Array(8), startedAtMs: testNowMs },
-        policy: policy(bobCredentials),
-        state: { stage: 'closed' },
-      });
+      const { context, mainMode } = responder();
       const bytes = encodePayloads([id, ...payloads]);
       const chain = decodePayloads(bytes, firstPayloadType([id]));
-      return judgePeerCertificate(context, mainMode, chain, id).subject.text;
+      const judgement = judgePeerCertificate(context, mainMode, chain, id, () => true);
+      acceptJudgement(context, mainMode, judgement);
+      return judgement.verdict?.chain[0]?.subject.text;
     };
     const pkcs7 = (...certificates: Uint8Array[]) => pkcs7OfCertificates(certificates);
     const good = alice.certificate.subject.text;

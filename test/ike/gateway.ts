@@ -204,7 +204,7 @@ export class Gateway {
     const header = { initiatorCookie, responderCookie, exchangeType: 6, flags: 0, messageId };
     const sealed = seal(keys, phase2Iv(keys.method, lastBlock, messageId), header, payloads);
     const send = () => context.send(mainMode, sealed.value, { name: 'transaction', payloads });
-    const request = new Retransmission(context.timers, context.nowMs, send, () => {});
+    const request = new Retransmission(context, send, () => {});
     this.#exchanges.set(`${Buffer.from(responderCookie).toString('hex')} ${messageId}`, {
       iv: sealed.nextIv,
       request,

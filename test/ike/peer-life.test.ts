@@ -2,8 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { MainModePolicy } from '../../src/ike/api.js';
 import { notifyPayload } from '../../src/ike/informational-send.js';
+import { withResponderLifetime } from '../../src/ike/main-mode-lifetime.js';
+import { chooseMainMode, mainModeSa } from '../../src/ike/main-mode-proposal.js';
 import { fromHex } from '../../src/wire/bytes.js';
-import { encodeMessage } from '../../src/wire/isakmp/message.js';
+import {
+  decodePayloads,
+  encodeMessage,
+  encodePayloads,
+  firstPayloadType,
+} from '../../src/wire/isakmp/message.js';
 import { notifyTypes } from '../../src/wire/isakmp/numbers.js';
 import { mainModePolicy, twoHosts } from './harness.js';
 
@@ -304,6 +311,15 @@ describe('quick modes of one main mode', () => {
 });
 
 describe('RESPONDER-LIFETIME in main mode', () => {
+  test('one that cannot be read changes nothing, for the proof beside it is good', () => {
+    const policy = mainModePolicy();
+    const offer = chooseMainMode(mainModeSa(policy, false), policy);
+    assert.ok('chosen' in offer);
+    const payloads = [notifyPayload(notifyTypes['RESPONDER-LIFETIME'], { data: Uint8Array.of(0, 11, 0) })];
+    const chain = decodePayloads(encodePayloads(payloads), firstPayloadType(payloads));
+    assert.equal(withResponderLifetime(offer.chosen, chain).lifetimeSeconds, 28_800);
+  });
+
   for (const [profile, expected] of [
     ['ipseckit', 1_200],
     ['windows-2003', 28_800],

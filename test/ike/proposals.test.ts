@@ -118,6 +118,28 @@ describe('main mode', () => {
     }
   });
 
+  test('an offer of many transforms costs as little as one of a few: ours are looked at once', () => {
+    let reads = 0;
+    const counting = policy.methods.map(
+      method =>
+        new Proxy(method, {
+          get: (target, property, receiver) => {
+            reads++;
+            return Reflect.get(target, property, receiver);
+          },
+        }),
+    );
+    const other = mainModePolicy({
+      methods: Array.from({ length: 200 }, () => ({ encryption: 'des', hash: 'md5', group: 1 }) as const),
+    });
+    const verdict = chooseMainMode(mainModeSa(other, false), mainModePolicy({ methods: counting }));
+    assert.ok('refused' in verdict);
+    assert.ok(reads <= 5 * counting.length, `${reads}`);
+    // What was wrong with it is worked out for who asks, of a few of them.
+    const transforms = new Set(verdict.refused.map(({ transform }) => transform));
+    assert.deepEqual([...transforms], [1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
   test('an answer of more than one transform, or of what was not offered, is refused', () => {
     assert.ok('refused' in acceptMainMode(mainModeSa(policy, false), policy));
     const other = mainModePolicy({ methods: [{ encryption: 'des', hash: 'md5', group: 1 }] });

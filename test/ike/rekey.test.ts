@@ -167,6 +167,21 @@ describe('renewal', () => {
 });
 
 describe('lifetimes', () => {
+  test('a peer cannot make ours so short that they only cost renegotiations, and never without a soft limit', () => {
+    const tiny: SecurityMethod = { ...esp3des, lifetimeSeconds: 1, lifetimeKilobytes: 1 };
+    const { net, a, b } = twoHosts(
+      1,
+      {},
+      { mainMode: mainModePolicy({ lifetimeSeconds: 1 }), methods: [tiny] },
+    );
+    net.acquire(a);
+    net.run(900);
+    const [mainMode] = b.engine.mainModes();
+    assert.equal((mainMode?.expiresAtMs ?? 0) - (mainMode?.establishedAtMs ?? 0), 60_000);
+    assert.deepEqual([b.current?.lifetime.hardSeconds, b.current?.lifetime.hardKilobytes], [60, 1_024]);
+    assert.deepEqual([a.current?.lifetime.softSeconds, a.current?.lifetime.softKilobytes], [1, 1]);
+  });
+
   test('the shorter life wins, and the initiator hears of it (RESPONDER-LIFETIME)', () => {
     const offered: SecurityMethod = { ...esp3des, lifetimeSeconds: 7_200, lifetimeKilobytes: 500_000 };
     const wanted: SecurityMethod = { ...esp3des, lifetimeSeconds: 900, lifetimeKilobytes: 50_000 };

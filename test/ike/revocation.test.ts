@@ -9,6 +9,7 @@ import {
   ownCertificate,
   testCa,
   testCrl,
+  testKey,
   testLeaf,
   testNowMs,
 } from '../support/certificates.js';
@@ -34,7 +35,7 @@ const listsOf =
 function negotiate(
   crlStrength: CrlStrength,
   answer: Answer,
-  { asResponder = false, delayMs = 300, trusted = true } = {},
+  { asResponder = false, delayMs = 300, trusted = true, peer = bob } = {},
 ) {
   const policyOf = (own: Identity, strength: CrlStrength, trusts = true) =>
     mainModePolicy({
@@ -55,7 +56,7 @@ function negotiate(
       options: { fetchCrls: true },
       fetchCrls: urls => ({ delayMs, results: urls.flatMap(url => answer(url) ?? []) }),
     },
-    { mainMode: policyOf(bob, 0) },
+    { mainMode: policyOf(peer, 0) },
   );
   hosts.net.nowMs = testNowMs;
   const initiator = asResponder ? hosts.b : hosts.a;
@@ -109,6 +110,13 @@ describe('revocation lists over the network', () => {
     const { a } = negotiate(2, listsOf(), { trusted: false });
     assert.deepEqual(a.fetches, []);
     assert.equal(a.failures[0]?.reason, 'certificate-refused');
+  });
+
+  test('a stranger with a copy of a good certificate makes us ask nobody', () => {
+    const thief = { ...bob, privateKey: testKey('CN=crl thief', key) };
+    const { a } = negotiate(2, listsOf(), { asResponder: true, peer: thief });
+    assert.deepEqual(a.fetches, []);
+    assert.ok(a.audits.some(({ id }) => id === 545));
   });
 
   test('a list of somebody else does not help, and is not asked for again', () => {

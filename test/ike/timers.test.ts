@@ -8,6 +8,25 @@ const runAll = (timers: TimerQueue, untilMs: number) => {
   for (let run = timers.takeDue(untilMs); run; run = timers.takeDue(untilMs)) run();
 };
 
+/** A clock that a test sets forward. */
+class TestClock {
+  readonly timers = new TimerQueue();
+  nowMs = 0;
+
+  /** Runs all that is due until then, each when it is due. */
+  runTo(untilMs: number): void {
+    for (let atMs = this.timers.nextMs(); atMs !== undefined && atMs <= untilMs; atMs = this.timers.nextMs())
+      this.jumpTo(atMs);
+    this.nowMs = untilMs;
+  }
+
+  /** As after a sleep: all that was due meanwhile runs late. */
+  jumpTo(nowMs: number): void {
+    this.nowMs = nowMs;
+    runAll(this.timers, nowMs);
+  }
+}
+
 describe('timer queue', () => {
   test('10,000 timers, a third cancelled, run in order of time', () => {
     const random = generator(1);
@@ -60,39 +79,55 @@ describe('timer queue', () => {
 
 describe('retransmission', () => {
   test('stops when told, also from within the transmission', () => {
-    const timers = new TimerQueue();
+    const clock = new TestClock();
     const sent: number[] = [];
     let gaveUp = false;
     const request = new Retransmission(
-      timers,
-      0,
+      clock,
       n => sent.push(n),
       () => {
         gaveUp = true;
       },
       [10, 20],
     );
-    runAll(timers, 15);
+    clock.runTo(15);
     assert.deepEqual(sent, [0, 1]);
     request.stop();
-    runAll(timers, 1_000);
+    clock.runTo(1_000);
     assert.deepEqual([sent, gaveUp, request.transmissions], [[0, 1], false, 2]);
   });
 
   test('gives up after the last pause', () => {
-    const timers = new TimerQueue();
+    const clock = new TestClock();
     let gaveUp = 0;
     new Retransmission(
-      timers,
-      0,
+      clock,
       () => {},
       () => gaveUp++,
       [10, 20],
     );
-    runAll(timers, 29);
+    clock.runTo(29);
     assert.equal(gaveUp, 0);
-    runAll(timers, 30);
+    clock.runTo(30);
     assert.equal(gaveUp, 1);
+  });
+
+  test('after a sleep it goes on with one transmission, and waits for an answer again', () => {
+    const clock = new TestClock();
+    const sent: number[] = [];
+    let gaveUp = false;
+    new Retransmission(
+      clock,
+      () => sent.push(clock.nowMs),
+      () => {
+        gaveUp = true;
+      },
+      [10, 20, 40],
+    );
+    clock.jumpTo(120_000);
+    assert.deepEqual([sent, gaveUp], [[0, 120_000], false]);
+    clock.runTo(200_000);
+    assert.deepEqual([sent, gaveUp], [[0, 120_000, 120_020], true]);
   });
 });
 

@@ -11,7 +11,7 @@ import { hashNameOf } from './signature-algorithms.js';
 
 /** What kind of key it is; the curve is OpenSSL's name (`prime256v1`). */
 export type CertificateKey =
-  | { readonly kind: 'rsa'; readonly bits: number }
+  | { readonly kind: 'rsa'; readonly bits: number; readonly exponentBits: number }
   | { readonly kind: 'ec'; readonly curve: string }
   | { readonly kind: 'other'; readonly name: string };
 
@@ -106,7 +106,10 @@ function openssl<T>(work: () => T): T {
 /** The kind of a key. */
 export function keyOf(key: KeyObject): CertificateKey {
   const { asymmetricKeyType = 'unknown', asymmetricKeyDetails: details } = key;
-  if (asymmetricKeyType === 'rsa') return { kind: 'rsa', bits: details?.modulusLength ?? 0 };
+  if (asymmetricKeyType === 'rsa') {
+    const { modulusLength: bits = 0, publicExponent = 0n } = details ?? {};
+    return { kind: 'rsa', bits, exponentBits: publicExponent.toString(2).length };
+  }
   if (asymmetricKeyType === 'ec' && details?.namedCurve !== undefined)
     return { kind: 'ec', curve: details.namedCurve };
   return { kind: 'other', name: asymmetricKeyType };

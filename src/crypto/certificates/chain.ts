@@ -5,7 +5,7 @@
 import { bytesEqual } from '../../wire/bytes.js';
 import { nameMatchesText, namesEqual } from '../../wire/der/distinguished-name.js';
 import type { IdPayload } from '../../wire/isakmp/payloads.js';
-import { type Certificate, printKey } from './certificate.js';
+import { type Certificate, type CertificateKey, printKey } from './certificate.js';
 import type { CrlStrength } from './credentials.js';
 import { type Crl, day, revocationOf } from './crl.js';
 import { identityMismatch } from './identity.js';
@@ -58,7 +58,7 @@ export interface ChainSettings {
 }
 
 /** Bounds of the search: a hostile set of certificates that all name each other ends it, not us. */
-const limits = { depth: 8, signatures: 64, paths: 16 } as const;
+const limits = { depth: 8, signatures: 16, paths: 16 } as const;
 
 /** Judges a certificate with what its sender gave along. Never throws. */
 export function checkCertificate(leaf: Certificate, settings: ChainSettings): CertificateVerdict {
@@ -111,7 +111,7 @@ function pathsFrom(leaf: Certificate, { trusted, intermediates }: ChainSettings)
     for (const issuer of [...trusted, ...intermediates]) {
       if (!namesEqual(issuer.subject, last.issuer) || chain.includes(issuer)) continue;
       if (chain.length >= limits.depth || ++signatures > limits.signatures) break;
-      if (last.signedBy(issuer.publicKey)) {
+      if ((trusted.includes(issuer) || isCheap(issuer.key)) && last.signedBy(issuer.publicKey)) {
         followed = true;
         follow([...chain, issuer]);
       } else problem = issuer;
@@ -188,7 +188,20 @@ function criticalTest(certificate: Certificate, add: Add): void {
 
 /** Curves of RFC 4754. */
 const usableCurves: readonly string[] = ['prime256v1', 'secp384r1', 'secp521r1'];
-const rsaBits = { least: 512, most: 16_384 } as const;
+const rsaBits = { least: 512, most: 16_384, mostOfUntrusted: 8_192, mostOfExponent: 64 } as const;
+
+/** Whether a stranger's CA key is one of those in use: with others a single signature can take long to verify. */
+function isCheap(key: CertificateKey): boolean {
+  return (
+    key.kind !== 'rsa' || (key.bits <= rsaBits.mostOfUntrusted && key.exponentBits <= rsaBits.mostOfExponent)
+  );
+}
+
+/** Whether IKE can use a key of this kind, and verify what is signed with it in a short time. */
+export function isUsableKey(key: CertificateKey): boolean {
+  if (key.kind !== 'rsa') return key.kind === 'ec' && usableCurves.includes(key.curve);
+  return key.bits >= rsaBits.least && key.bits <= rsaBits.most && key.exponentBits <= rsaBits.mostOfExponent;
+}
 
 /** Extended key usages that let a certificate authenticate IKE; Windows takes all of them. */
 const usableExtendedKeyUsages: Readonly<Record<string, string>> = {
@@ -204,10 +217,7 @@ const usableExtendedKeyUsages: Readonly<Record<string, string>> = {
 
 function leafTests(leaf: Certificate, { id }: ChainSettings, add: Add): void {
   const { key, keyUsage, extendedKeyUsage } = leaf;
-  const usableKey =
-    key.kind === 'rsa'
-      ? key.bits >= rsaBits.least && key.bits <= rsaBits.most
-      : key.kind === 'ec' && usableCurves.includes(key.curve);
+  const usableKey = isUsableKey(key);
   add(leaf, 'key', usableKey, `${printKey(key)}${usableKey ? '' : ', which IKE cannot use'}`);
   if (keyUsage !== undefined) {
     const signs = keyUsage.has('digitalSignature') || keyUsage.has('nonRepudiation');

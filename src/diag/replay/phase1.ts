@@ -209,7 +209,7 @@ export class Phase1Replay {
     for (const name of asked) message.decisions.push(`asks for a certificate${name && ` under ${name}`}`);
     side.authorities.push(...asked.filter(name => name !== ''));
     try {
-      const certificates = receivedCertificates(chain);
+      const { certificates } = receivedCertificates(chain);
       if (certificates.length > 0) side.certificates = certificates;
     } catch (error) {
       if (!(error instanceof ExchangeError)) throw error;

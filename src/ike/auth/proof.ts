@@ -17,9 +17,8 @@ import { requirePayload } from '../incoming.js';
 import type { MainMode, MainModeState } from '../main-mode.js';
 import { identityHash } from '../main-mode-keys.js';
 import { macsEqual } from '../protection.js';
-import { certificatePayloads, judgePeerCertificate } from './certificates.js';
+import { acceptJudgement, certificatePayloads, judgePeerCertificate } from './certificates.js';
 import { type AuthenticationOffer, ownCertificateFor } from './offers.js';
-import { requireCrls } from './revocation.js';
 import { hashVerifies, type SignatureMethod, signHash } from './signatures.js';
 
 /** What both sides' proofs are made of. */
@@ -73,8 +72,8 @@ function certificateFor(
 }
 
 /**
- * Checks who the peer is and its proof; returns its identity for people. `onAuthentic` is called when the message is
- * certainly of the side we exchanged keys with, before what it says of itself is judged. `id` comes from elsewhere in
+ * Checks who the peer is and its proof; returns its identity for people. `onReadable` is called when the message is
+ * certainly of the side we exchanged keys with, before anyone hears whether it is who it says. `id` comes from elsewhere in
  * aggressive mode. Throws `ExchangeError`, or `CrlsWanted` before anything has changed.
  */
 export function checkPeerProof(
@@ -82,7 +81,7 @@ export function checkPeerProof(
   mainMode: MainMode,
   basis: ProofBasis,
   chain: PayloadChain,
-  onAuthentic: () => void,
+  onReadable: () => void,
   id = requirePayload(chain, 'id'),
 ): string {
   const peerSide = mainMode.role === 'initiator' ? 'responder' : 'initiator';
@@ -94,18 +93,16 @@ export function checkPeerProof(
         'preshared-keys-differ',
         `HASH_${peerSide === 'initiator' ? 'I' : 'R'} is wrong: the preshared keys differ`,
       );
-    onAuthentic();
+    onReadable();
   } else {
+    const { signature } = authentication;
     const proof = requirePayload(chain, 'sig').payload.data;
-    requireCrls(context, mainMode, chain, id.payload);
+    const judgement = judgePeerCertificate(context, mainMode, chain, id.payload, leaf =>
+      hashVerifies(signature, leaf.publicKey, expected, proof),
+    );
     // Nobody but whom we exchanged keys with can have encrypted it, whoever that turns out to be.
-    onAuthentic();
-    const certificate = judgePeerCertificate(context, mainMode, chain, id.payload);
-    if (!hashVerifies(authentication.signature, certificate.publicKey, expected, proof))
-      throw new ExchangeError(
-        'invalid-signature',
-        `SIG_${peerSide === 'initiator' ? 'I' : 'R'} is wrong: it was not made with the key of ${certificate.subject.text}`,
-      );
+    onReadable();
+    acceptJudgement(context, mainMode, judgement);
   }
   checkPeerIdentity(id.payload, mainMode.policy.peerIdentity);
   return printId(id.payload);

@@ -2,18 +2,14 @@
  * Revocation lists that are not at hand: a certificate under a trusted CA says where its CA publishes them. The message
  * that has to be judged waits, untouched, until the surroundings have fetched them or given up.
  */
-import { checkCertificate, failedTest } from '../../crypto/certificates/chain.js';
+import type { CertificateVerdict, ChainSettings } from '../../crypto/certificates/chain.js';
 import { type Crl, revocationOf } from '../../crypto/certificates/crl.js';
 import type { IkeDatagram } from '../../driver/api.js';
 import { toHex } from '../../wire/bytes.js';
-import type { PayloadChain } from '../../wire/isakmp/message.js';
-import type { IdPayload } from '../../wire/isakmp/payloads.js';
 import type { FetchedCrl } from '../api.js';
 import type { Context } from '../context.js';
-import { ExchangeError } from '../exchange-error.js';
 import type { MainMode } from '../main-mode.js';
 import type { Timer } from '../timers.js';
-import { chainSettings, receivedCertificates } from './certificates.js';
 
 /** Longest wait for the surroundings; then it goes on as if nothing could be fetched. */
 const waitMs = 10_000;
@@ -49,58 +45,36 @@ export class CrlsWanted extends Error {
 
 /**
  * Throws `CrlsWanted` when the peer's chain ends at a trusted CA and passes all else, but no list at hand speaks of a
- * certificate in it that names a distribution point. Strangers cannot make us fetch anything.
+ * certificate in it that names a distribution point. Only who has signed with that certificate makes us fetch anything.
  */
 export function requireCrls(
   context: Context,
   mainMode: MainMode,
-  chain: PayloadChain,
-  id: Pick<IdPayload, 'idType' | 'data'>,
+  verdict: CertificateVerdict,
+  settings: ChainSettings,
 ): void {
   if (context.options.fetchCrls !== true) return;
-  const { revocation } = mainMode;
-  if (revocation.waiting) throw new CrlsWanted(mainMode, []);
-  const urls = wantedUrls(context, mainMode, chain, id).slice(
-    0,
-    Math.max(0, maxUrls - revocation.problems.size),
-  );
+  const { waiting, problems } = mainMode.revocation;
+  if (waiting) throw new CrlsWanted(mainMode, []);
+  const urls = wantedUrls(verdict, settings)
+    .filter(url => !problems.has(url))
+    .slice(0, Math.max(0, maxUrls - problems.size));
   if (urls.length > 0) throw new CrlsWanted(mainMode, urls);
 }
 
 function wantedUrls(
-  context: Context,
-  mainMode: MainMode,
-  payloads: PayloadChain,
-  id: Pick<IdPayload, 'idType' | 'data'>,
+  { tests, chain }: CertificateVerdict,
+  { crlStrength, crls, nowMs }: ChainSettings,
 ): string[] {
-  const certificates = certificatesOrNone(payloads);
-  const [leaf, ...others] = certificates;
-  if (leaf === undefined) return [];
-  const settings = chainSettings(mainMode, others, id, context.calendarMs);
-  if (settings.crlStrength === 0) return [];
-  const { chain } = checkCertificate(leaf, settings);
-  // Judged again without the lists: what is wrong for another reason is refused without asking anyone.
-  if (failedTest(checkCertificate(leaf, { ...settings, crlStrength: 0 })) !== undefined) return [];
-  const { problems } = mainMode.revocation;
+  if (crlStrength === 0) return [];
+  // What is wrong for another reason is refused without asking anyone.
+  if (tests.some(({ test, passed }) => !passed && test !== 'revocation')) return [];
   const unknown = chain.filter((certificate, i) => {
     const issuer = chain[i + 1];
-    return (
-      issuer !== undefined &&
-      revocationOf(certificate, issuer, settings.crls, settings.nowMs).state === 'unknown'
-    );
+    return issuer !== undefined && revocationOf(certificate, issuer, crls, nowMs).state === 'unknown';
   });
   const urls = unknown.flatMap(({ crlDistributionPoints }) => crlDistributionPoints);
-  return [...new Set(urls)].filter(url => /^http:/i.test(url) && !problems.has(url));
-}
-
-/** What cannot be read is refused later, by who judges. */
-function certificatesOrNone(payloads: PayloadChain) {
-  try {
-    return receivedCertificates(payloads);
-  } catch (error) {
-    if (error instanceof ExchangeError) return [];
-    throw error;
-  }
+  return [...new Set(urls)].filter(url => /^http:/i.test(url));
 }
 
 /** The messages that wait, by the id of what was asked. */

@@ -51,6 +51,37 @@ describe('walking a chain', () => {
     ]);
   });
 
+  test('a set of certificates that all name each other costs few signatures', () => {
+    let checks = 0;
+    const signedBy = () => ++checks > 0;
+    const [one, ...others] = Array.from({ length: 16 }, (_, i) => ({
+      ...testCa('CN=X').certificate,
+      der: Uint8Array.of(i),
+      signedBy,
+    }));
+    assert.ok(one);
+    for (const trusted of [[], [root.certificate]]) {
+      checks = 0;
+      failed({ ...root, certificate: one }, { trusted, intermediates: others });
+      assert.ok(checks > 0 && checks <= 16, `${checks}`);
+    }
+  });
+
+  test("the key of a stranger's CA must be one of those in use", () => {
+    for (const key of [
+      { kind: 'rsa', bits: 16_384, exponentBits: 17 },
+      { kind: 'rsa', bits: 3_072, exponentBits: 3_000 },
+    ] as const) {
+      const costly = { ...first.certificate, key };
+      assert.deepEqual(failed(leaf, { intermediates: [costly] }), [
+        'signature of CN=leaf: it does not verify with the key of CN=First',
+        'trust of CN=leaf: its issuer CN=First is neither trusted nor known',
+      ]);
+      const rsaLeaf = { ...leaf, certificate: { ...leaf.certificate, key } };
+      assert.equal(failed(rsaLeaf).length, key.bits > 10_000 ? 0 : 1, 'a long exponent is none for IKE');
+    }
+  });
+
   test('of several paths the good one counts', () => {
     const expired = testCa('CN=First', root, { keyName: 'CN=First', notAfterMs: testNowMs - dayMs });
     assert.deepEqual(failed(leaf, { intermediates: [expired.certificate, first.certificate] }), []);
