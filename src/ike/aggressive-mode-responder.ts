@@ -8,6 +8,7 @@ import { certificateRequests, noteCertificateRequests } from './auth/certificate
 import { checkPeerProof, ownIdentity, proofOf } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
+import { forgetInTime, makeRoom } from './half-open.js';
 import { checkPeerIdentity } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { cookiesOf, sendProtected } from './informational-send.js';
@@ -23,7 +24,6 @@ import {
 } from './main-mode-life.js';
 import { responderLifetime } from './main-mode-lifetime.js';
 import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal.js';
-import { giveUp, halfOpenMs, makeRoom } from './main-mode-responder.js';
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
 import { type Chained, phase1Iv, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
@@ -93,7 +93,7 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
   ];
   makeRoom(context, mainMode.peer);
   context.mainModes.add(mainMode);
-  context.schedule(mainMode, context.nowMs + halfOpenMs[vendorProfile], () => giveUp(context, mainMode));
+  forgetInTime(context, mainMode);
   const bytes = clearMessage(mainMode, payloads);
   answer(context, mainMode, datagram.bytes, 'aggressive mode 2', bytes, payloads);
 }

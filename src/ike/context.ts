@@ -16,6 +16,7 @@ import type {
   NegotiationStep,
 } from './api.js';
 import { piecesToSend } from './fragment-sending.js';
+import { FragmentBudget } from './fragments.js';
 import {
   type EstablishedMainMode,
   isEstablished,
@@ -88,6 +89,7 @@ export class Context {
   readonly unknownSpis = new RateLimit();
   /** Limits what is told of ICMP errors. */
   readonly undeliveredReports = new RateLimit();
+  readonly unfinishedFragments = new FragmentBudget();
   readonly #endedSpis = new Map<Spi, number>();
   nowMs = 0;
   #listener: ExchangeListener | undefined;

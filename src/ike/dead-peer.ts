@@ -6,6 +6,7 @@ import type { Context } from './context.js';
 import { newestMainMode } from './deletion.js';
 import { cookiesOf, sendProtectedNotify } from './informational-send.js';
 import type { EstablishedMainMode } from './main-mode.js';
+import { isWith } from './peer-place.js';
 
 /** Starts watching a peer that speaks DPD, if the policy wants it. */
 export function watchPeer(context: Context, mainMode: EstablishedMainMode): void {
@@ -39,10 +40,11 @@ export function watchPeer(context: Context, mainMode: EstablishedMainMode): void
   context.schedule(mainMode, context.nowMs + idleMs, check);
 }
 
-/** When anything authenticated came from the peer: IKE under this main mode, or traffic on any of its pairs. */
+/** When anything authenticated came from the peer: IKE under this main mode, or traffic on any of the pairs with it. */
 function lastHeardMs(context: Context, mainMode: EstablishedMainMode): number {
   const traffic = context.pairs
     .ofPeer(mainMode.peer)
+    .filter(record => isWith(mainMode, record))
     .map(({ pair }) => context.environment.lastInboundAtMs(pair.id) ?? 0);
   return Math.max(mainMode.lastInboundAtMs, ...traffic);
 }

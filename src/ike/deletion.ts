@@ -5,7 +5,7 @@ import type { Context } from './context.js';
 import { cookiesOf, sealInformational, sendProtected } from './informational-send.js';
 import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
 import { endMainMode, nonceBytes } from './main-mode-life.js';
-import { isAt, type PeerPlace, placeOf } from './peer-place.js';
+import { isAt, isWith, type PeerPlace, placeOf } from './peer-place.js';
 import type { PairRecord } from './quick-mode.js';
 import { auditSpis } from './quick-mode-life.js';
 import { Retransmission } from './retransmission.js';
@@ -149,7 +149,7 @@ export function receiveDelete(context: Context, mainMode: EstablishedMainMode, p
   if (payload.protocol === protocols.ISAKMP) {
     for (const spi of payload.spis) {
       const named = context.mainModes.byCookies(spi.subarray(0, 8), spi.subarray(8));
-      if (named !== undefined && isEstablished(named) && named.peer === mainMode.peer)
+      if (named !== undefined && isEstablished(named) && isOfSamePeer(named, mainMode))
         endSoon(context, named);
     }
     return;
@@ -159,9 +159,15 @@ export function receiveDelete(context: Context, mainMode: EstablishedMainMode, p
   const spis = new Set(payload.spis.map(spiOf));
   for (const record of context.pairs.ofPeer(mainMode.peer))
     if (
+      isWith(mainMode, record) &&
       [...record.pair.outbound, ...record.pair.inbound].some(
         half => half.protocol === protocol && spis.has(half.spi),
       )
     )
       endPair(context, record, deletedByPeer, false);
+}
+
+/** A client behind a NAT ends nothing of the others behind it. */
+function isOfSamePeer(named: MainMode, { local, peer, peerPort }: MainMode): boolean {
+  return named.local === local && named.peer === peer && isAt(named, peerPort);
 }

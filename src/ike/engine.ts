@@ -296,6 +296,7 @@ export class IkeEngine {
     if (piece) mainMode.peerFragments = true;
     const exchange = `${header.exchangeType} ${header.messageId}`;
     const joined = piece && mainMode.fragments.add(exchange, piece, this.#context.nowMs);
+    if (piece && !isEstablished(mainMode)) this.#context.unfinishedFragments.note(mainMode.fragments);
     const bytes = joined && wholeMessage(header, joined);
     // A message in fragments of fragments would be an attempt to make us recurse.
     if (bytes && decodeHeader(bytes).nextPayload !== payloadTypes.FRAGMENT)

@@ -9,6 +9,9 @@ import type { FragmentPayload } from '../wire/isakmp/payloads.js';
 
 const limits = { queues: 4, fragments: 64, bytes: 65_536, ageMs: 70_000 } as const;
 
+/** What all exchanges that are not finished may hold together. */
+const unfinishedBytes = 4 * 1_024 * 1_024;
+
 const lastFlag = 0x01;
 
 interface Queue {
@@ -54,6 +57,20 @@ export class FragmentQueues {
     return queue.whole;
   }
 
+  /** Bytes held. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const { pieces, whole } of this.#queues.values()) {
+      bytes += whole?.length ?? 0;
+      for (const data of pieces.values()) bytes += data.length;
+    }
+    return bytes;
+  }
+
+  clear(): void {
+    this.#queues.clear();
+  }
+
   #open(key: string, nowMs: number): Queue {
     const oldest = this.#queues.keys().next();
     if (this.#queues.size >= limits.queues && !oldest.done) this.#queues.delete(oldest.value);
@@ -69,6 +86,31 @@ export class FragmentQueues {
       bytes += data.length;
     }
     return last <= limits.fragments && bytes <= limits.bytes;
+  }
+}
+
+/** The fragments that exchanges hold whose peer nobody knows yet: what has waited longest goes when they are too many. */
+export class FragmentBudget {
+  /** The one that has got something last is the last. */
+  readonly #held = new Map<FragmentQueues, number>();
+  #bytes = 0;
+
+  /** One has got a piece. */
+  note(queues: FragmentQueues): void {
+    this.release(queues);
+    this.#held.set(queues, queues.bytes);
+    this.#bytes += queues.bytes;
+    for (const oldest of this.#held.keys()) {
+      if (this.#bytes <= unfinishedBytes) return;
+      this.release(oldest);
+      oldest.clear();
+    }
+  }
+
+  /** What it holds counts no more: its exchange has ended, one way or the other. */
+  release(queues: FragmentQueues): void {
+    this.#bytes -= this.#held.get(queues) ?? 0;
+    this.#held.delete(queues);
   }
 }
 

@@ -115,6 +115,8 @@ export function selectorOfIds(ids: readonly IdPayload[], context: SelectorContex
     if (range === undefined) throw new ExchangeError('invalid-id', `${printId(id)} is not an address`);
     if (mode === 'transport' && range.first !== range.last)
       throw new ExchangeError('invalid-id', `transport mode for more than a host: ${printId(id)}`);
+    if (mode === 'transport' && range.first !== host)
+      throw new ExchangeError('invalid-id', `transport mode for ${printId(id)}, but IKE is with ${host}`);
     return range;
   };
   const source = addresses(initiatorId, initiator);

@@ -8,27 +8,32 @@ import { isAt } from './peer-place.js';
 /** Ends what is older than a main mode whose peer says that it has nothing older (INITIAL-CONTACT, RFC 2407 4.6.3.3). */
 export function endForgotten(context: Context, mainMode: EstablishedMainMode): void {
   const reason = 'the peer has started anew (INITIAL-CONTACT)';
-  const { peer, startedAtMs, nat, peerPort } = mainMode;
-  // Behind a NAT there may be several peers: only those of the same port.
+  const { local, peer, startedAtMs, nat, peerPort } = mainMode;
+  // What it has with another address of ours it has said elsewhere. Behind a NAT there may be several peers: only those
+  // of the same port.
   for (const record of context.pairs.ofPeer(peer)) {
-    if (record.establishedAtMs < startedAtMs && (!nat.peer || record.seenAt?.port === peerPort))
-      endPair(context, record, reason, false);
+    if (record.establishedAtMs >= startedAtMs || record.pair.local !== local) continue;
+    if (!nat.peer || record.seenAt?.port === peerPort) endPair(context, record, reason, false);
   }
   for (const other of context.mainModes.ofPeer(peer)) {
-    if (!isEstablished(other) || other.state.establishedAtMs >= startedAtMs) continue;
+    if (!isEstablished(other) || other.state.establishedAtMs >= startedAtMs || other.local !== local)
+      continue;
     if (!nat.peer || other.peerPort === peerPort) endMainMode(context, other, reason);
   }
 }
 
-/** The main modes with clients at a peer's address: those of the one that is dead, and those of others behind its NAT. */
+/** The main modes of one address of ours with clients at a peer's address: those of the one that is dead, and those of others behind its NAT. */
 export interface Casualties {
   readonly dead: readonly EstablishedMainMode[];
   readonly living: readonly EstablishedMainMode[];
 }
 
 /** What the death of this main mode's peer concerns. */
-export function casualtiesOf(context: Context, { peer, peerPort }: EstablishedMainMode): Casualties {
-  const all = context.mainModes.ofPeer(peer).filter(isEstablished);
+export function casualtiesOf(context: Context, { local, peer, peerPort }: EstablishedMainMode): Casualties {
+  const all = context.mainModes
+    .ofPeer(peer)
+    .filter(isEstablished)
+    .filter(other => other.local === local);
   return {
     dead: all.filter(other => isAt(other, peerPort)),
     living: all.filter(other => !isAt(other, peerPort)),
@@ -38,12 +43,12 @@ export function casualtiesOf(context: Context, { peer, peerPort }: EstablishedMa
 /** Ends the main modes with the dead, and every pair that is with none of the living. */
 export function endDead(
   context: Context,
-  { peer }: EstablishedMainMode,
+  { local, peer }: EstablishedMainMode,
   { dead, living }: Casualties,
   reason: string,
 ): void {
   for (const record of context.pairs.ofPeer(peer))
-    if (!living.some(other => other.peerPort === record.seenAt?.port))
+    if (record.pair.local === local && !living.some(other => other.peerPort === record.seenAt?.port))
       endPair(context, record, reason, false);
   for (const other of dead) endMainMode(context, other, reason);
 }

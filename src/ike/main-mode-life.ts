@@ -245,6 +245,7 @@ export function establishMainMode(
   };
   mainMode.lastInboundAtMs = context.nowMs;
   context.mainModes.setEstablished(mainMode);
+  context.unfinishedFragments.release(mainMode.fragments);
   context.counters.mainModes++;
   const { local, peer } = mainMode;
   context.audit({
@@ -294,6 +295,7 @@ export function closeMainMode(context: Context, mainMode: MainMode): void {
   for (const timer of mainMode.timers) context.timers.cancel(timer);
   mainMode.timers.clear();
   context.mainModes.remove(mainMode);
+  context.unfinishedFragments.release(mainMode.fragments);
   mainMode.state = { stage: 'closed' };
   context.listener.mainModeClosed(mainMode);
 }

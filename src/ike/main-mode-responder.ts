@@ -1,6 +1,5 @@
 /** Main mode as responder; `main-mode-initiator.ts` shows the messages. It only answers, unless it plays Windows. */
 import { generateKeyPair } from '../crypto/dh.js';
-import type { IpAddress } from '../wire/ip/address.js';
 import { findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { notifyTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
@@ -9,6 +8,7 @@ import { authenticationOffers, nothingToOffer } from './auth/offers.js';
 import { checkPeerProof, ownProof } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
+import { forgetInTime, makeRoom } from './half-open.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { cookiesOf } from './informational-send.js';
 import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
@@ -16,12 +16,9 @@ import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
   answerMainMode as answer,
-  auditFailure,
   clearMessage,
-  closeMainMode,
   establishMainMode,
   exportMainModeKeys,
-  mainModeFailure,
   mainModeHeader,
   moveTo,
   nonceBytes,
@@ -31,15 +28,6 @@ import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
 import { phase1Iv, seal, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
-
-/** An exchange the initiator does not finish is forgotten after this time; Windows repeats its answer longer. */
-export const halfOpenMs = { ipseckit: 60_000, 'windows-2003': 70_000 } as const;
-
-/** Half-open exchanges kept when the options say nothing. */
-const defaultMaxHalfOpen = 1_000;
-
-/** Half-open exchanges one peer may keep at the cost of others, as Windows counts ([MS-IKEE] 3.9). */
-const shareOfPeer = 35;
 
 type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
 
@@ -74,7 +62,7 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
   mainMode.vendors = readVendors(findPayloads(chain, 'vid').map(({ payload }) => payload));
   mainMode.initialContact = mainMode.vendors.keys.has('initialContact');
   const { vendorProfile = 'ipseckit' } = context.options;
-  context.schedule(mainMode, context.nowMs + halfOpenMs[vendorProfile], () => giveUp(context, mainMode));
+  forgetInTime(context, mainMode);
   const payloads: Payload[] = [
     answerSa(verdict.proposal, verdict.transform),
     ...ownVendors(vendorProfile, policy, false),
@@ -143,36 +131,4 @@ export function receive5(
   answer(context, mainMode, datagram.bytes, 'main mode 6', message.value, payloads);
   for (const timer of mainMode.timers) context.timers.cancel(timer);
   establishMainMode(context, mainMode, choice, keys, message.nextIv, peerIdentity);
-}
-
-/** The initiator did not finish. An attempt that never showed more than a first message is not worth an event. */
-export function giveUp(context: Context, mainMode: MainMode): void {
-  const { stage } = mainMode.state;
-  if (stage === 'awaiting 5' && mainMode.complaint === undefined)
-    auditFailure(
-      context,
-      mainMode,
-      mainModeFailure(mainMode, {
-        point: 'peer',
-        reason: 'no-response',
-        text: `${mainMode.peer} began a main mode and did not send message 5`,
-        message: 'main mode 5',
-      }),
-    );
-  closeMainMode(context, mainMode);
-}
-
-/**
- * Keeps the number of half-open exchanges within its limit: the cheapest and oldest goes. A peer that has more than its
- * share makes room for its own.
- */
-export function makeRoom(context: Context, peer: IpAddress): void {
-  const { mainModes } = context;
-  const limit = context.options.maxHalfOpen ?? defaultMaxHalfOpen;
-  while (mainModes.halfOpenCount >= limit) {
-    const ofPeer = mainModes.halfOpenOf(peer);
-    const cheapest = ofPeer.length >= shareOfPeer ? ofPeer[0] : mainModes.cheapestHalfOpen();
-    if (cheapest === undefined) return;
-    closeMainMode(context, cheapest);
-  }
 }

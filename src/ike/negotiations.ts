@@ -18,8 +18,8 @@ import { casualtiesOf, endDead, endForgotten } from './lost-peer.js';
 import { type EstablishedMainMode, isReady, type MainMode } from './main-mode.js';
 import { isFirstContact, startMainMode } from './main-mode-initiator.js';
 import { auditFailure, closeMainMode } from './main-mode-life.js';
-import { passableMethods } from './nat-traversal.js';
-import { placeOf } from './peer-place.js';
+import { natPort, passableMethods } from './nat-traversal.js';
+import { type PeerPlace, placeOf } from './peer-place.js';
 import type { PairRecord, QuickMode } from './quick-mode.js';
 import { startQuickMode } from './quick-mode-initiator.js';
 import { explainSilence } from './undelivered.js';
@@ -42,6 +42,11 @@ type Hosts = Pick<MainMode, 'local' | 'peer'>;
 /** Quick modes cannot begin yet. */
 function isPending(mainMode: MainMode): boolean {
   return !isReady(mainMode) && mainMode.state.stage !== 'closed';
+}
+
+/** A NAT lets in what answers that client: a main mode from us would reach another one, or nobody. */
+function isBehindNat({ peerPort }: PeerPlace): boolean {
+  return peerPort !== undefined && peerPort !== natPort;
 }
 
 export class Negotiations implements ExchangeListener {
@@ -98,10 +103,12 @@ export class Negotiations implements ExchangeListener {
     }
   }
 
-  /** Ends every negotiation towards a peer (or all), reporting `reason` to those who wait. */
-  abandonAll(reason: FailureReason, text: string, peer?: MainMode['peer']): void {
-    this.#connections.abandon(reason, text, ({ request }) => peer === undefined || request.peer === peer);
-    this.#abandonEach(reason, text, request => peer === undefined || request.peer === peer);
+  /** Ends every negotiation between two hosts (or all), reporting `reason` to those who wait. */
+  abandonAll(reason: FailureReason, text: string, hosts?: Hosts): void {
+    const isMeant = ({ local, peer }: Hosts) =>
+      hosts === undefined || (local === hosts.local && peer === hosts.peer);
+    this.#connections.abandon(reason, text, ({ request }) => isMeant(request));
+    this.#abandonEach(reason, text, isMeant);
   }
 
   /** The same for those of filters that are gone. */
@@ -175,7 +182,7 @@ export class Negotiations implements ExchangeListener {
 
   mainModeReady(mainMode: EstablishedMainMode): void {
     this.#connections.ready(mainMode);
-    for (const wanted of this.#wanted.between(mainMode)) {
+    for (const wanted of this.#wanted.under(mainMode)) {
       if (wanted.quickMode !== undefined && wanted.mainMode !== mainMode) continue;
       if (mainMode.retired) this.#advance(wanted.request);
       else this.#start(wanted, mainMode);
@@ -184,7 +191,7 @@ export class Negotiations implements ExchangeListener {
 
   mainModeFailed(mainMode: MainMode, reason: NegotiationFailure): void {
     this.#connections.failed(mainMode, reason);
-    for (const wanted of this.#wanted.between(mainMode)) {
+    for (const wanted of this.#wanted.all()) {
       if (wanted.mainMode !== mainMode) continue;
       delete wanted.mainMode;
       // Under an older main mode its quick mode may still succeed.
@@ -257,9 +264,9 @@ export class Negotiations implements ExchangeListener {
 
   /** Starts a main mode beside the doubtful one for what waits under it; the doubtful one stays until it ends. */
   mainModeDoubted(mainMode: EstablishedMainMode): void {
-    for (const wanted of this.#wanted.between(mainMode)) {
+    for (const wanted of this.#wanted.under(mainMode)) {
       const waits = wanted.quickMode !== undefined && mainMode.quickModes.has(wanted.quickMode.messageId);
-      if (!waits || wanted.mainMode !== mainMode || wanted.restarted) continue;
+      if (!waits || wanted.mainMode !== mainMode || wanted.restarted || isBehindNat(wanted.request)) continue;
       wanted.restarted = true;
       this.#context.progress(
         mainMode.peer,
@@ -276,7 +283,7 @@ export class Negotiations implements ExchangeListener {
     const context = this.#context;
     const reason = explainSilence(mainMode, 'the peer does not answer (dead peer detection)');
     const casualties = casualtiesOf(context, mainMode);
-    if (casualties.living.length === 0) this.abandonAll('dead-peer', reason, mainMode.peer);
+    if (casualties.living.length === 0) this.abandonAll('dead-peer', reason, mainMode);
     endDead(context, mainMode, casualties, reason);
   }
 
@@ -287,6 +294,12 @@ export class Negotiations implements ExchangeListener {
     const established = this.#usable(request);
     if (established) {
       this.#start(wanted, established);
+      return;
+    }
+    if (isBehindNat(request)) {
+      const text = `no main mode is up with the client at port ${request.peerPort} of ${request.peer}, and only it can begin one`;
+      context.progress(request.peer, 'note', 'quick mode', `not renewed: ${text}`);
+      this.#fail(wanted, this.#failure(wanted, 'no-response', text));
       return;
     }
     const negotiating = this.#negotiating(request);
@@ -441,6 +454,7 @@ export class Negotiations implements ExchangeListener {
     const { local, peer } = mainMode;
     const inUse = context.pairs.ofPeer(peer).some(({ pair }) => pair.local === local);
     if (mainMode.retired || !inUse || newestMainMode(context, mainMode) !== mainMode) return;
+    if (mainMode.nat.peer && isBehindNat(mainMode)) return;
     const policy = context.environment.policy.mainMode(local, peer);
     if (policy !== undefined && authenticationOffers(policy).length > 0)
       startMainMode(context, local, peer, policy, false);

@@ -22,6 +22,11 @@ export function isAt({ nat, peerPort }: MainMode, port: number | undefined): boo
   return !nat.peer || port === undefined || peerPort === port;
 }
 
+/** Whether a pair is with the peer of a main mode: between the same hosts, and with the same client behind a NAT. */
+export function isWith(mainMode: MainMode, { pair, peer, seenAt }: PairRecord): boolean {
+  return pair.local === mainMode.local && peer === mainMode.peer && isAt(mainMode, seenAt?.port);
+}
+
 /** The mapping of a client behind a NAT has moved: what was with it before is with it there. */
 export function followPeer(context: Context, peer: IpAddress, from: Endpoint, to: Endpoint): void {
   const isThere = ({ address, port }: Endpoint) => address === from.address && port === from.port;

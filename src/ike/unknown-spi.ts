@@ -12,6 +12,7 @@ import type { Context } from './context.js';
 import { newestMainMode } from './deletion.js';
 import type { Incoming } from './incoming.js';
 import { notifyPayload, sendProtected } from './informational-send.js';
+import { natPort } from './nat-traversal.js';
 import type { PairRecord } from './quick-mode.js';
 import { spiBytes, spiOf } from './spi.js';
 
@@ -31,7 +32,9 @@ const settledMs = { protected: 5_000, clear: 30_000 } as const;
  */
 export function reportUnknownSpi(context: Context, { protocol, spi, local, peer }: UnknownSpi): void {
   if (context.wasEndedLately(spi)) return;
-  const mainMode = newestMainMode(context, { local: local.address, peer: peer.address });
+  // In UDP it came from one of perhaps several clients behind a NAT.
+  const client = local.port === natPort ? { peerPort: peer.port } : {};
+  const mainMode = newestMainMode(context, { local: local.address, peer: peer.address, ...client });
   const renews = mainMode?.vendors.keys.has('ipseckit') || mainMode?.vendors.windowsVersion !== undefined;
   if (mainMode !== undefined ? !renews : !isSecured(context, local.address, peer.address)) return;
   if (!context.unknownSpis.allow(context.nowMs, messagesPerSecond)) return;

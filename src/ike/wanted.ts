@@ -3,7 +3,7 @@ import type { PairId } from '../driver/api.js';
 import { printSelector } from '../wire/ip/selector.js';
 import type { AcquireRequest } from './api.js';
 import type { MainMode } from './main-mode.js';
-import type { PeerPlace } from './peer-place.js';
+import { isAt, type PeerPlace } from './peer-place.js';
 import type { QuickMode } from './quick-mode.js';
 
 /** Traffic that wants a pair with a peer. */
@@ -57,8 +57,12 @@ export class WantedBook {
     return this.all().find(wanted => wanted.quickMode === quickMode);
   }
 
-  between({ local, peer }: Pick<MainMode, 'local' | 'peer'>): Wanted[] {
-    return this.all().filter(({ request }) => request.local === local && request.peer === peer);
+  /** What a main mode can get: of its two hosts, and of its client where there are several behind the peer's NAT. */
+  under(mainMode: MainMode): Wanted[] {
+    return this.all().filter(
+      ({ request: { local, peer, peerPort } }) =>
+        local === mainMode.local && peer === mainMode.peer && isAt(mainMode, peerPort),
+    );
   }
 }
 

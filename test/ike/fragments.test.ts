@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FragmentQueues } from '../../src/ike/fragments.js';
+import { FragmentBudget, FragmentQueues } from '../../src/ike/fragments.js';
 import type { SecurityMethod } from '../../src/policy/model.js';
 import { assembleMessage, decodeHeader, encodePayloads } from '../../src/wire/isakmp/message.js';
 import { headerFlags, payloadTypes } from '../../src/wire/isakmp/numbers.js';
@@ -50,6 +50,28 @@ describe('fragment queues', () => {
     assert.equal(queues.add('z', piece(1, 'a', true), 0), undefined, 'a number beyond the last');
     assert.equal(queues.add('z', piece(0, ''), 0), undefined);
     assert.equal(queues.add('z', piece(65, 'x', true), 0), undefined);
+  });
+
+  test('all exchanges that are not finished hold no more than 4 MB together: the oldest lose theirs', () => {
+    const budget = new FragmentBudget();
+    const data = 'x'.repeat(60_000);
+    const all = Array.from({ length: 200 }, (_, i) => {
+      const queues = new FragmentQueues();
+      queues.add('x', piece(1, data, false, i), 0);
+      budget.note(queues);
+      return queues;
+    });
+    const held = all.map(({ bytes }) => bytes);
+    const total = held.reduce((sum, bytes) => sum + bytes, 0);
+    assert.ok(total <= 4_194_304 && total > 4_000_000, `${total}`);
+    assert.equal(held[0], 0);
+    assert.equal(held.at(-1), 60_000);
+    // What is established counts no more.
+    for (const queues of all) budget.release(queues);
+    const last = all.at(-1);
+    assert.ok(last);
+    budget.note(last);
+    assert.equal(last.bytes, 60_000);
   });
 
   test('old pieces are forgotten', () => {

@@ -91,6 +91,8 @@ export class Host {
   /** The random bytes the engine has drawn: its exponents are among them. */
   readonly drawn: Uint8Array[] = [];
   readonly used = new Set<PairId>();
+  /** Further addresses it has. */
+  readonly aliases = new Set<IpAddress>();
   packets = 0;
   /** When a packet of its traffic did not arrive. */
   readonly lostAtMs: number[] = [];
@@ -212,7 +214,8 @@ export class Simulation {
 
   /** Hands a datagram to the host it is addressed to. */
   deliver(datagram: IkeDatagram): void {
-    const host = this.hosts.find(({ address }) => address === datagram.peer.address);
+    const { address: to } = datagram.peer;
+    const host = this.hosts.find(({ address, aliases }) => address === to || aliases.has(to));
     if (host === undefined) return;
     const { local, peer, bytes } = datagram;
     this.apply(host, host.engine.receive({ local: peer, peer: local, bytes }, this.nowMs));

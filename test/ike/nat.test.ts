@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { IkeDatagram } from '../../src/driver/api.js';
+import type { IkeDatagram, Spi } from '../../src/driver/api.js';
+import type { MainModePolicy } from '../../src/ike/api.js';
 import { fromHex, toHex } from '../../src/wire/bytes.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { vendorIds } from '../../src/wire/isakmp/vendor-ids.js';
@@ -195,10 +196,13 @@ test('a stranger whose certificate is not trusted moves nothing of a client, tho
 
 describe('two clients behind one NAT', () => {
   /** Each with a mapping of its own, which a test can move; the server only knows the NAT's address. */
-  function twoClients() {
+  function twoClients(
+    policy: Partial<MainModePolicy> = {
+      deadPeerDetection: { idleSeconds: 30, retrySeconds: 5, retries: 3 },
+    },
+  ) {
     const net = new Simulation(3);
-    const deadPeerDetection = { idleSeconds: 30, retrySeconds: 5, retries: 3 };
-    const settings = { mainMode: mainModePolicy({ deadPeerDetection }), mode: 'tunnel' } as const;
+    const settings = { mainMode: mainModePolicy(policy), mode: 'tunnel' } as const;
     const clients = ['10.0.0.2', '10.0.0.3'].map(address => net.addHost(address, '198.51.100.1', settings));
     const server = net.addHost('198.51.100.1', publicAddress, settings);
     const firstPorts = [30_000, 40_000];
@@ -252,6 +256,74 @@ describe('two clients behind one NAT', () => {
       net.run(5_000);
       assert.equal(client.active.length, before + 1);
       assert.ok([...server.pairs.values()].some(other => client.current && pairsFit(client.current, other)));
+    }
+  });
+
+  const pairAt = (server: Host, port: number) =>
+    [...server.pairs.values()].find(({ udpEncapsulation: udp }) => udp?.peerPort === port);
+
+  test('one that has gone is not renewed with the other', () => {
+    const { net, one, two, server, silent } = twoClients({ lifetimeSeconds: 60 });
+    const pair = pairAt(server, 30_001);
+    assert.ok(pair);
+    silent.add(one);
+    net.run(70_000);
+    const before = two.active.length;
+    net.event(server, { kind: 'softExpired', pairId: pair.id, cause: 'seconds' });
+    // Meanwhile the other makes a new main mode.
+    net.run(130_000);
+    assert.equal(two.active.length, before);
+    assert.equal(server.engine.statistics().activeAcquire, 0);
+    assert.ok(server.steps.some(({ detail }) => detail.startsWith('not renewed: no main mode is up')));
+  });
+
+  test('one that dies is missed, though the other sends', () => {
+    const { net, one, server, silent, ports } = twoClients();
+    silent.add(one);
+    const other = pairAt(server, 40_001);
+    assert.ok(other);
+    for (let seconds = 0; seconds < 120; seconds++) {
+      server.lastInboundAtMs.set(other.id, net.nowMs);
+      net.run(1_000);
+    }
+    assert.deepEqual(ports(), [40_001]);
+    assert.deepEqual([...server.pairs.keys()], [other.id]);
+  });
+
+  test('one cannot delete what the other has', () => {
+    const { net, one, two, server } = twoClients();
+    const [own, others] = [one.current, two.current];
+    assert.ok(own && others);
+    // Its Delete names the SPI of the other.
+    Object.assign(own, { inbound: others.inbound });
+    net.apply(one, one.engine.closePair(own.id, net.nowMs, 'over'));
+    net.run(5_000);
+    assert.ok(pairAt(server, 40_001), 'the pair of the other lives');
+  });
+
+  test('a packet for an SA that is not there is told to the one that sent it', () => {
+    const { net, one, two, server } = twoClients();
+    const ends = (port: number) => ({
+      local: { address: server.address, port: 4_500 },
+      peer: { address: publicAddress, port },
+    });
+    for (const [client, port] of [
+      [one, 30_001],
+      [two, 40_001],
+    ] as const) {
+      const told = ({ steps }: Host) =>
+        steps.filter(step => step.direction === 'received' && step.detail.includes('INVALID-SPI')).length;
+      const before = [told(one), told(two)];
+      net.apply(
+        server,
+        server.engine.unknownSpi({ protocol: 'esp', spi: 0x1234_5678 as Spi, ...ends(port) }, net.nowMs),
+      );
+      net.run(1_000);
+      const after = [told(one), told(two)];
+      assert.deepEqual(
+        after.map((count, i) => count - (before[i] ?? 0)),
+        client === one ? [1, 0] : [0, 1],
+      );
     }
   });
 

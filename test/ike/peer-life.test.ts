@@ -5,6 +5,8 @@ import { notifyPayload } from '../../src/ike/informational-send.js';
 import { withResponderLifetime } from '../../src/ike/main-mode-lifetime.js';
 import { chooseMainMode, mainModeSa } from '../../src/ike/main-mode-proposal.js';
 import { fromHex } from '../../src/wire/bytes.js';
+import { ipAddress } from '../../src/wire/ip/address.js';
+import { hostRange } from '../../src/wire/ip/selector.js';
 import {
   decodePayloads,
   encodeMessage,
@@ -143,6 +145,26 @@ describe('INITIAL-CONTACT', () => {
       assert.match(b.removed[0]?.reason ?? '', /started anew/);
       assert.equal(b.engine.mainModes().length, 1);
     });
+
+  test('a peer that meets a second address of ours loses nothing of what it has with the first', () => {
+    const { net, a, b } = twoHosts(1, {}, watching);
+    const second = ipAddress('192.0.2.3');
+    a.aliases.add(second);
+    for (const peer of [a.address, second]) {
+      const selector = { ...b.quickModePolicy().selector, destination: hostRange(peer) };
+      net.acquire(b, { peer, quickMode: b.quickModePolicy(selector) });
+      net.run(30_000);
+    }
+    assert.deepEqual([...a.pairs.values()].map(({ local }) => local).sort(), [a.address, second]);
+    assert.deepEqual(a.removed, []);
+    // When it is dead for one of them, the other finds that out for itself.
+    net.translate = datagram => (datagram.local.address === a.address ? undefined : datagram);
+    net.run(120_000);
+    assert.deepEqual(
+      [...a.pairs.values()].map(({ local }) => local),
+      [second],
+    );
+  });
 
   test('is said on first contact only', () => {
     const { net, a } = twoHosts(1, {}, { mainMode: mainModePolicy({ quickModeLimit: 1 }) });

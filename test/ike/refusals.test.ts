@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import { Secret } from '../../src/crypto/secret.js';
 import type { NegotiationFailure } from '../../src/ike/api.js';
 import type { SecurityMethod } from '../../src/policy/model.js';
-import { mirrorSelector } from '../../src/wire/ip/selector.js';
+import { ipAddress } from '../../src/wire/ip/address.js';
+import { hostRange, mirrorSelector } from '../../src/wire/ip/selector.js';
 import { type Host, type HostOptions, mainModePolicy, twoHosts } from './harness.js';
 
 /** Lets `a` try, and returns how it failed and how long that took. */
@@ -194,6 +195,18 @@ describe('main mode', () => {
 });
 
 describe('quick mode', () => {
+  test('transport mode is between the two hosts alone: one of them cannot have it for a third', () => {
+    const { net, a, b } = twoHosts(1, { maxDelayMs: 5 });
+    const source = hostRange(ipAddress('192.0.2.99'));
+    net.acquire(a, { quickMode: a.quickModePolicy({ ...a.quickModePolicy().selector, source }) });
+    net.run(10_000);
+    assert.equal(a.failures[0]?.reason, 'invalid-id');
+    assert.equal(b.pairs.size, 0);
+    const event = b.audits.find(({ id }) => id === 547);
+    assert.ok(event?.id === 547);
+    assert.match(event.failureReason, /transport mode for 192\.0\.2\.99, but IKE is with 192\.0\.2\.1/);
+  });
+
   const quickFail = (
     offered: SecurityMethod[],
     wanted: SecurityMethod[],
