@@ -1,7 +1,7 @@
 /** Diffie-Hellman for IKE: the MODP groups of RFC 2409 6 and RFC 3526 and the curves of RFC 5903. */
 import { type EcpGroup, type GroupId, group as groupRow } from './algorithms.js';
 import { ecpAgree, ecpPublicValue } from './ecp.js';
-import { modpAgree, modpExponentBytes, modpPublicValue } from './modp.js';
+import { isInModpRange, modpAgree, modpExponentBytes, modpPublicValue } from './modp.js';
 import { Secret } from './secret.js';
 
 /** One side's ephemeral key of one exchange. */
@@ -33,6 +33,19 @@ export function sharedSecretBytes(id: GroupId): number {
   return group.kind === 'modp' ? group.bytes : group.coordinateBytes;
 }
 
+/**
+ * What can be said of a peer's value before anything costly is computed. Throws `InvalidPublicValue` unless it has exactly
+ * the group's length and lies in 2 … p-2; whether it is on a curve shows when it is used.
+ */
+export function checkPublicValue(id: GroupId, peerValue: Uint8Array): void {
+  const group = groupRow(id);
+  const bytes = publicValueBytes(id);
+  if (peerValue.length !== bytes)
+    throw new InvalidPublicValue(`a ${group.name} public value has ${bytes} bytes, not ${peerValue.length}`);
+  if (group.kind === 'modp' && !isInModpRange(group, peerValue))
+    throw new InvalidPublicValue(`public value outside 2 … p-2 of ${group.name}`);
+}
+
 /** A new key of `group` from `random(length)`, which returns that many random bytes. */
 export function generateKeyPair(id: GroupId, random: (length: number) => Uint8Array): DhKeyPair {
   const group = groupRow(id);
@@ -59,20 +72,13 @@ export function keyPairOf(id: GroupId, exponent: Uint8Array): DhKeyPair {
  * group's length and lies in 2 … p-2, or on the curve.
  */
 export function agree(own: DhKeyPair, peerValue: Uint8Array): Uint8Array {
+  checkPublicValue(own.group, peerValue);
   const group = groupRow(own.group);
-  const bytes = publicValueBytes(own.group);
-  if (peerValue.length !== bytes)
-    throw new InvalidPublicValue(`a ${group.name} public value has ${bytes} bytes, not ${peerValue.length}`);
-  const secret =
-    group.kind === 'modp'
-      ? modpAgree(group, own.exponent.reveal(), peerValue)
-      : ecpAgree(group, own.exponent.reveal(), peerValue);
-  if (secret !== undefined) return secret;
-  throw new InvalidPublicValue(
-    group.kind === 'modp'
-      ? `public value outside 2 … p-2 of ${group.name}`
-      : `public value that is no point of ${group.name}`,
-  );
+  const exponent = own.exponent.reveal();
+  if (group.kind === 'modp') return modpAgree(group, exponent, peerValue);
+  const secret = ecpAgree(group, exponent, peerValue);
+  if (secret === undefined) throw new InvalidPublicValue(`public value that is no point of ${group.name}`);
+  return secret;
 }
 
 /** Below half the curve's order every number is a valid exponent, so none has to be drawn again. */

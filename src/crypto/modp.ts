@@ -42,15 +42,15 @@ export function modpPublicValue(group: ModpGroup, exponent: Uint8Array): Uint8Ar
   return leftPad(engine.generateKeys(), group.bytes);
 }
 
-/** g^xy, left-padded to the group's length; `undefined` when `peerValue` (of that length) is outside 2 … p-2. */
-export function modpAgree(
-  group: ModpGroup,
-  exponent: Uint8Array,
-  peerValue: Uint8Array,
-): Uint8Array | undefined {
-  const { engine, primeMinusOne } = computerOf(group);
+/** Whether a value of the group's length lies in 2 … p-2. */
+export function isInModpRange(group: ModpGroup, peerValue: Uint8Array): boolean {
   const trivial = peerValue.subarray(0, -1).every(byte => byte === 0) && (peerValue.at(-1) ?? 0) < 2;
-  if (trivial || Buffer.compare(peerValue, primeMinusOne) >= 0) return undefined;
+  return !trivial && Buffer.compare(peerValue, computerOf(group).primeMinusOne) < 0;
+}
+
+/** g^xy, left-padded to the group's length; of a value that is in its range. */
+export function modpAgree(group: ModpGroup, exponent: Uint8Array, peerValue: Uint8Array): Uint8Array {
+  const { engine } = computerOf(group);
   engine.setPrivateKey(exponent);
   return leftPad(engine.computeSecret(peerValue), group.bytes);
 }

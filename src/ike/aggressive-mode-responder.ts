@@ -1,5 +1,4 @@
 /** Aggressive mode as responder; `aggressive-mode-initiator.ts` shows the messages. Only where the policy allows it. */
-import { generateKeyPair } from '../crypto/dh.js';
 import type { IkeDatagram } from '../driver/api.js';
 import { decodeMessage, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { headerFlags, notifyTypes } from '../wire/isakmp/numbers.js';
@@ -13,7 +12,7 @@ import { checkPeerIdentity } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { cookiesOf, sendProtected } from './informational-send.js';
 import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
-import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
+import { answerPublicValue, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
   answerMainMode as answer,
@@ -67,9 +66,9 @@ export function receive1(context: Context, { header, datagram }: Incoming, chain
     startedAtMs: context.nowMs,
   } as const;
   const unfinished = newMainMode({ ...fields, state: { stage: 'closed' } });
-  const own = generateKeyPair(method.group, length => context.random(length));
+  const { own, sharedSecret } = answerPublicValue(method.group, peerValue, length => context.random(length));
   const nonces = { initiator: initiatorNonce, responder: Uint8Array.from(context.random(nonceBytes)) };
-  const keys = deriveMainModeKeys(unfinished, choice, nonces, agreeOrRefuse(own, peerValue));
+  const keys = deriveMainModeKeys(unfinished, choice, nonces, sharedSecret);
   const values = { initiator: peerValue, responder: own.publicValue };
   const basis = { saBody: sa.body, choice, values, keys };
   const iv = phase1Iv(method, values.initiator, values.responder);

@@ -81,7 +81,7 @@ export class Context {
   readonly mainModes = new MainModeTable();
   readonly pairs = new PairTable();
   readonly counters: Counters = newCounters();
-  /** Limits answers to messages that leave no state behind. */
+  /** Limits what is refused in clear. */
   readonly refusals = new RateLimit();
   /** Limits answers in aggressive mode, which cost much. */
   readonly aggressiveAnswers = new RateLimit();

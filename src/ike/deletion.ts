@@ -1,4 +1,5 @@
 /** Ending SAs, and telling the peer or hearing it from the peer (RFC 2408 3.15, ike.md 8.1 and 8.2). */
+import type { SaHalf } from '../driver/api.js';
 import { dois, protocols } from '../wire/isakmp/numbers.js';
 import type { DeletePayload, Payload } from '../wire/isakmp/payloads.js';
 import type { Context } from './context.js';
@@ -81,7 +82,10 @@ const spisPerDelete = 200;
 
 /** Deletes of our inbound SPIs, each for one protocol. */
 function pairDeletes(records: readonly PairRecord[]): DeletePayload[] {
-  const halves = records.flatMap(({ pair }) => pair.inbound);
+  return inboundDeletes(records.flatMap(({ pair }) => pair.inbound));
+}
+
+function inboundDeletes(halves: readonly Pick<SaHalf, 'protocol' | 'spi'>[]): DeletePayload[] {
   return (['esp', 'ah'] as const).flatMap(name => {
     const spis = halves.filter(({ protocol }) => protocol === name).map(({ spi }) => spiBytes(spi));
     const protocol = protocols[name === 'esp' ? 'ESP' : 'AH'];
@@ -92,6 +96,15 @@ function pairDeletes(records: readonly PairRecord[]): DeletePayload[] {
       spis: spis.slice(i * spisPerDelete, (i + 1) * spisPerDelete),
     }));
   });
+}
+
+/** Tells the peer that SAs it has made with these SPIs of ours have come to nothing. */
+export function disownSpis(
+  context: Context,
+  mainMode: EstablishedMainMode,
+  halves: readonly Pick<SaHalf, 'protocol' | 'spi'>[],
+): void {
+  sendDeletes(context, mainMode, inboundDeletes(halves));
 }
 
 /** Says that an ISAKMP SA is over. */

@@ -1,5 +1,5 @@
 /** Informational messages: notifications and deletes, protected or not (ike.md 8). */
-import { WireError } from '../wire/bytes.js';
+import { toHex, WireError } from '../wire/bytes.js';
 import { printSelector } from '../wire/ip/selector.js';
 import { summarisePayloads } from '../wire/isakmp/describe.js';
 import {
@@ -46,7 +46,7 @@ import { failQuickMode, printSecurityMethod, quickModeFailure } from './quick-mo
 import { spiOf } from './spi.js';
 import { receiveInvalidSpi } from './unknown-spi.js';
 
-/** A message of exchange type 5. Throws `WireError` when it is clear and cannot be decoded. */
+/** A message of exchange type 5. Throws `WireError` when one in clear cannot be decoded. */
 export function receiveInformational(context: Context, mainMode: MainMode, incoming: Incoming): void {
   const { header, datagram } = incoming;
   if (mainMode.duplicates.handle(datagram.bytes, context.nowMs)) return;
@@ -229,13 +229,23 @@ function receiveClear(context: Context, mainMode: MainMode, { datagram }: Incomi
   for (const { payload } of findPayloads(message, 'notify')) {
     const { state } = mainMode;
     if (state.stage === 'awaiting 2' && payload.notifyType === notifyTypes['MS-DOS-COOKIE']) {
-      if (payload.data.length === 8) send1(context, mainMode, state, payload.data.slice());
+      if (isNewDosCookie(mainMode, payload.data)) send1(context, mainMode, state, payload.data.slice());
     } else if (isErrorNotify(payload.notifyType)) {
       if (isEstablished(mainMode)) context.listener.mainModeDoubted(mainMode);
       else if (mainMode.role === 'initiator')
         complain(context, mainMode, refusedByPeer(mainMode, payload, 'clear'));
     }
   }
+}
+
+/** Cookies of a peer under attack that we follow in one main mode: anybody can send some. */
+const maxDosCookies = 4;
+
+function isNewDosCookie({ dosCookies }: MainMode, cookie: Uint8Array): boolean {
+  const key = toHex(cookie);
+  if (cookie.length !== 8 || dosCookies.has(key) || dosCookies.size >= maxDosCookies) return false;
+  dosCookies.add(key);
+  return true;
 }
 
 /** The message of ours that each stage waits for an answer to. */

@@ -108,8 +108,12 @@ export function clearNotify(context: Context, mainMode: MainMode, notifyType: nu
   return () => context.send(mainMode, bytes, { name: 'informational', payloads });
 }
 
-/** Refusals of messages that belong to no exchange, at most this many a second: no flood of answers or events. */
+/** Refusals in clear, at most this many a second: no flood of answers or events. */
 const refusalsPerSecond = 20;
+
+export function mayRefuse({ refusals, nowMs }: Context): boolean {
+  return refusals.allow(nowMs, refusalsPerSecond);
+}
 
 /** Answers a message that leaves no state behind with a clear notification, and lets `record` tell of it. */
 export function refuseWithoutState(
@@ -118,7 +122,7 @@ export function refuseWithoutState(
   notifyType: number,
   record: () => void,
 ): void {
-  if (!context.refusals.allow(context.nowMs, refusalsPerSecond)) return;
+  if (!mayRefuse(context)) return;
   record();
   const messageId = new DataView(Uint8Array.from(context.random(4)).buffer).getUint32(0) || 1;
   const { local, peer } = datagram;

@@ -1,8 +1,14 @@
 /** What main mode computes: its keys, and the hashes that prove who is talking (RFC 2409 5). */
 
-import type { HashId } from '../crypto/algorithms.js';
+import type { GroupId, HashId } from '../crypto/algorithms.js';
 import { isWeakKey } from '../crypto/des-keys.js';
-import { agree, type DhKeyPair, InvalidPublicValue } from '../crypto/dh.js';
+import {
+  agree,
+  checkPublicValue,
+  type DhKeyPair,
+  generateKeyPair,
+  InvalidPublicValue,
+} from '../crypto/dh.js';
 import { ikeCipherKey, presharedSkeyid, prf, signatureSkeyid, skeyidFamily } from '../crypto/prf.js';
 import { ExchangeError } from './exchange-error.js';
 import type { ExchangedValues, MainMode, MainModeChoice, MainModeKeys } from './main-mode.js';
@@ -10,8 +16,23 @@ import type { Nonces } from './quick-mode.js';
 
 /** g^xy. Throws `ExchangeError` (`invalid-key-exchange`) on an unusable public value. */
 export function agreeOrRefuse(own: DhKeyPair, peerValue: Uint8Array): Uint8Array {
+  return orRefuse(() => agree(own, peerValue));
+}
+
+/** What a responder makes of the initiator's public value; of one that cannot be used, nothing. Throws the same. */
+export function answerPublicValue(
+  group: GroupId,
+  peerValue: Uint8Array,
+  random: (length: number) => Uint8Array,
+): { readonly own: DhKeyPair; readonly sharedSecret: Uint8Array } {
+  orRefuse(() => checkPublicValue(group, peerValue));
+  const own = generateKeyPair(group, random);
+  return { own, sharedSecret: agreeOrRefuse(own, peerValue) };
+}
+
+function orRefuse<T>(work: () => T): T {
   try {
-    return agree(own, peerValue);
+    return work();
   } catch (error) {
     if (error instanceof InvalidPublicValue) throw new ExchangeError('invalid-key-exchange', error.message);
     throw error;

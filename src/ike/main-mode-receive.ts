@@ -11,7 +11,13 @@ import { mainModeDelete } from './deletion.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { notifyOfReason } from './failures.js';
 import type { Incoming } from './incoming.js';
-import { clearNotify, refuseWithoutState, sendProtected, sendProtectedNotify } from './informational-send.js';
+import {
+  clearNotify,
+  mayRefuse,
+  refuseWithoutState,
+  sendProtected,
+  sendProtectedNotify,
+} from './informational-send.js';
 import { isZeroCookie, type MainMode, type MainModeState, type Phase1Exchange } from './main-mode.js';
 import * as initiator from './main-mode-initiator.js';
 import { auditFailure, complain, failMainMode, failureOfError } from './main-mode-life.js';
@@ -151,9 +157,11 @@ function refuse(
     return;
   }
   // Anybody could have sent it: answer, note it once, and go on waiting for the real message.
-  const notify = clearNotify(context, mainMode, notifyOfReason(error.reason));
-  mainMode.duplicates.remember(incoming.datagram.bytes, context.nowMs, notify);
-  notify();
+  if (mayRefuse(context)) {
+    const notify = clearNotify(context, mainMode, notifyOfReason(error.reason));
+    mainMode.duplicates.remember(incoming.datagram.bytes, context.nowMs, notify);
+    notify();
+  }
   if (mainMode.complaint !== undefined) return;
   mainMode.complaint = { failure: reason, transmissions: 0 };
   auditFailure(context, mainMode, reason);

@@ -1,5 +1,4 @@
 /** Main mode as responder; `main-mode-initiator.ts` shows the messages. It only answers, unless it plays Windows. */
-import { generateKeyPair } from '../crypto/dh.js';
 import { findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { notifyTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
@@ -12,7 +11,7 @@ import { forgetInTime, makeRoom } from './half-open.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { cookiesOf } from './informational-send.js';
 import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
-import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
+import { answerPublicValue, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
   answerMainMode as answer,
@@ -83,9 +82,9 @@ export function receive3(
   noteCertificateRequests(mainMode, chain);
   const peerValue = requirePayload(chain, 'ke').payload.data;
   const initiatorNonce = requirePayload(chain, 'nonce').payload.data;
-  const own = generateKeyPair(method.group, length => context.random(length));
+  const { own, sharedSecret } = answerPublicValue(method.group, peerValue, length => context.random(length));
   const nonces = { initiator: initiatorNonce, responder: Uint8Array.from(context.random(nonceBytes)) };
-  const keys = deriveMainModeKeys(mainMode, choice, nonces, agreeOrRefuse(own, peerValue));
+  const keys = deriveMainModeKeys(mainMode, choice, nonces, sharedSecret);
   exportMainModeKeys(context, mainMode, keys);
   const values = { initiator: peerValue, responder: own.publicValue };
   const natD = findPayloads(chain, 'nat-d').map(({ payload }) => payload);

@@ -133,6 +133,8 @@ export interface MainMode {
   /** Our request under way (initiator). */
   request?: Retransmission;
   readonly duplicates: DuplicateFilter;
+  /** Responder cookies that message 1 has been repeated with, because the peer asked for it. */
+  readonly dosCookies: Set<string>;
   complaint?: Complaint;
   /** What ICMP last said of our messages to it. */
   undelivered?: { readonly text: string; readonly atMs: number };
@@ -203,6 +205,7 @@ export function newMainMode(
     quickModes: new Map(),
     quickModesMade: 0,
     usedMessageIds: new Set(),
+    dosCookies: new Set(),
     lastInboundAtMs: fields.startedAtMs,
     pendingDeletes: new Map(),
     fragments: new FragmentQueues(),

@@ -1,6 +1,6 @@
 /** Mode-config as client (draft-dukes-ike-mode-cfg-02): the address and the servers a gateway gives us. */
 import { WireError } from '../wire/bytes.js';
-import { addressBytes } from '../wire/ip/address.js';
+import { addressBytes, type IpAddress } from '../wire/ip/address.js';
 import { tlv } from '../wire/isakmp/attributes.js';
 import { transactionAttributes as types } from '../wire/isakmp/numbers.js';
 import type { AttributesPayload } from '../wire/isakmp/payloads.js';
@@ -93,8 +93,11 @@ function take(
 ): void {
   const { peer } = mainMode;
   const { address } = configuration;
-  if (address === undefined) {
-    const text = `${peer} assigned no address`;
+  if (address === undefined || !isUsable(address) || address === peer) {
+    const text =
+      address === undefined
+        ? `${peer} assigned no address`
+        : `${peer} assigned ${address}, which no host can have`;
     failSession(context, mainMode, client, {
       point: 'peer',
       reason: 'no-address',
@@ -108,4 +111,12 @@ function take(
     context.progress(peer, 'note', 'mode-config', detail);
     finish(context, mainMode, client);
   }
+}
+
+/** Whether a host can have an address as its own: no wildcard, loopback, multicast or reserved one. */
+function isUsable(address: IpAddress): boolean {
+  const bytes = addressBytes(address);
+  const [first = 0] = bytes;
+  if (bytes.length === 4) return first !== 0 && first !== 127 && first < 224;
+  return first !== 0xff && bytes.subarray(0, -1).some(byte => byte !== 0);
 }

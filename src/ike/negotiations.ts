@@ -298,7 +298,7 @@ export class Negotiations implements ExchangeListener {
     }
     if (isBehindNat(request)) {
       const text = `no main mode is up with the client at port ${request.peerPort} of ${request.peer}, and only it can begin one`;
-      context.progress(request.peer, 'note', 'quick mode', `not renewed: ${text}`);
+      this.#context.progress(request.peer, 'note', 'quick mode', `not renewed: ${text}`);
       this.#fail(wanted, this.#failure(wanted, 'no-response', text));
       return;
     }

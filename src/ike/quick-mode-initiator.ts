@@ -15,7 +15,7 @@ import { headerFlags, notifyTypes } from '../wire/isakmp/numbers.js';
 import type { IdPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { NegotiationFailure, QuickModePolicy } from './api.js';
 import type { Context } from './context.js';
-import { deletedByPeer } from './deletion.js';
+import { deletedByPeer, disownSpis } from './deletion.js';
 import { encapsulationOf } from './encapsulation.js';
 import { asExchangeError, ExchangeError } from './exchange-error.js';
 import { selectorOfIds, selectorPayloads } from './identity.js';
@@ -167,7 +167,16 @@ export function receive2(
         mismatches: error.mismatches,
       }),
     );
+    // The responder has made its half. A refusal says no more, and to strongSwan it is the end of everything.
+    disownSpis(context, mainMode, offeredHalves(state));
   }
+}
+
+/** Our SPIs of the protocols in an offer. */
+function offeredHalves({ offer: { methods }, spis }: StateAt<'awaiting 2'>) {
+  return (['esp', 'ah'] as const)
+    .filter(protocol => methods.some(method => method[protocol] !== undefined))
+    .map(protocol => ({ protocol, spi: spis[protocol] }));
 }
 
 function acceptPair(

@@ -224,7 +224,15 @@ describe('a client of a gateway', () => {
   test('every silence and every nonsense of the gateway ends in a named reason', () => {
     const many = Array.from({ length: 9 }, () => usual);
     const chap = [{ form: 'tv', type: types.XAUTH_TYPE, value: 1 } as const, ...usual.slice(1)];
+    const noHost = ['0.0.0.0', '0.1.2.3', '127.0.0.1', '224.0.0.1', '255.255.255.255', peer].map(
+      (address): [MainModePolicy, GatewayOptions, string] => [
+        pull,
+        { questions: [], configuration: { ...configuration, address: ipAddress(address) } },
+        'no-address',
+      ],
+    );
     const cases: readonly [MainModePolicy, GatewayOptions, string][] = [
+      ...noHost,
       [pull, { silent: true }, 'xauth-failed'],
       [pull, {}, 'no-response'],
       [clientPolicy('right', { modeConfig: { kind: 'push' } }), { configuration }, 'no-address'],

@@ -71,6 +71,50 @@ describe('unauthenticated messages', () => {
     );
   });
 
+  test('requests to begin again with a cookie are followed a few times, and each once', () => {
+    const { net, a, b } = twoHosts(1);
+    net.translate = () => undefined;
+    net.acquire(a);
+    const cookie = (n: number) => ({
+      ...notify(notifyTypes['MS-DOS-COOKIE']),
+      data: Uint8Array.from({ length: 8 }, () => n),
+    });
+    const sent = a.sent.length;
+    for (let n = 0; n < 10; n++) net.deliver(forged(net, a, [cookie(1)], b));
+    assert.equal(a.sent.length - sent, 1);
+    for (let n = 2; n < 100; n++) net.deliver(forged(net, a, [cookie(n)], b));
+    assert.equal(a.sent.length - sent, 4);
+  });
+
+  test('spoiled messages of an exchange under way are refused a few times a second', () => {
+    const { net, a, b } = twoHosts(1);
+    net.manual = true;
+    net.acquire(a);
+    for (let n = 0; n < 2; n++) for (const datagram of net.wire.splice(0)) net.deliver(datagram);
+    const [third] = net.wire.splice(0);
+    assert.ok(third);
+    const before = b.sent.length;
+    const randomBefore = b.drawn.length;
+    for (let n = 0; n < 500; n++) {
+      const bytes = Uint8Array.from(third.bytes);
+      // The public value of its KE: more than the prime.
+      bytes.fill(0xff, 32, 32 + 96);
+      bytes[bytes.length - 1] = n;
+      bytes[bytes.length - 2] = n >> 8;
+      net.deliver({ ...third, bytes });
+    }
+    assert.equal(b.sent.length - before, 20);
+    assert.ok(
+      b.drawn.slice(randomBefore).every(({ length }) => length < 32),
+      'no exponent has been drawn for them',
+    );
+    net.deliver(third);
+    net.manual = false;
+    for (const datagram of net.wire.splice(0)) net.deliver(datagram);
+    net.run(5_000);
+    assert.ok(works(a, b), 'the real one is still answered');
+  });
+
   test('a forged refusal does not beat the real answer', () => {
     const { net, a, b } = twoHosts(1);
     net.acquire(a);
@@ -344,7 +388,11 @@ describe('garbage', () => {
     };
     for (let datagram = net.wire.shift(); datagram; datagram = net.wire.shift()) {
       corpus.push(datagram);
-      if (when === 'before') attack();
+      if (when === 'before') {
+        attack();
+        // What is refused in clear is limited: by now it is told again.
+        net.nowMs += 1_000;
+      }
       net.deliver(datagram);
       if (when === 'after') attack();
     }

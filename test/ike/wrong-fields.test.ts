@@ -113,6 +113,8 @@ for (const proved of [false, true])
         assert.equal(a.engine.statistics().activeAcquire, 0, `${where}: stuck`);
         const [failure] = a.failures;
         if (failure) {
+          if (failure.message === 'quick mode 2')
+            assert.equal(b.removed[0]?.reason, 'deleted by the peer', `${where}: nobody told the responder`);
           assert.ok(failure.text.length > 10 && failure.next.length > 10, `${where}: ${failure.text}`);
           assert.ok(
             a.audits.some(({ id }) => id === 547 || id === 544 || id === 545),

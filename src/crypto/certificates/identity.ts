@@ -5,6 +5,7 @@ import { addressFromBytes } from '../../wire/ip/address.js';
 import { nameOfId, printId } from '../../wire/isakmp/identification.js';
 import { idTypes } from '../../wire/isakmp/numbers.js';
 import type { IdPayload } from '../../wire/isakmp/payloads.js';
+import { escapeName } from '../../wire/printable.js';
 import type { Certificate } from './certificate.js';
 import type { AlternativeName } from './extensions.js';
 
@@ -60,7 +61,7 @@ export function printAlternativeName(name: AlternativeName): string {
     case 'directory':
       return name.name.text;
     default:
-      return JSON.stringify(name.name).slice(1, -1);
+      return escapeName(name.name);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Distinguished names: as DER (RFC 5280 4.1.2.4), and as the text Windows and `CERT:"…"` write. */
 import { bytesEqual, toHex, WireError } from '../bytes.js';
+import { escapeHidden } from '../printable.js';
 import { DerReader, type DerValue, derTags, parseDer, readOid, readText } from './der.js';
 import { derOid, derSequence, derSetOf, derValue } from './der-writer.js';
 
@@ -99,7 +100,9 @@ function printAttributesOf(attributes: readonly NameAttribute[]): string {
 
 /** Windows quotes what would read as something else, and doubles the quotes inside. Control characters are escaped. */
 function quoteValue(value: string): string {
-  const shown = value.replace(/\p{Cc}/gu, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  const shown = escapeHidden(value, code =>
+    code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`,
+  );
   return shown === '' || /[,+="<>#;]|^\s|\s$/.test(shown) ? `"${shown.replaceAll('"', '""')}"` : shown;
 }
 

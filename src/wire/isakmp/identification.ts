@@ -10,6 +10,7 @@ import {
   printRange,
   subnetRange,
 } from '../ip/selector.js';
+import { escapeName } from '../printable.js';
 import { idTypes, nameOf } from './numbers.js';
 import type { IdPayload } from './payloads.js';
 
@@ -102,7 +103,7 @@ export function printId(id: IdContent): string {
   const range = rangeOfId(id);
   if (range !== undefined) return printRange(range);
   const name = nameOfId(id);
-  if (name !== undefined) return JSON.stringify(name).slice(1, -1);
+  if (name !== undefined) return escapeName(name);
   const distinguishedName = distinguishedNameOfId(id);
   if (distinguishedName !== undefined) return distinguishedName.text;
   return `${nameOf(idTypes, id.idType)} ${toHex(id.data)}`;

@@ -2,6 +2,7 @@
 import { ByteReader, ByteWriter, toHex, WireError } from '../bytes.js';
 import { addressBytes, addressFromBytes, type IpAddress } from '../ip/address.js';
 import { maskToPrefix, subnetRange } from '../ip/selector.js';
+import { escapeHidden } from '../printable.js';
 import { attributeNumber, type DataAttribute, tlv } from './attributes.js';
 import { nameOf, transactionAttributes as types } from './numbers.js';
 
@@ -103,7 +104,9 @@ export function printableText(bytes: Uint8Array): string {
   const text = Buffer.from(bytes.subarray(0, limits.textBytes)).toString('utf8');
   return text
     .replace(/\r\n?/g, '\n')
-    .replace(/[^\P{Cc}\n]/gu, ' ')
+    .split('\n')
+    .map(line => escapeHidden(line, () => ' '))
+    .join('\n')
     .trim();
 }
 

@@ -84,5 +84,10 @@ test('names', () => {
   assert.equal(printId(id), 'gw.example.com');
   assert.equal(nameOfId({ idType: idTypes.KEY_ID, data: id.data }), undefined);
   assert.equal(printId(nameId(idTypes.USER_FQDN, 'a\n\u001b[31m')), 'a\\n\\u001b[31m');
+  // Eight-bit control sequences, DEL, and what turns the direction of a text or hides in it.
+  assert.equal(
+    printId(nameId(idTypes.FQDN, 'a\u009b31m\u007f\u202eb\u200b\u2028\u{e0041}')),
+    'a\\u009b31m\\u007f\\u202eb\\u200b\\u2028\\u{e0041}',
+  );
   assert.equal(printId({ idType: idTypes.KEY_ID, data: fromHex('0102') }), 'KEY_ID 0102');
 });
