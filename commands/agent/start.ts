@@ -9,9 +9,12 @@ import { driverFlag } from '../../src/cli/driver.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { type ErrorCode, errorClasses, IpseckitError } from '../../src/report/errors.js';
 
+/** Reading the policy may take that long: a directory is asked for it. */
+const longestStartMs = 60_000;
+
 export default class AgentStartCommand extends IpseckitCommand<AgentStatus> {
   static override summary = 'start the policy agent in the background';
-  static override description = 'Returns once the agent answers. Harmless when one runs already.';
+  static override description = 'Returns once the policy is in force. Harmless when an agent runs already.';
   static override flags = { driver: driverFlag() };
 
   async run(): Promise<AgentStatus> {
@@ -36,9 +39,9 @@ export default class AgentStartCommand extends IpseckitCommand<AgentStatus> {
     child.once('exit', code => {
       exitCode = code ?? 1;
     });
-    for (let waitedMs = 0; waitedMs < 15_000; waitedMs += 100) {
+    for (let waitedMs = 0; waitedMs < longestStartMs; waitedMs += 100) {
       const status = await agentCallIfRunning('status', {});
-      if (status) {
+      if (status?.starting === false) {
         child.unref();
         this.print(`The policy agent has started (process ${status.processId}, log ${logFile}).`);
         return status;
@@ -46,10 +49,14 @@ export default class AgentStartCommand extends IpseckitCommand<AgentStatus> {
       if (exitCode !== null) throw startError(readFileSync(logFile, 'utf8'), exitCode, logFile);
       await sleep(100);
     }
-    child.kill();
-    throw new IpseckitError('AGENT_UNREACHABLE', 'the policy agent did not answer within 15 s', {
-      next: `see ${logFile}`,
-    });
+    child.unref();
+    throw new IpseckitError(
+      'AGENT_UNREACHABLE',
+      `the policy agent is still starting after ${longestStartMs / 1_000} s (process ${child.pid})`,
+      {
+        next: `see ${logFile}; "ipseckit agent status" tells when it is ready, "ipseckit agent stop" ends it`,
+      },
+    );
   }
 }
 

@@ -39,6 +39,9 @@ type Result = { readonly capture?: CaptureSummary } & (
     }
 );
 
+/** The agent's own end of patience comes first, with what it knows. */
+const agentAnswerMs = 5_000;
+
 export default class TunnelUpCommand extends IpseckitCommand<Result> {
   static override summary = 'bring up a connection to a gateway right now, without daemon or stored policy';
   static override description =
@@ -135,8 +138,8 @@ Without --local-net and --remote-net the traffic between this host and the peer 
       const onStep = (step: Parameters<typeof describeStep>[0]) => show(describeStep(step));
       const tunnel = await agentCall(
         'tunnelUp',
-        { tunnel: document },
-        { timeoutMs, onStep, onPrompt: askUser },
+        { tunnel: document, timeoutMs },
+        { timeoutMs: timeoutMs + agentAnswerMs, onStep, onPrompt: askUser },
       );
       this.print(
         `Tunnel '${tunnel.name}' is up: ${tunnel.local} - ${tunnel.peer}, ${tunnel.mode} mode, ${tunnel.traffic}`,

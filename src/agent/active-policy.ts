@@ -50,7 +50,9 @@ export class ActivePolicy implements IkePolicy {
   readonly filters: readonly ActiveFilter[];
   readonly sources: readonly PolicySource[];
   readonly #byId: ReadonlyMap<FilterId, ActiveFilter>;
-  /** Filters that ask for protection, those of our own outbound traffic first. */
+  /** In matching order, those of our own outbound traffic first: it is under them that the driver looks for a pair. */
+  readonly #outboundFirst: readonly ActiveFilter[];
+  /** Of these, the ones that ask for protection. */
   readonly #securing: readonly ActiveFilter[];
   readonly #fingerprints = new Map<Rule, string>();
 
@@ -58,11 +60,11 @@ export class ActivePolicy implements IkePolicy {
     this.sources = sources;
     this.filters = filters;
     this.#byId = new Map(filters.map(active => [active.filter.id, active]));
-    const securing = filters.filter(({ filter }) => filter.action === 'secure');
-    this.#securing = [
-      ...securing.filter(({ filter }) => filter.direction === 'outbound'),
-      ...securing.filter(({ filter }) => filter.direction === 'inbound'),
+    this.#outboundFirst = [
+      ...filters.filter(({ filter }) => filter.direction === 'outbound'),
+      ...filters.filter(({ filter }) => filter.direction === 'inbound'),
     ];
+    this.#securing = this.#outboundFirst.filter(({ filter }) => filter.action === 'secure');
   }
 
   find(filterId: FilterId): ActiveFilter | undefined {
@@ -111,7 +113,7 @@ export class ActivePolicy implements IkePolicy {
   quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string } {
     const asked = `${request.mode} mode for ${printSelector(request.selector)}`;
     const nearest: string[] = [];
-    for (const { filter, rule, source } of this.filters) {
+    for (const { filter, rule, source } of this.#outboundFirst) {
       if (!selectorCovers(outboundView(filter), request.selector)) continue;
       if (rule.action.kind !== 'negotiate')
         return { refused: `asked ${asked}; a ${rule.action.kind} filter covers it` };

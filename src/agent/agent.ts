@@ -158,16 +158,29 @@ export class Agent {
   /**
    * Puts `sources` in force, applying only the difference: pairs of filters that are gone or read differently, and main
    * modes negotiated in a way that is no longer allowed, with the pairs made under them, are deleted at the peer. All
-   * others go on.
+   * others go on. Where the driver cannot, what was in force before stays, and the driver's error is thrown.
    */
   async setSources(sources: readonly PolicySource[]): Promise<void> {
     this.#surroundings.follow(sources.map(({ policy }) => policy));
     const { next, notes, change } = this.#change(sources);
+    const before = this.#policy;
     this.#policy = next;
+    try {
+      await this.#driverFilters.policyChanged();
+    } catch (error) {
+      if (this.#policy === next) await this.#putBack(before);
+      throw error;
+    }
     this.#notes = notes;
-    await this.#driverFilters.policyChanged();
     this.#fallback.policyChanged(id => next.find(id) !== undefined && change.keepsFilter(id));
     this.#run(this.#ike.policyChanged(change, this.#now(), 'the policy changed'));
+  }
+
+  /** What of a change did reach the driver is undone, as far as it can be. */
+  async #putBack(policy: ActivePolicy): Promise<void> {
+    this.#policy = policy;
+    this.#surroundings.follow(policy.sources.map(source => source.policy));
+    await this.#driverFilters.policyChanged().catch((error: unknown) => this.#reportError(error));
   }
 
   /** What `setSources` would do now, without doing it. */

@@ -2,13 +2,17 @@ import type { Driver, PairId, SaPair } from '../driver/api.js';
 import type { ActivePolicy } from './active-policy.js';
 import { ResponseFilters } from './response-filters.js';
 
-/** What the driver is to enforce: the policy's filters, behind those of pairs that the default response rule made. */
+/**
+ * What the driver is to enforce: the policy's filters, then those of pairs that the default response rule made, which is the
+ * last resort: what a filter of the policy blocks or permits, no peer can have otherwise.
+ */
 export class DriverFilters {
   readonly #driver: Driver;
   readonly #policy: () => ActivePolicy;
   readonly #reportError: (error: unknown) => void;
   readonly #responses = new ResponseFilters();
-  #latest: Promise<void> = Promise.resolve();
+  #current: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   /** `policy` is asked for what is in force now. */
   constructor(driver: Driver, policy: () => ActivePolicy, reportError: (error: unknown) => void) {
@@ -31,16 +35,18 @@ export class DriverFilters {
     if (this.#responses.remove(pairId)) this.#refresh();
   }
 
-  /** One change at a time reaches the driver, each with what is in force when its turn comes. */
+  /** One change at a time reaches the driver, with what is in force when its turn comes: those that wait become one. */
   #set(): Promise<void> {
-    const turn = this.#latest.then(() =>
-      this.#driver.setFilters([
-        ...this.#responses.all(),
+    this.#next ??= this.#current.then(() => {
+      this.#next = undefined;
+      const turn = this.#driver.setFilters([
         ...this.#policy().filters.map(({ filter }) => filter),
-      ]),
-    );
-    this.#latest = turn.catch(() => {});
-    return turn;
+        ...this.#responses.all(),
+      ]);
+      this.#current = turn.catch(() => {});
+      return turn;
+    });
+    return this.#next;
   }
 
   #refresh(): void {

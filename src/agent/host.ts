@@ -65,6 +65,7 @@ export class AgentHost {
   readonly #control: ControlServer;
   readonly #tunnels: TunnelBook;
   readonly #failures = new EventThrottle(20, 200);
+  #starting = true;
   readonly #startedAtMs = Date.now();
   #watch: PolicyWatch | undefined;
   #stopped: (() => void) | undefined;
@@ -131,6 +132,7 @@ export class AgentHost {
       this.#loadCertificates();
       await this.#policies.start();
       for (const error of await this.#tunnels.restore()) this.#options.onEvent({ kind: 'error', error });
+      this.#starting = false;
       onReady();
       await stopped;
     } finally {
@@ -229,7 +231,11 @@ export class AgentHost {
         const { removed } = await this.#changeDynamic(true, []);
         return { removed };
       },
-      tunnelUp: (params, call) => this.#tunnels.up(field(params, 'tunnel'), call),
+      tunnelUp: (params, call) => {
+        const timeoutMs = field(params, 'timeoutMs');
+        const tunnel = field(params, 'tunnel');
+        return this.#tunnels.up(tunnel, call, typeof timeoutMs === 'number' ? timeoutMs : undefined);
+      },
       tunnelList: () => this.#tunnels.list(),
       tunnelDown: params => this.#tunnels.down(String(field(params, 'name'))),
       watchKeys: async (_params, { onKeys, closed }) => {
@@ -275,6 +281,7 @@ export class AgentHost {
     const { inForce, overridden, error, directory } = this.#policies;
     return {
       processId: process.pid,
+      starting: this.#starting,
       version: this.#options.version,
       startedAtMs: this.#startedAtMs,
       driver: this.#agent.driverName,

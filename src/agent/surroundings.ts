@@ -65,13 +65,18 @@ export class Surroundings {
   }
 
   #poll(): void {
-    const { clock, onChange } = this.#deps;
+    const { clock, onChange, onError } = this.#deps;
     this.#cancelPoll = clock.at(clock.nowMs() + lookEveryMs, () => {
-      const now = this.#look();
-      const changed = JSON.stringify(now) !== JSON.stringify(this.#seen);
-      this.#seen = now;
       this.#poll();
-      if (changed) onChange();
+      try {
+        const now = this.#look();
+        const changed = JSON.stringify(now) !== JSON.stringify(this.#seen);
+        this.#seen = now;
+        if (changed) onChange();
+      } catch (error) {
+        // The host is out of descriptors or memory for a moment: what was seen last counts on.
+        onError(error instanceof Error ? error : new Error(String(error)));
+      }
     });
   }
 

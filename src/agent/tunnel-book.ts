@@ -1,6 +1,6 @@
 import type { PairId } from '../driver/api.js';
 import type { NegotiationStep, UserPrompt } from '../ike/api.js';
-import { IpseckitError } from '../report/errors.js';
+import { type ErrorCode, IpseckitError } from '../report/errors.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import type { Agent, PromptAnswers, Reconfigured } from './agent.js';
 import type { Clock } from './clock.js';
@@ -16,8 +16,9 @@ const attemptMs = 60_000;
 const firstPauseMs = 5_000;
 const longestPauseMs = 300_000;
 
-/** Who brings a tunnel up, and watches. */
+/** Who brings a tunnel up, and watches. Nothing is kept of a tunnel once `closed` says that nobody waits any more. */
 export interface TunnelAudience {
+  readonly closed: AbortSignal;
   onStep(step: NegotiationStep): void;
   ask(prompt: UserPrompt): Promise<PromptAnswers | undefined>;
 }
@@ -49,16 +50,13 @@ export class TunnelBook {
 
   /** Puts every tunnel on file in force again; what cannot be read is returned, not thrown. */
   async restore(): Promise<readonly Error[]> {
-    const { documents, errors } = this.#files.readAll();
-    for (const document of documents) {
-      const spec = parseTunnel(document);
-      this.#keepTrying(this.#add(spec));
-    }
+    const { tunnels, errors } = this.#files.readAll(parseTunnel);
+    for (const spec of tunnels) this.#keepTrying(this.#add(spec));
     return errors;
   }
 
   /** Brings a new tunnel up and keeps it. A tunnel that does not come up is not kept. */
-  async up(document: unknown, audience: TunnelAudience): Promise<TunnelInfo> {
+  async up(document: unknown, audience: TunnelAudience, timeoutMs = attemptMs): Promise<TunnelInfo> {
     const spec = parseTunnel(document);
     if (this.#entries.has(spec.name))
       throw new IpseckitError('CONFLICT', `a tunnel named "${spec.name}" is there already`, {
@@ -67,7 +65,8 @@ export class TunnelBook {
     const entry = this.#add(spec);
     this.#audiences.set(spec.name, audience);
     try {
-      await this.#attempt(entry, () => bringUp(this.#agent, spec, { timeoutMs: attemptMs }));
+      const patience = { timeoutMs, interrupted: audience.closed };
+      await this.#attempt(entry, () => bringUp(this.#agent, spec, patience));
       this.#files.write(spec.name, document);
     } catch (error) {
       await this.#remove(spec.name);
@@ -200,9 +199,10 @@ export class TunnelBook {
   }
 }
 
-/** Whether the reason may pass by itself: the gateway was down, or had no address left. */
+/** Whether the reason may pass by itself: the gateway was down or had no address left, or this host has none yet. */
 function mayRetry(error: unknown): boolean {
   const passing =
     error instanceof NegotiationError && ['no-address', 'peer-deleted'].includes(error.failure.reason);
-  return passing || (error instanceof IpseckitError && error.code === 'NO_RESPONSE');
+  const codes: readonly ErrorCode[] = ['NO_RESPONSE', 'ENVIRONMENT'];
+  return passing || (error instanceof IpseckitError && codes.includes(error.code));
 }

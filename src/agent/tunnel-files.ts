@@ -12,16 +12,20 @@ export class TunnelFiles {
     this.#folder = folder;
   }
 
-  readAll(): { readonly documents: readonly unknown[]; readonly errors: readonly Error[] } {
-    if (!existsSync(this.#folder)) return { documents: [], errors: [] };
-    const documents: unknown[] = [];
+  /** All tunnels on file, read by `parse`; what it or the file refuses is an error of its own, with the file's name. */
+  readAll<Tunnel>(parse: (document: unknown) => Tunnel): {
+    readonly tunnels: readonly Tunnel[];
+    readonly errors: readonly Error[];
+  } {
+    if (!existsSync(this.#folder)) return { tunnels: [], errors: [] };
+    const tunnels: Tunnel[] = [];
     const errors: Error[] = [];
     for (const file of readdirSync(this.#folder)
       .filter(entry => entry.endsWith('.json'))
       .sort()) {
       const path = join(this.#folder, file);
       try {
-        documents.push(readJsonFile(path));
+        tunnels.push(parse(readJsonFile(path)));
       } catch (error) {
         errors.push(
           new IpseckitError(
@@ -35,7 +39,7 @@ export class TunnelFiles {
         );
       }
     }
-    return { documents, errors };
+    return { tunnels, errors };
   }
 
   write(name: string, document: unknown): void {

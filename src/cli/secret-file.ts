@@ -1,13 +1,21 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { Secret } from '../crypto/secret.js';
 import { IpseckitError } from '../report/errors.js';
 
-/** A secret from a file: its first line without the line end. Throws `IpseckitError` naming the file. */
+/**
+ * A secret from a file that nobody else may read: its first line without the line end. Throws `IpseckitError` naming the
+ * file.
+ */
 export function readSecretFile(path: string, what = 'preshared key'): Secret<string> {
   let text: string;
   try {
+    if ((statSync(path).mode & 0o077) !== 0)
+      throw new IpseckitError('ACCESS_DENIED', `others may read or change the ${what} file ${path}`, {
+        next: `chmod 600 ${path}`,
+      });
     text = readFileSync(path, 'utf8');
   } catch (error) {
+    if (error instanceof IpseckitError) throw error;
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     throw new IpseckitError(
       code === 'EACCES' ? 'ACCESS_DENIED' : 'USAGE',

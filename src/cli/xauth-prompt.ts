@@ -1,10 +1,8 @@
 /** The user's side of XAUTH: the password, and what a gateway asks for besides. */
-import { statSync } from 'node:fs';
 import type { PromptAnswers } from '../agent/agent.js';
 import type { TunnelDocument } from '../agent/tunnel.js';
 import type { Secret } from '../crypto/secret.js';
 import type { PromptField, UserPrompt } from '../ike/api.js';
-import { IpseckitError } from '../report/errors.js';
 import { askSecret } from './ask-secret.js';
 import { readSecretFile } from './secret-file.js';
 import type { TunnelFlagValues } from './tunnel-flags.js';
@@ -16,12 +14,7 @@ export async function xauthPassword(flags: TunnelFlagValues): Promise<Pick<Tunne
   const { 'xauth-user': user, 'xauth-password-file': file } = flags;
   if (user === undefined) return {};
   if (file === undefined) return { xauthPassword: (await askSecret(`Password of ${user}`, toFile)).reveal() };
-  const secret = readSecretFile(file, 'password');
-  if ((statSync(file).mode & 0o077) !== 0)
-    throw new IpseckitError('ACCESS_DENIED', `others may read the password file ${file}`, {
-      next: `chmod 600 ${file}`,
-    });
-  return { xauthPassword: secret.reveal() };
+  return { xauthPassword: readSecretFile(file, 'password').reveal() };
 }
 
 /** Asks what the gateway wants to know, in its words; `undefined` where there is no terminal to ask on. */

@@ -187,6 +187,17 @@ describe('ActivePolicy as IKE sees it', () => {
     assert.match(JSON.stringify(ask(other)), /belongs to the tunnel to 192\.0\.2\.2/);
   });
 
+  test('a peer’s pair serves our outbound filter, even where the inbound one is more specific', () => {
+    const own = between(hostRange(me), any);
+    const inForce = new ActivePolicy(
+      [source],
+      [active('in', mirrorSelector(own), { direction: 'inbound' }), active('out', own)],
+    );
+    const answer = inForce.quickMode({ local: me, peer, mode: 'transport', selector: transport });
+    assert.ok('methods' in answer);
+    assert.equal(answer.filterId, 'out');
+  });
+
   test('the default response rule answers for what no filter covers', () => {
     const { filterList: _, ...response } = rule('negotiate');
     const responding: PolicySource = { origin: 'assigned', policy: policy([response]) };

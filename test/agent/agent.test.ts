@@ -254,6 +254,52 @@ describe('two agents on a memory network', () => {
     assert.deepEqual(bob.driver.filterChanges.at(-1), [], 'the filters go with the pair');
   });
 
+  test('a peer of the default response rule gets nothing that a filter blocks', async () => {
+    const { alice, bob, pass } = await twoStations(25);
+    const [rule] = tunnelTo(bobAddress, aliceAddress).policy.rules;
+    const template = tunnelTo(bobAddress, aliceAddress, { protocol: 6, remotePort: 23 });
+    const [telnet] = template.policy.rules;
+    assert.ok(rule && telnet);
+    const { filterList: _, ...responding } = rule;
+    const blocking: Rule = { ...telnet, id: '{B}' as Guid, action: { id: '{A}' as Guid, kind: 'block' } };
+    const rules = [blocking, { ...responding, id: '{D}' as Guid }];
+    await bob.agent.setSources([{ origin: 'assigned', policy: { ...template.policy, rules } }]);
+    await alice.agent.setSources([tunnelTo(aliceAddress, bobAddress)]);
+    alice.tun.inject([ping(aliceAddress, bobAddress)]);
+    await pass(500);
+    assert.deepEqual(
+      bob.driver.filterChanges.at(-1)?.map(({ action, direction }) => `${action} ${direction}`),
+      ['block outbound', 'block inbound', 'secure outbound', 'secure inbound'],
+    );
+  });
+
+  test('a change that the driver refuses leaves all as it was', async () => {
+    const { alice, bob, pass } = await twoStations(26);
+    const first = tunnelTo(aliceAddress, bobAddress);
+    await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
+    await alice.agent.setSources([first]);
+    alice.tun.inject([ping(aliceAddress, bobAddress)]);
+    await pass(500);
+    const { driver, agent } = alice;
+    const inForce = driver.filterChanges.at(-1);
+    const set = driver.setFilters.bind(driver);
+    driver.setFilters = async () => {
+      driver.setFilters = set;
+      throw new IpseckitError('ENVIRONMENT', 'no room for rules');
+    };
+    const elsewhere = tunnelTo(aliceAddress, ipAddress('192.0.2.99'));
+    await assert.rejects(agent.setSources([elsewhere]), /no room for rules/);
+    assert.deepEqual([agent.sources, driver.filterChanges.at(-1)], [[first], inForce]);
+    assert.equal(agent.quickModes().length, 1);
+    await agent.setSources([elsewhere]);
+    await pass(100);
+    assert.deepEqual(
+      [agent.quickModes(), bob.agent.quickModes()],
+      [[], []],
+      'what was put back is told apart again',
+    );
+  });
+
   test('a new local address is in the filters soon', async () => {
     const { alice, pass } = await twoStations(16);
     const me = tunnelTo(aliceAddress, bobAddress);

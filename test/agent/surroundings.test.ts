@@ -119,3 +119,25 @@ test('special addresses follow what this computer is told', async () => {
   await pass(2_500);
   assert.deepEqual(destinations(alice), [elsewhere]);
 });
+
+test('a look that fails is told, and the next one counts', async () => {
+  const { alice, pass } = await twoStations(55);
+  const source = tunnelTo(aliceAddress, bobAddress);
+  await alice.agent.setSources([source]);
+  const servers = Object.getOwnPropertyDescriptor(alice, 'servers');
+  assert.ok(servers);
+  let failing = true;
+  Object.defineProperty(alice, 'servers', {
+    get: () => {
+      if (failing) throw new Error('EMFILE: too many open files');
+      return {};
+    },
+  });
+  await pass(2_500);
+  assert.match(alice.errors()[0]?.message ?? '', /EMFILE/);
+  failing = false;
+  alice.moveTo(aliceAddress, elsewhere);
+  const changes = alice.driver.filterChanges.length;
+  await pass(2_500);
+  assert.equal(alice.driver.filterChanges.length, changes + 1);
+});

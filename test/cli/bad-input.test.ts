@@ -1,7 +1,7 @@
 /** Every program, given nonsense: what, where and what next; the documented exit code; no stack trace; no key. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -12,7 +12,10 @@ const key = 'do-not-print-this-key';
 const keyFile = join(home, 'key');
 writeFileSync(keyFile, `${key}\n`, { mode: 0o600 });
 const emptyFile = join(home, 'empty');
-writeFileSync(emptyFile, '');
+writeFileSync(emptyFile, '', { mode: 0o600 });
+const publicFile = join(home, 'public');
+writeFileSync(publicFile, `${key}\n`);
+chmodSync(publicFile, 0o644);
 
 function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [`bin/${program}.js`, ...args], {
@@ -77,6 +80,8 @@ const cases: readonly (readonly [string, readonly string[], number, RegExp])[] =
   ['ipseckit', up, 1, /psk-file/],
   ['ipseckit', [...up, '--psk-file', join(home, 'nowhere')], 1, /nowhere/],
   ['ipseckit', [...up, '--psk-file', emptyFile], 1, /is empty/],
+  ['ipseckit', [...up, '--psk-file', publicFile], 5, /others may read .*public\nnext: chmod 600/],
+  ['ipsecpol', ['-f', '0+10.0.0.1', '-a', `PRESHARE-FILE:${publicFile}`], 5, /others may read/],
   [
     'ipseckit',
     ['tunnel', 'up', 'no.such.host.invalid', ...psk],

@@ -92,7 +92,7 @@ describe('stored policies', () => {
   });
 
   test('keys from a file; the key is in the 0600 store and in no output', async () => {
-    writeFileSync(join(folder, 'key'), 'fromFile\nsecond line\n');
+    writeFileSync(join(folder, 'key'), 'fromFile\nsecond line\n', { mode: 0o600 });
     await succeeds(`-w REG -p P -r R -f 0+192.0.2.20 -a PRESHARE-FILE:${join(folder, 'key')}`);
     const [method] = (await store().read('P'))?.rules[0]?.authentication ?? [];
     assert.ok(method?.kind === 'preshared');

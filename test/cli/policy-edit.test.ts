@@ -12,7 +12,7 @@ import { LocalStore } from '../../src/policy/stores/local.js';
 const folder = mkdtempSync(join(tmpdir(), 'ipseckit-policy-edit-'));
 after(() => rmSync(folder, { recursive: true }));
 const keyFile = join(folder, 'the key');
-writeFileSync(keyFile, 'geheim\n');
+writeFileSync(keyFile, 'geheim\n', { mode: 0o600 });
 const [home, pasted] = [join(folder, 'home'), join(folder, 'pasted')];
 
 interface Outcome {

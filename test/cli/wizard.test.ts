@@ -17,7 +17,7 @@ const homeBefore = process.env.IPSECKIT_HOME;
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'ipseckit-wizard-'));
   process.env.IPSECKIT_HOME = home;
-  writeFileSync(join(home, 'key'), 'geheim\n');
+  writeFileSync(join(home, 'key'), 'geheim\n', { mode: 0o600 });
 });
 afterEach(() => {
   rmSync(home, { recursive: true });

@@ -107,7 +107,7 @@ describe('capture with strongSwan as the peer', { skip: needs('charon', 'nft', '
     assert.deepEqual(quick?.fields.get('isakmp.typepayload')?.[0], '8', 'quick mode 1 is decrypted');
     assert.match(String(messages[1]?.fields.get('frame.comment')), /^main mode 2: SA .*chosen: proposal/);
 
-    writeFileSync(base('psk'), psk);
+    writeFileSync(base('psk'), psk, { mode: 0o600 });
     const negotiation = await replayed(summary.file, '--psk-file', base('psk'));
     assert.deepEqual([negotiation.outcome, negotiation.decrypted], ['established', 'all']);
     assert.equal(negotiation.proofs.filter(({ matches }) => matches).length, 2);

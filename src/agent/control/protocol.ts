@@ -60,8 +60,14 @@ export interface ControlMethods {
     readonly result: { readonly removed: number; readonly rules: number };
   };
   readonly clearDynamic: { readonly params: NoParams; readonly result: { readonly removed: number } };
-  /** `tunnel` is a tunnel document (`tunnel.ts`). Sends steps; fails with the `NegotiationFailure` in `failure`. */
-  readonly tunnelUp: { readonly params: { readonly tunnel: unknown }; readonly result: TunnelInfo };
+  /**
+   * `tunnel` is a tunnel document (`tunnel.ts`). Sends steps; fails with the `NegotiationFailure` in `failure`, and when the
+   * client closes the connection first.
+   */
+  readonly tunnelUp: {
+    readonly params: { readonly tunnel: unknown; readonly timeoutMs?: number };
+    readonly result: TunnelInfo;
+  };
   readonly tunnelList: { readonly params: NoParams; readonly result: readonly TunnelInfo[] };
   readonly tunnelDown: { readonly params: { readonly name: string }; readonly result: TunnelInfo };
   /**
@@ -77,6 +83,8 @@ export type NoParams = Record<string, never>;
 
 export interface AgentStatus {
   readonly processId: number;
+  /** It does not enforce everything yet: the driver opens, or the policy is being read. */
+  readonly starting: boolean;
   readonly version: string;
   readonly startedAtMs: number;
   readonly driver: 'userspace' | 'xfrm' | 'memory';
