@@ -104,6 +104,8 @@ const cases: readonly (readonly [string, readonly string[], number, RegExp])[] =
   ['ipsecpol', ['-f', '0+*::NOTAPROTOCOL'], 1, /error.*NOTAPROTOCOL/],
   ['ipsecpol', ['-f', '0+10.0.0.1', '-n', 'ESP[NONE,NONE]'], 7, /error/],
   ['ipsecpol', ['-f', '[0+*]'], 4, /error.*not running/],
+  ['ipseckit', ['ipsecpol', '-f', '0+*::NOTAPROTOCOL'], 1, /error.*NOTAPROTOCOL/],
+  ['ipseckit', ['ipsecpol', '--', '-f', '0+*::NOTAPROTOCOL'], 1, /error.*NOTAPROTOCOL/],
   ['netdiag', ['/test:nothing'], 2, /nothing/],
 ];
 

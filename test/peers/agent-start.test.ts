@@ -18,7 +18,8 @@ describe('agent start', { skip: needs('nft') }, () => {
     host.run('ip', 'link', 'set', 'lo', 'up');
     host.run('ip', 'address', 'add', '192.0.2.1/32', 'dev', 'lo');
     home = mkdtempSync(join(tmpdir(), 'ipseckit-start-'));
-    await ipseckit('ipsecpol', '-w', 'REG', '-p', 'P', '-r', 'R', '-f', '0+192.0.2.9', '-n', 'BLOCK', '-x');
+    const line = ['-w', 'REG', '-p', 'P', '-r', 'R', '-f', '0+192.0.2.9', '-n', 'BLOCK', '-x'];
+    assert.equal((await ipseckit('ipsecpol', '--', ...line)).status, 0);
   });
 
   after(async () => {

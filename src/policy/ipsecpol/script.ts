@@ -69,7 +69,7 @@ class ScriptErrors extends IpseckitError {
 
 /**
  * The commands of a script. A line may begin with the program's name (`ipsecpol`, `ipseccmd.exe`, a path to either,
- * `ipseckit ipsecpol --`). Nothing is resolved, read or looked up. Throws `ScriptError` or an error that lists all of
+ * `ipseckit ipsecpol`). Nothing is resolved, read or looked up. Throws `ScriptError` or an error that lists all of
  * them. `onLine` hears of every line, for a progress bar.
  */
 export function parseScript(text: string, file: string, onLine: () => void = () => {}): ScriptCommand[] {
