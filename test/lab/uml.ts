@@ -21,7 +21,6 @@ import type { Host } from '../support/namespaces.js';
 
 const kernel = '/usr/bin/linux.uml';
 const kernelModules = '/usr/lib/uml/modules';
-/** Not under /tmp: the machine has a /tmp of its own. */
 const jobRoot = '/var/tmp';
 
 export interface UmlOptions {
@@ -60,7 +59,7 @@ export interface RunningUml {
 
 /**
  * Boots a machine, runs `command` in it as root with the repository as its working directory, and halts it. Files
- * written outside /tmp, /run and /dev are the host's. A boot takes about four seconds, a `node` in it two more.
+ * written outside /run and /dev are the host's. A boot takes about four seconds, a `node` in it two more.
  */
 export function runInUml(command: readonly string[], options: UmlOptions): Promise<UmlResult> {
   return startUml(command, options).ended;

@@ -125,6 +125,8 @@ export const vendorIds = {
   /** MD5 of our name. */
   ipseckit: vendorId('ipseckit', 'exact', '48f1d62b80d070a94269c6ceafbe47ca', 'ipseckit'),
   strongSwan: vendorId('strongSwan', 'exact', '882fe56d6fd20dbc2251613b2ebe5beb', 'strongSwan'),
+  /** Its name in plain text, when it is told to send it. */
+  libreswan: vendorId('libreswan', 'prefix', '4f452d4c696272657377616e2d', 'libreswan; its version follows'),
   racoon: vendorId('KAME/racoon', 'exact', '7003cbc1097dbe9c2600ba6983bc8b35', 'KAME racoon'),
   ipsecTools: vendorId('IPSec-Tools', 'exact', '20a3622c1cea7ce37bee3ca484425276', 'racoon of ipsec-tools'),
 } as const;

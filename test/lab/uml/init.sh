@@ -1,7 +1,7 @@
 #!/bin/sh
 # PID 1 of a User Mode Linux machine whose root file system is the host's own. `uml.ts` copies this file into a job
 # directory next to `command.sh` (what to run), `modprobe` and `lib/modules`; the command's exit code goes to `status`.
-# /tmp, /run and /dev are this machine's own; everything else that is written here stays on the host.
+# /run and /dev are this machine's own; everything else that is written here stays on the host.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 job=$(dirname "$0")
 

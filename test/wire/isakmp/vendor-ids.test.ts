@@ -48,6 +48,12 @@ describe('matching', () => {
     assert.equal(toHex(known?.extra ?? new Uint8Array(0)), '80000000');
   });
 
+  test('libreswan says its name in plain text', () => {
+    const known = recogniseVendorId(Buffer.from('OE-Libreswan-4.10'));
+    assert.equal(known?.key, 'libreswan');
+    assert.equal(Buffer.from(known?.extra ?? []).toString(), '4.10');
+  });
+
   test('an exact one may not', () =>
     assert.equal(recogniseVendorId(fromHex('4a131c81070358455c5728f20e95452f00')), undefined));
 
