@@ -130,6 +130,11 @@ function saInfo(child: PlannedChild, pair: EndPair, settings: KeyExchangeSetting
   const integrity = [...new Set(methods.flatMap(({ ah, esp }) => [ah?.hash, esp?.hash]))].filter(
     hash => hash !== undefined,
   );
+  if (integrity.includes('sha256'))
+    book.add(
+      'advice',
+      'where racoon runs on Linux, its hmac_sha256 is cut to 96 bits, not to 128 (RFC 4868): peers that cut to 128 get nothing',
+    );
   const suites = methods.filter(({ esp }) => esp !== undefined);
   if (encryptions.length > 1 && encryptions.length * integrity.length > suites.length)
     book.add('changed', 'racoon offers each of its ciphers with each of its hashes');

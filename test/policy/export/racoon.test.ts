@@ -51,3 +51,15 @@ test('the kernel policies have both ways, and the most specific comes first', ()
   assert.ok(spd.includes('spdadd 0.0.0.0/0[any] 192.0.2.1/32[1434] 17 -P in discard;'));
   assert.ok(!spd.some(line => line.includes('[1434]') && line.includes('-P out')), 'one way only');
 });
+
+test('that Linux cuts its HMAC-SHA-256 is said of the rules that have it', () => {
+  const { notes } = exportRacoon(sample, { localAddresses, keys: 'masked' });
+  const said = notes.filter(({ text }) => text.includes('cut to 96 bits'));
+  assert.deepEqual(
+    said.map(({ kind, where }) => [kind, /rule ([^']+)/.exec(where)?.[1]]),
+    [
+      ['advice', 'Suites'],
+      ['advice', 'Certificate'],
+    ],
+  );
+});
