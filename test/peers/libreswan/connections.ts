@@ -13,7 +13,7 @@ interface Case extends Suite {
   readonly expected: string;
 }
 
-export const cases: readonly Case[] = [
+const cases: readonly Case[] = [
   {
     name: 'ESP 3DES-SHA1',
     modes: ['tunnel'],
@@ -67,7 +67,7 @@ export function connectionTests(lab: () => PlutoLab): void {
 }
 
 /** We bring it up and end it, then pluto does. */
-export async function connection(lab: PlutoLab, one: Case, mode: Mode): Promise<void> {
+async function connection(lab: PlutoLab, one: Case, mode: Mode): Promise<void> {
   const { ours, agent, pluto } = lab;
   let said = pluto.log().length;
   await configureTheirs(lab, mode, one);
