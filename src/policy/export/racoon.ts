@@ -164,12 +164,12 @@ function secured(
     ...(first?.esp === undefined ? [] : ['esp']),
     ...(first?.ah === undefined ? [] : ['ah']),
   ];
-  const family = flowFamily(pair.remote.address) ?? 4;
+  const far = parent.remote.kind === 'host' ? parent.remote.address : undefined;
+  // A tunnel of one family may carry the other.
   const near =
     parent.local.kind === 'host'
       ? parent.local.address
-      : options.localAddresses.find(own => addressFamily(own) === family);
-  const far = parent.remote.kind === 'host' ? parent.remote.address : undefined;
+      : options.localAddresses.find(own => far !== undefined && addressFamily(own) === addressFamily(far));
   if (child.mode === 'tunnel' && (near === undefined || far === undefined)) {
     book.add('changed', `${child.name}: one end of the tunnel is not known, so its traffic is dropped`);
     return policies(child, pair, () => 'discard');

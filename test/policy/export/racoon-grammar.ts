@@ -116,6 +116,11 @@ export function checkSetkey(text: string): void {
       isIP(each),
     );
     assert.ok(families.length === 2 && families[0] === families[1] && families[0] !== 0, line);
+    // `setkey` calls it a family mismatch.
+    for (const [, near = '', far = ''] of line.matchAll(
+      new RegExp(`/tunnel/(${address})-(${address})/`, 'g'),
+    ))
+      assert.equal(isIP(near), isIP(far), line);
   }
 }
 
