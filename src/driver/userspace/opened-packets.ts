@@ -23,9 +23,10 @@ export function refusalOfOpened(
 ): Refusal | undefined {
   const rule = rules.inbound(flow, pair.connectionType);
   if (rule === undefined) return undefined;
-  const served = rules.servedBy(pair);
-  if (served !== undefined && rule.place >= served) return undefined;
   const { filter } = rule;
+  const served = rules.servedBy(pair);
+  if (served !== undefined && rule.place > served) return undefined;
+  if (rule.place === served && filter.action === 'secure') return undefined;
   if (filter.action === 'block') {
     rule.drops++;
     return { reason: 'blocked' };

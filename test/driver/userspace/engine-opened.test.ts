@@ -120,6 +120,8 @@ describe('what a pair brings passes the inbound filters', () => {
     assert.deepEqual(hosts.send(toPort(23)), [1]);
     hosts.right.engine.setFilters([inbound('telnet', tcp(23), block), ...own], 0);
     assert.deepEqual(hosts.send(toPort(23)), [0, 'blocked']);
+    hosts.right.engine.setFilters([outbound('own', arriving), inbound('own in', arriving, block)], 0);
+    assert.deepEqual(hosts.send(toPort(23)), [0, 'blocked'], 'its own, too');
     hosts.right.engine.setFilters(own, 0);
     assert.deepEqual(hosts.send(toPort(23)), [1]);
     hosts.right.engine.removePair('pair-1' as PairId);
