@@ -68,7 +68,10 @@ napi_value open_raw_receiver(napi_env env, napi_callback_info info) {
       !get_int(env, arguments[1], &protocol) || !get_int(env, arguments[2], &mark))
     return NULL;
   int fd = open_marked(family == 6 ? AF_INET6 : AF_INET, SOCK_RAW, protocol, mark);
-  int ok = fd >= 0 && (family == 6 ? want_ipv6_headers(fd) : set_option(fd, IPPROTO_IP, IP_RECVERR, 1)) == 0;
+  /* The kernel would believe "fragmentation needed" about any ESP; we look at the SPI. */
+  int ok = fd >= 0 && (family == 6 ? want_ipv6_headers(fd) == 0
+                                   : set_option(fd, IPPROTO_IP, IP_RECVERR, 1) == 0 &&
+                                         set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE) == 0);
   if (ok && family == 6 && protocol == IPPROTO_ICMPV6) ok = want_packet_too_big_only(fd) == 0;
   return finish(env, fd, ok, "raw socket");
 }
