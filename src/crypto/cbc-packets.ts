@@ -12,6 +12,7 @@
 import { type Cipher, createCipheriv, createDecipheriv, type Decipher } from 'node:crypto';
 import { type EspLayout, espHeaderBytes } from '../wire/esp.js';
 import type { EncryptionAlgorithm } from './algorithms.js';
+import { opensslKey, opensslName } from './openssl-cipher.js';
 import type { EspSlot } from './packet-cipher.js';
 import type { RandomPool } from './random-pool.js';
 
@@ -95,14 +96,4 @@ export class CbcDecryptor {
       return decrypted.subarray(start + ivBytes, at);
     });
   }
-}
-
-function opensslName(row: EncryptionAlgorithm): string {
-  if (row.opensslName === undefined) throw new TypeError(`${row.name} is no CBC cipher`);
-  return row.opensslName;
-}
-
-/** OpenSSL 3 refuses single DES; triple DES with the key three times is the same function. */
-function opensslKey(row: EncryptionAlgorithm, key: Uint8Array): Uint8Array {
-  return row.opensslName === 'des-ede3-cbc' && row.keyBytes === 8 ? Buffer.concat([key, key, key]) : key;
 }

@@ -27,12 +27,6 @@ export function publicValueBytes(id: GroupId): number {
   return group.kind === 'modp' ? group.bytes : 2 * group.coordinateBytes;
 }
 
-/** Bytes of a group's shared secret. */
-export function sharedSecretBytes(id: GroupId): number {
-  const group = groupRow(id);
-  return group.kind === 'modp' ? group.bytes : group.coordinateBytes;
-}
-
 /**
  * What can be said of a peer's value before anything costly is computed. Throws `InvalidPublicValue` unless it has exactly
  * the group's length and lies in 2 … p-2; whether it is on a curve shows when it is used.

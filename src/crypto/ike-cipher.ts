@@ -1,6 +1,7 @@
 /** The CBC ciphers that protect IKE messages (RFC 2409 appendix B): whole blocks in, whole blocks out. */
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { type EncryptionId, encryption } from './algorithms.js';
+import { opensslKey, opensslName } from './openssl-cipher.js';
 
 /** Encrypts `plaintext`, whose length must be a multiple of the cipher's block, with a whole-block `iv`. */
 export function cbcEncrypt(
@@ -9,7 +10,8 @@ export function cbcEncrypt(
   iv: Uint8Array,
   plaintext: Uint8Array,
 ): Uint8Array {
-  const state = createCipheriv(opensslName(cipher), opensslKey(cipher, key), iv).setAutoPadding(false);
+  const row = encryption(cipher);
+  const state = createCipheriv(opensslName(row), opensslKey(row, key), iv).setAutoPadding(false);
   return Buffer.concat([state.update(plaintext), state.final()]);
 }
 
@@ -20,17 +22,7 @@ export function cbcDecrypt(
   iv: Uint8Array,
   ciphertext: Uint8Array,
 ): Uint8Array {
-  const state = createDecipheriv(opensslName(cipher), opensslKey(cipher, key), iv).setAutoPadding(false);
+  const row = encryption(cipher);
+  const state = createDecipheriv(opensslName(row), opensslKey(row, key), iv).setAutoPadding(false);
   return Buffer.concat([state.update(ciphertext), state.final()]);
-}
-
-function opensslName(cipher: EncryptionId): string {
-  const name = encryption(cipher).opensslName;
-  if (name === undefined) throw new TypeError(`${cipher} cannot encrypt IKE messages`);
-  return name;
-}
-
-/** OpenSSL 3 refuses single DES; triple DES with the key three times is the same function. */
-function opensslKey(cipher: EncryptionId, key: Uint8Array): Uint8Array {
-  return cipher === 'des' ? Buffer.concat([key, key, key]) : key;
 }

@@ -54,8 +54,8 @@ export function espLayout(keys: Pick<EspKeys, 'encryption' | 'hash' | 'icvBytes'
 }
 
 /**
- * Why these keys cannot be used, a sentence fragment; `undefined` when they can. ESP that neither encrypts nor
- * authenticates is refused (RFC 2410 3), and so are weak DES keys (RFC 2405 2.3, 2451 2.3).
+ * Why these keys cannot be used, a sentence fragment; `undefined` when they can. Weak DES keys are refused (RFC 2405
+ * 2.3, 2451 2.3). Whether ESP has to encrypt or authenticate (RFC 2410 3) depends on what is around it.
  */
 export function espKeyFault(keys: EspKeys): string | undefined {
   const row = encryption(keys.encryption);

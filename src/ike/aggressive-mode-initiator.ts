@@ -16,7 +16,7 @@ import { checkPeerProof, ownIdentity, proofOf } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
 import { type Incoming, requirePayload } from './incoming.js';
-import { type CandidateFilter, type MainMode, type MainModeState, newMainMode } from './main-mode.js';
+import { type CandidateFilter, type MainMode, newMainMode, type StateAt } from './main-mode.js';
 import { initialContact, isFirstContact } from './main-mode-initiator.js';
 import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
@@ -32,8 +32,6 @@ import { detectNat, ikePort, natDetected, natDetectionPayloads, natPort, printNa
 import { phase1Iv, seal } from './protection.js';
 import { Retransmission } from './retransmission.js';
 import { ownVendors, readVendors } from './vendors.js';
-
-type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
 
 /**
  * What message 1 can offer: the public value and the identity are in it, so only methods of the first one's group, and

@@ -11,7 +11,7 @@ import { forgetInTime, makeRoom } from './half-open.js';
 import { checkPeerIdentity } from './identity.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { cookiesOf, sendProtected } from './informational-send.js';
-import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
+import { type MainMode, newMainMode, type StateAt } from './main-mode.js';
 import { answerPublicValue, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
@@ -29,8 +29,6 @@ import { ownVendors, readVendors } from './vendors.js';
 
 /** Message 1 costs a Diffie-Hellman computation before the sender has shown that it is there: no more than these. */
 const answersPerSecond = 50;
-
-type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
 
 /** Whether the policy for the two hosts lets us answer in aggressive mode. */
 export function mayAnswer(context: Context, { local, peer }: IkeDatagram): boolean {

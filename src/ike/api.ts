@@ -44,7 +44,7 @@ export interface MainModePolicy {
   readonly xauth?: XauthUser;
   /**
    * As client of a gateway: our address inside its network comes from it, asked for (`pull`) or waited for (`push`).
-   * With `address`, another one is not accepted: SAs for that one are in use.
+   * `address` is the one in use: it is asked for again, and when another one comes instead, `reconfigured` says so.
    */
   readonly modeConfig?: { readonly kind: 'pull' | 'push'; readonly address?: IpAddress };
   /** RFC 3706, used only with peers that announce it. */

@@ -8,6 +8,7 @@ import { assembleMessage, decodeHeader, encodePayloads, headerLength } from '../
 import { payloadTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
 import type { IkeOptions } from './api.js';
+import { lastFlag, maxFragments } from './fragments.js';
 import type { MainMode } from './main-mode.js';
 import { natPort } from './nat-traversal.js';
 
@@ -19,11 +20,6 @@ const headerBytes = { ip: { 4: 20, 6: 40 }, udp: 8, nonEspMarker: 4, fragment: 8
 
 /** Windows' fragmentation timer: the first two pauses between transmissions have passed, 3 s. */
 const timerRetransmission = 2;
-
-/** A fragment's number is one byte; who joins them takes no more than 64 (libreswan 16). */
-const maxFragments = 64;
-
-const lastFlag = 0x01;
 
 /** What goes on the wire for one transmission of a message: the message itself, or its fragments. */
 export function piecesToSend(

@@ -7,12 +7,16 @@ import { assembleMessage, type IsakmpHeader } from '../wire/isakmp/message.js';
 import { exchangeTypes, headerFlags, payloadTypes } from '../wire/isakmp/numbers.js';
 import type { FragmentPayload } from '../wire/isakmp/payloads.js';
 
-const limits = { queues: 4, fragments: 64, bytes: 65_536, ageMs: 70_000 } as const;
+/** Fragments of one message that we join, and make. A number is one byte; libreswan joins 16. */
+export const maxFragments = 64;
+
+const limits = { queues: 4, bytes: 65_536, ageMs: 70_000 } as const;
 
 /** What all exchanges that are not finished may hold together. */
 const unfinishedBytes = 4 * 1_024 * 1_024;
 
-const lastFlag = 0x01;
+/** Of the last fragment of a message. */
+export const lastFlag = 0x01;
 
 interface Queue {
   readonly startedAtMs: number;
@@ -79,13 +83,13 @@ export class FragmentQueues {
     return queue;
   }
 
-  #plausible({ pieces, last = limits.fragments }: Queue): boolean {
+  #plausible({ pieces, last = maxFragments }: Queue): boolean {
     let bytes = 0;
     for (const [number, data] of pieces) {
       if (number < 1 || number > last) return false;
       bytes += data.length;
     }
-    return last <= limits.fragments && bytes <= limits.bytes;
+    return last <= maxFragments && bytes <= limits.bytes;
   }
 }
 

@@ -20,7 +20,7 @@ import { checkPeerProof, ownProof } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
 import { type Incoming, requirePayload } from './incoming.js';
-import { type MainMode, type MainModeChoice, type MainModeState, newMainMode } from './main-mode.js';
+import { type MainMode, type MainModeChoice, newMainMode, type StateAt } from './main-mode.js';
 import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
@@ -38,8 +38,6 @@ import { acceptMainMode, mainModeSa } from './main-mode-proposal.js';
 import { detectNat, ikePort, natDetected, natDetectionPayloads, natPort, printNat } from './nat-traversal.js';
 import { phase1Iv, seal, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
-
-type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
 
 /** Starts a main mode: sends message 1. */
 export function startMainMode(

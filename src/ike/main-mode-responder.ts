@@ -10,7 +10,7 @@ import { ExchangeError } from './exchange-error.js';
 import { forgetInTime, makeRoom } from './half-open.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { cookiesOf } from './informational-send.js';
-import { type MainMode, type MainModeState, newMainMode } from './main-mode.js';
+import { type MainMode, newMainMode, type StateAt } from './main-mode.js';
 import { answerPublicValue, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
@@ -27,8 +27,6 @@ import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
 import { phase1Iv, seal, unseal } from './protection.js';
 import { ownVendors, readVendors } from './vendors.js';
-
-type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
 
 /** Message 1: a new exchange. Sends message 2. Throws `ExchangeError` when nothing acceptable is offered. */
 export function receive1(context: Context, { header, datagram }: Incoming, chain: PayloadChain): MainMode {

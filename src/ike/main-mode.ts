@@ -98,6 +98,9 @@ export type MainModeState =
     }
   | { readonly stage: 'closed' };
 
+/** A main mode's state at one stage. */
+export type StateAt<Stage extends MainModeState['stage']> = Extract<MainModeState, { stage: Stage }>;
+
 /** Public values, as they were on the wire. */
 export interface ExchangedValues {
   readonly initiator: Uint8Array;

@@ -26,7 +26,7 @@ import { agreeOrRefuse } from './main-mode-keys.js';
 import { acceptMessage, nonceBytes } from './main-mode-life.js';
 import { natDetected, natOriginalPayloads, natOriginals, udpRevision } from './nat-traversal.js';
 import { macsEqual, messageIdBytes, phase2Hash, phase2Iv, unseal, withHash } from './protection.js';
-import { newQuickMode, type PairRecord, type QuickMode, type QuickModeState } from './quick-mode.js';
+import { newQuickMode, type PairRecord, type QuickMode, type StateAt } from './quick-mode.js';
 import { derivePair } from './quick-mode-keys.js';
 import {
   activatePair,
@@ -53,8 +53,6 @@ import { explainSilence } from './undelivered.js';
  * sends with message 3 loses what arrives before the peer has worked through it.
  */
 const readyWaitMs = { commit: 1_000, renewal: 250, first: 50 } as const;
-
-type StateAt<Stage extends QuickModeState['stage']> = Extract<QuickModeState, { stage: Stage }>;
 
 /** Starts a quick mode: sends message 1. */
 export function startQuickMode(

@@ -23,13 +23,7 @@ import {
   udpRevision,
 } from './nat-traversal.js';
 import { macsEqual, messageIdBytes, phase2Hash, phase2Iv, unseal, withHash } from './protection.js';
-import {
-  newQuickMode,
-  type OwnSpis,
-  type PairRecord,
-  type QuickMode,
-  type QuickModeState,
-} from './quick-mode.js';
+import { newQuickMode, type OwnSpis, type PairRecord, type QuickMode, type StateAt } from './quick-mode.js';
 import { derivePair } from './quick-mode-keys.js';
 import {
   activatePair,
@@ -50,8 +44,6 @@ import { lifeAttributePair } from './transform-attributes.js';
 
 /** How long an installed pair waits for message 3, or for the initiator's first packet. */
 const awaiting3Ms = 30_000;
-
-type StateAt<Stage extends QuickModeState['stage']> = Extract<QuickModeState, { stage: Stage }>;
 
 /** Message 1, decrypted and authenticated. */
 export interface QuickModeProposal {

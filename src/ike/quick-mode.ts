@@ -31,6 +31,9 @@ export type QuickModeState =
   | { readonly stage: 'done'; readonly pairId: PairId }
   | { readonly stage: 'failed' };
 
+/** A quick mode's state at one stage. */
+export type StateAt<Stage extends QuickModeState['stage']> = Extract<QuickModeState, { stage: Stage }>;
+
 /** The SPIs we chose for our inbound SAs. */
 export interface OwnSpis {
   readonly esp: Spi;

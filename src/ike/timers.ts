@@ -9,7 +9,7 @@ export interface Timer {
 const fewCancelled = 64;
 
 /**
- * Wake-ups in order of time. It has no clock: whoever owns it says what time it is (`runDue`), so hours pass in
+ * Wake-ups in order of time. It has no clock: whoever owns it says what time it is (`takeDue`), so hours pass in
  * milliseconds in a test.
  */
 export class TimerQueue {

@@ -46,12 +46,6 @@ export function attributeNumber(attribute: DataAttribute): number | undefined {
   return value;
 }
 
-/** The number of the first attribute of that type; `undefined` when there is none or it is empty. */
-export function findAttributeNumber(attributes: readonly DataAttribute[], type: number): number | undefined {
-  const attribute = attributes.find(candidate => candidate.type === type);
-  return attribute === undefined ? undefined : attributeNumber(attribute);
-}
-
 const shortFormBit = 0x8000;
 
 /**

@@ -5,7 +5,6 @@ import {
   attributeNumber,
   decodeAttributes,
   encodeAttributes,
-  findAttributeNumber,
   printAttributes,
   shortestNumber,
   tlv,
@@ -59,13 +58,6 @@ describe('numbers', () => {
   ] as const;
   for (const [name, attribute, expected] of cases)
     test(name, () => assert.equal(attributeNumber(attribute), expected));
-
-  test('the first of a type is found', () => {
-    const attributes = [tv(1, 1), tlvNumber(2, 3600), tv(1, 2)];
-    assert.equal(findAttributeNumber(attributes, 1), 1);
-    assert.equal(findAttributeNumber(attributes, 2), 3600);
-    assert.equal(findAttributeNumber(attributes, 3), undefined);
-  });
 });
 
 test('printed with the names of their protocol', () => {
