@@ -81,8 +81,12 @@ describe('fragment queues', () => {
   });
 });
 
-for (const withHeader of [true, false])
-  test(`a negotiation whose messages arrive in shuffled fragments, ${withHeader ? 'with their header' : 'read to the letter of [MS-IKEE]'}`, () => {
+for (const [how, withHeader, keptFlags] of [
+  ['with their header', true, 0],
+  ['with their header, the flags in each as racoon sends them', true, headerFlags.ENCRYPTED],
+  ['read to the letter of [MS-IKEE]', false, 0],
+] as const)
+  test(`a negotiation whose messages arrive in shuffled fragments, ${how}`, () => {
     const { net, a, b } = twoHosts(1);
     net.manual = true;
     net.acquire(a);
@@ -100,7 +104,7 @@ for (const withHeader of [true, false])
       const count = Math.ceil(cut.length / 50);
       const fragments = Array.from({ length: count }, (_, i) =>
         assembleMessage(
-          { ...header, flags: 0 },
+          { ...header, flags: header.flags & keptFlags },
           payloadTypes.FRAGMENT,
           encodePayloads([
             {

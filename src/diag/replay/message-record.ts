@@ -1,6 +1,6 @@
 /** The record of one message of a capture while it is made. */
-import type { IsakmpHeader } from '../../wire/isakmp/message.js';
-import { exchangeTypes, headerFlags, nameOf } from '../../wire/isakmp/numbers.js';
+import { type IsakmpHeader, isEncrypted } from '../../wire/isakmp/message.js';
+import { exchangeTypes, nameOf } from '../../wire/isakmp/numbers.js';
 import type { CapturedDatagram } from './datagrams.js';
 import type { ReplayMessage, Role } from './report.js';
 
@@ -30,7 +30,7 @@ export function newRecord(
     name: nameOf(exchangeTypes, header.exchangeType).toLowerCase(),
     messageId: header.messageId.toString(16).padStart(8, '0'),
     bytes: header.length,
-    encrypted: (header.flags & headerFlags.ENCRYPTED) !== 0,
+    encrypted: isEncrypted(header),
     fields: [],
     decisions: pieces === 0 ? [] : [`put together from ${pieces} fragments`],
     retransmissions: [],

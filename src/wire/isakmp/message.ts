@@ -138,11 +138,18 @@ export function decodePayloads(
 
 const isAlignment = (padding: Uint8Array) => padding.length < 4 && padding.every(byte => byte === 0);
 
+/**
+ * Whether what follows a header is encrypted. A fragment is not, though racoon repeats in its header the flags of the
+ * message that it is a piece of.
+ */
+export function isEncrypted({ flags, nextPayload }: Pick<IsakmpHeader, 'flags' | 'nextPayload'>): boolean {
+  return (flags & headerFlags.ENCRYPTED) !== 0 && nextPayload !== payloadTypes.FRAGMENT;
+}
+
 /** Decodes a whole clear message. Throws `WireError`; an encrypted one is `unsupported` here. */
 export function decodeMessage(datagram: Uint8Array): IsakmpMessage {
   const header = decodeHeader(datagram);
-  if (header.flags & headerFlags.ENCRYPTED)
-    throw new WireError('unsupported', headerLength, 'the payloads are encrypted');
+  if (isEncrypted(header)) throw new WireError('unsupported', headerLength, 'the payloads are encrypted');
   return { header, ...decodePayloads(datagram.subarray(headerLength, header.length), header.nextPayload) };
 }
 
