@@ -20,6 +20,8 @@ export interface EspKeys {
   readonly integrityKey: Uint8Array;
   /** ICV length where it is not the table's. */
   readonly icvBytes?: number;
+  /** Sequence numbers have 64 bits: the ICV covers those that are not sent (RFC 4303 2.2.1). */
+  readonly extendedSequence?: boolean;
 }
 
 /** One packet to protect: `bytes[start..end)` is SPI, sequence number, room for the IV, plaintext, room for the ICV. */
@@ -27,6 +29,8 @@ export interface EspSlot {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
+  /** The bits of its sequence number that are not sent; 0 unless the SA has extended ones. */
+  readonly sequenceHigh: number;
 }
 
 /** Protects the packets of one SA. */
@@ -39,11 +43,12 @@ export interface EspSealer {
 export interface EspOpener {
   /**
    * For each packet (whole: SPI to ICV, of a length that suits the layout) the decrypted bytes, trailer still on, in new
-   * memory or, with NULL encryption, as a view on the packet; `undefined` where the ICV is wrong.
+   * memory or, with NULL encryption, as a view on the packet; `undefined` where the ICV is wrong. `sequenceHighs` are the
+   * bits of each packet's sequence number that were not sent, where the SA has extended ones.
    */
-  open(packets: readonly Uint8Array[]): (Uint8Array | undefined)[];
+  open(packets: readonly Uint8Array[], sequenceHighs?: readonly number[]): (Uint8Array | undefined)[];
   /** The ICV length, other than the agreed one, under which the packet would be genuine; for diagnosis only. */
-  otherIcvBytes(packet: Uint8Array): number | undefined;
+  otherIcvBytes(packet: Uint8Array, sequenceHigh?: number): number | undefined;
 }
 
 /** The sizes of an SA's packets. */
@@ -74,17 +79,17 @@ export function espKeyFault(keys: EspKeys): string | undefined {
 /** The sending half. Keys must be free of `espKeyFault`. */
 export function createEspSealer(keys: EspKeys, random: RandomPool): EspSealer {
   const row = encryption(keys.encryption);
-  if (row.tagBytes !== undefined) return new GcmSealer(row, keys.encryptionKey);
+  if (row.tagBytes !== undefined) return new GcmSealer(row, keys);
   const layout = espLayout(keys);
   const encryptor =
     row.keyBytes === 0 ? undefined : new CbcEncryptor(row, keys.encryptionKey, layout, random);
-  return new EncryptThenMac(encryptor, macOf(keys));
+  return new EncryptThenMac(encryptor, macOf(keys), keys);
 }
 
 /** The receiving half. Keys must be free of `espKeyFault`. */
 export function createEspOpener(keys: EspKeys): EspOpener {
   const row = encryption(keys.encryption);
-  if (row.tagBytes !== undefined) return new GcmOpener(row, keys.encryptionKey);
+  if (row.tagBytes !== undefined) return new GcmOpener(row, keys);
   const layout = espLayout(keys);
   const decryptor = row.keyBytes === 0 ? undefined : new CbcDecryptor(row, keys.encryptionKey, layout);
   return new VerifyThenDecrypt(decryptor, macOf(keys), keys);
@@ -97,10 +102,12 @@ function macOf(keys: EspKeys): PacketMac | undefined {
 class EncryptThenMac implements EspSealer {
   readonly #encryptor: CbcEncryptor | undefined;
   readonly #mac: PacketMac | undefined;
+  readonly #extended: boolean;
 
-  constructor(encryptor: CbcEncryptor | undefined, mac: PacketMac | undefined) {
+  constructor(encryptor: CbcEncryptor | undefined, mac: PacketMac | undefined, keys: EspKeys) {
     this.#encryptor = encryptor;
     this.#mac = mac;
+    this.#extended = keys.extendedSequence === true;
   }
 
   seal(slots: readonly EspSlot[]): void {
@@ -109,6 +116,7 @@ class EncryptThenMac implements EspSealer {
     for (const slot of slots) {
       const icvStart = slot.end - this.#mac.icvBytes;
       this.#mac.load(slot.bytes, slot.start, icvStart);
+      if (this.#extended) this.#mac.append(slot.sequenceHigh);
       this.#mac.sign(slot.bytes, icvStart);
     }
   }
@@ -125,29 +133,34 @@ class VerifyThenDecrypt implements EspOpener {
     this.#keys = keys;
   }
 
-  open(packets: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    const genuine = packets.map(packet => (this.#isGenuine(packet) ? packet : undefined));
+  open(packets: readonly Uint8Array[], sequenceHighs?: readonly number[]): (Uint8Array | undefined)[] {
+    const genuine = packets.map((packet, i) =>
+      this.#isGenuine(packet, sequenceHighs?.[i]) ? packet : undefined,
+    );
     if (this.#decryptor !== undefined) return this.#decryptor.decrypt(genuine);
     const icvBytes = this.#mac?.icvBytes ?? 0;
     return genuine.map(packet => packet?.subarray(espHeaderBytes, packet.length - icvBytes));
   }
 
-  otherIcvBytes(packet: Uint8Array): number | undefined {
+  otherIcvBytes(packet: Uint8Array, sequenceHigh?: number): number | undefined {
     const { hash, integrityKey } = this.#keys;
     if (hash === undefined || this.#mac === undefined) return undefined;
     return otherIcvLengths(hash, this.#mac.icvBytes).find(other => {
       const icvStart = packet.length - other;
       if (icvStart < espHeaderBytes) return false;
       const mac = new PacketMac(hash, integrityKey, other);
-      mac.load(packet, 0, icvStart);
-      return mac.verify(packet, icvStart);
+      return this.#verify(mac, packet, sequenceHigh);
     });
   }
 
-  #isGenuine(packet: Uint8Array): boolean {
-    if (this.#mac === undefined) return true;
-    const icvStart = packet.length - this.#mac.icvBytes;
-    this.#mac.load(packet, 0, icvStart);
-    return this.#mac.verify(packet, icvStart);
+  #isGenuine(packet: Uint8Array, sequenceHigh: number | undefined): boolean {
+    return this.#mac === undefined || this.#verify(this.#mac, packet, sequenceHigh);
+  }
+
+  #verify(mac: PacketMac, packet: Uint8Array, sequenceHigh = 0): boolean {
+    const icvStart = packet.length - mac.icvBytes;
+    mac.load(packet, 0, icvStart);
+    if (this.#keys.extendedSequence === true) mac.append(sequenceHigh);
+    return mac.verify(packet, icvStart);
   }
 }

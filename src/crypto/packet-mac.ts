@@ -1,5 +1,6 @@
 /** HMAC over packets (RFC 2104) with the hashes of ESP and AH, cut to the ICV's length (RFC 2403, 2404, 4868). */
 import { hash as digestOf, timingSafeEqual } from 'node:crypto';
+import { writeU32 } from '../wire/ip/packet.js';
 import { type HashId, hash as hashRow } from './algorithms.js';
 
 const innerPad = 0x36;
@@ -26,7 +27,7 @@ export function otherIcvLengths(hash: HashId, icvBytes: number): readonly number
   return [...lengths].filter(bytes => bytes !== icvBytes && bytes <= digestBytes);
 }
 
-/** The HMAC of one SA. `load` a message, then `sign` or `verify` it before anything else is loaded. */
+/** The HMAC of one SA. `load` a message, perhaps `append` to it, then `sign` or `verify` it before anything else is loaded. */
 export class PacketMac {
   readonly icvBytes: number;
   readonly #hashName: string;
@@ -67,6 +68,12 @@ export class PacketMac {
     this.#messageBytes = end - start;
     message.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
     return message;
+  }
+
+  /** Appends 32 bits to the loaded message. */
+  append(value: number): void {
+    writeU32(message, this.#messageBytes, value);
+    this.#messageBytes += 4;
   }
 
   /** Writes the ICV of the loaded message at `at`. */

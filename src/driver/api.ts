@@ -50,6 +50,8 @@ export interface SaHalf {
   readonly integrityKey: Uint8Array;
   /** ICV length where it is not the table's: 12 for peers that cut HMAC-SHA-256 to 96 bits. */
   readonly icvBytes?: number;
+  /** The last sequence number used, or seen, of an SA that is not new. */
+  readonly sequence?: number;
 }
 
 /** Everything the driver needs for one negotiated pair. */
@@ -72,6 +74,8 @@ export interface SaPair {
   readonly lifetime: SaLifetime;
   /** Anti-replay window in packets, 0 switches the check off; 64 when absent. */
   readonly replayWindow?: number;
+  /** Sequence numbers have 64 bits, of which 32 are sent (RFC 4303 2.2.1). Needs integrity and a window. */
+  readonly extendedSequence?: boolean;
 }
 
 /** Soft: report `softExpired` once. Hard: stop using the pair and report `hardExpired`. 0 is no limit. */

@@ -19,6 +19,7 @@ import { ipv6HeaderBytes } from '../wire/ip/ipv6.js';
 import { ipv4HeaderBytes } from '../wire/ip/packet.js';
 import type { DropReason, DropRecord, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
 import type { ConnectionType } from './connection-type.js';
+import { extendedSequenceFault } from './extended-sequence.js';
 import { Lifetime } from './lifetime.js';
 import { type NatClient, translatedPortsOf } from './nat-client.js';
 import { type PacketSelector, packetSelector } from './packet-selector.js';
@@ -28,7 +29,7 @@ import { ReplayWindow } from './replay-window.js';
 export const udpHeaderBytes = 8;
 const defaultReplayWindow = 64;
 
-/** The sending half of a pair's ESP, or its AH: `sequence` is the last number used. */
+/** The sending half of a pair's ESP, or its AH: `sequence` is the last number used, the whole of an extended one. */
 export interface OutboundEsp {
   readonly spi: number;
   readonly layout: EspLayout;
@@ -111,15 +112,21 @@ export class InstalledPair {
     this.outerHeaderBytes = typeof this.peer === 'number' ? ipv4HeaderBytes : ipv6HeaderBytes;
     this.isTunnel = pair.mode === 'tunnel';
     this.selector = selectorOf(pair);
-    const window = () => new ReplayWindow(pair.replayWindow ?? defaultReplayWindow);
+    const { extendedSequence = false, replayWindow = defaultReplayWindow } = pair;
+    const window = ({ sequence = 0 }: SaHalf) =>
+      new ReplayWindow(replayWindow, { extended: extendedSequence, top: sequence });
     const inboundAh = halfOf(pair.inbound, 'ah');
     const inboundEsp = halfOf(pair.inbound, 'esp');
     const outboundAh = halfOf(pair.outbound, 'ah');
     const outboundEsp = halfOf(pair.outbound, 'esp');
-    this.inboundAh = inboundAh && { spi: inboundAh.spi, transform: ahTransform(inboundAh), window: window() };
-    this.outboundAh = outboundAh && outboundAhOf(outboundAh, addressFamily(pair.peer));
+    this.inboundAh = inboundAh && {
+      spi: inboundAh.spi,
+      transform: ahTransform(inboundAh, extendedSequence),
+      window: window(inboundAh),
+    };
+    this.outboundAh = outboundAh && outboundAhOf(outboundAh, pair);
     if (inboundEsp !== undefined) {
-      const keys = espKeys(inboundEsp);
+      const keys = espKeys(inboundEsp, extendedSequence);
       const layout = espLayout(keys);
       const authenticated = layout.icvBytes > 0 || inboundAh !== undefined;
       this.inboundEsp = {
@@ -127,17 +134,18 @@ export class InstalledPair {
         layout,
         opener: createEspOpener(keys),
         authenticated,
-        window: authenticated ? window() : new ReplayWindow(0),
+        window: authenticated ? window(inboundEsp) : new ReplayWindow(0),
       };
     }
     if (outboundEsp !== undefined) {
-      const keys = espKeys(outboundEsp);
+      const { spi, sequence = 0 } = outboundEsp;
+      const keys = espKeys(outboundEsp, extendedSequence);
       const sealer = createEspSealer(keys, random);
-      this.outboundEsp = { spi: outboundEsp.spi, layout: espLayout(keys), sealer, sequence: 0 };
+      this.outboundEsp = { spi, layout: espLayout(keys), sealer, sequence };
     }
     this.isConfidential = encryption(outboundEsp?.encryption ?? 'null').keyBytes > 0;
     this.isAuthenticated = outboundAh !== undefined || (this.outboundEsp?.layout.icvBytes ?? 0) > 0;
-    this.lifetime = new Lifetime(pair.lifetime, nowMs);
+    this.lifetime = new Lifetime(pair.lifetime, nowMs, extendedSequence);
     const { udpEncapsulation } = pair;
     this.udpLocal = udpEncapsulation && { address: pair.local, port: udpEncapsulation.localPort };
     this.udpPeer = udpEncapsulation && { address: pair.peer, port: udpEncapsulation.peerPort };
@@ -203,27 +211,29 @@ function halfOf(halves: readonly SaHalf[], protocol: SaHalf['protocol']): SaHalf
   return halves.find(half => half.protocol === protocol);
 }
 
-function espKeys(half: SaHalf): EspKeys {
+function espKeys(half: SaHalf, extendedSequence: boolean): EspKeys {
   const { encryption: id = 'null', hash, encryptionKey, integrityKey, icvBytes } = half;
   return {
     encryption: id,
     encryptionKey,
     integrityKey,
+    extendedSequence,
     ...(hash === undefined ? {} : { hash }),
     ...(icvBytes === undefined ? {} : { icvBytes }),
   };
 }
 
-function ahTransform(half: SaHalf): AhTransform {
+function ahTransform(half: SaHalf, extendedSequence: boolean): AhTransform {
   if (half.hash === undefined) throw unusable('AH without an integrity algorithm');
-  return new AhTransform(half.hash, half.integrityKey, half.icvBytes);
+  return new AhTransform(half.hash, half.integrityKey, { icvBytes: half.icvBytes, extendedSequence });
 }
 
 /** In IPv6 every extension header is a multiple of 8 bytes (RFC 4302 3.3.3.2.1). */
-function outboundAhOf(half: SaHalf, family: 4 | 6): OutboundAh {
-  const transform = ahTransform(half);
-  const bytes = ahBytes(transform.icvBytes, family === 6 ? 8 : 4);
-  return { spi: half.spi, transform, bytes, blankIcv: new Uint8Array(bytes - ahFixedBytes), sequence: 0 };
+function outboundAhOf(half: SaHalf, { peer, extendedSequence = false }: SaPair): OutboundAh {
+  const { spi, sequence = 0 } = half;
+  const transform = ahTransform(half, extendedSequence);
+  const bytes = ahBytes(transform.icvBytes, addressFamily(peer) === 6 ? 8 : 4);
+  return { spi, transform, bytes, blankIcv: new Uint8Array(bytes - ahFixedBytes), sequence };
 }
 
 function selectorOf(pair: SaPair): PacketSelector {
@@ -235,6 +245,8 @@ function selectorOf(pair: SaPair): PacketSelector {
 function checkPair(pair: SaPair): void {
   if (addressFamily(pair.local) !== addressFamily(pair.peer))
     throw unusable('a pair between an IPv4 and an IPv6 host');
+  const sequenceFault = extendedSequenceFault(pair);
+  if (sequenceFault !== undefined) throw unusable(sequenceFault);
   for (const halves of [pair.inbound, pair.outbound]) {
     const ah = halfOf(halves, 'ah');
     const esp = halfOf(halves, 'esp');
@@ -254,7 +266,7 @@ function checkAhHalf(half: SaHalf): void {
 }
 
 function checkEspHalf(half: SaHalf, insideAh: boolean): void {
-  const keys = espKeys(half);
+  const keys = espKeys(half, false);
   const fault = espKeyFault(keys);
   if (fault !== undefined) throw unusable(`ESP: ${fault}`);
   if (keys.encryption === 'null' && keys.hash === undefined && !insideAh)

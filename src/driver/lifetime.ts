@@ -21,6 +21,8 @@ const kilobyte = 1024;
 const softSequence = 2 ** 31 + 2 ** 30;
 /** The last sequence number: it may be sent, and nothing after it (RFC 4303 3.3.3). */
 export const lastSequence = 2 ** 32 - 1;
+/** The last extended one that is counted exactly: 285 years of a million packets a second. */
+const lastExtendedSequence = Number.MAX_SAFE_INTEGER;
 
 /** Watches one pair's lifetime: tells once when the soft limit is reached and once when the hard one is. */
 export class Lifetime {
@@ -28,17 +30,17 @@ export class Lifetime {
   readonly #hard: Limits;
   #state: 'fresh' | 'soft' | 'hard' = 'fresh';
 
-  constructor(lifetime: SaLifetime, installedAtMs: number) {
+  constructor(lifetime: SaLifetime, installedAtMs: number, extendedSequence = false) {
     const limit = (value: number, unit: number) => (value === 0 ? Number.POSITIVE_INFINITY : value * unit);
     this.#soft = {
       atMs: installedAtMs + limit(lifetime.softSeconds, 1000),
       bytes: limit(lifetime.softKilobytes, kilobyte),
-      sequence: softSequence,
+      sequence: extendedSequence ? lastExtendedSequence : softSequence,
     };
     this.#hard = {
       atMs: installedAtMs + limit(lifetime.hardSeconds, 1000),
       bytes: limit(lifetime.hardKilobytes, kilobyte),
-      sequence: lastSequence,
+      sequence: extendedSequence ? lastExtendedSequence : lastSequence,
     };
   }
 

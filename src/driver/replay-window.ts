@@ -1,25 +1,51 @@
+import { sentNumbers } from './extended-sequence.js';
+
 const bitsPerWord = 32;
 
+/** What makes a window other than that of a new SA with numbers of 32 bits. */
+export interface ReplayWindowOptions {
+  /** Numbers have 64 bits, of which packets tell 32. Needs a size. */
+  readonly extended?: boolean;
+  /** Everything up to this number has been seen. */
+  readonly top?: number;
+}
+
 /**
- * The anti-replay window of one inbound SA (RFC 4303 3.4.3, without extended sequence numbers). Bits live in a ring of
- * 32-bit words, one word more than the window needs, so that moving forward clears whole words.
+ * The anti-replay window of one inbound SA (RFC 4303 3.4.3 and appendix A). Bits live in a ring of 32-bit words, one word
+ * more than the window needs, so that moving forward clears whole words. Extended numbers are exact up to 2^53.
  *
- * `check` before the ICV is verified, `accept` after: only genuine packets move the window.
+ * `numberOf` what a packet says; `check` that before the ICV is verified, `accept` it after: only genuine packets move the
+ * window.
  */
 export class ReplayWindow {
   readonly #size: number;
+  readonly #extended: boolean;
   readonly #words: Uint32Array;
   #top = 0;
 
   /** `size` in packets; 0 switches the check off. */
-  constructor(size: number) {
+  constructor(size: number, { extended = false, top = 0 }: ReplayWindowOptions = {}) {
     this.#size = size;
+    this.#extended = extended;
     this.#words = new Uint32Array(size === 0 ? 0 : Math.ceil(size / bitsPerWord) + 1);
+    for (let seen = Math.max(1, top - size + 1); seen <= top; seen++) this.accept(seen);
   }
 
   /** The newest sequence number accepted; 0 before the first. */
   get top(): number {
     return this.#top;
+  }
+
+  /**
+   * The whole number of a packet that says `sent`: with extended numbers the smallest with these low bits that is not older
+   * than the window (RFC 4303 A2.1). It is wrong when 2^32 packets in a row, less those of the window, were lost.
+   */
+  numberOf(sent: number): number {
+    if (!this.#extended) return sent;
+    const oldest = Math.max(0, this.#top - this.#size + 1);
+    const oldestSent = oldest % sentNumbers;
+    const number = oldest - oldestSent + sent;
+    return sent < oldestSent ? number + sentNumbers : number;
   }
 
   /** Whether a packet with this number could be new: neither 0, nor older than the window, nor seen before. */

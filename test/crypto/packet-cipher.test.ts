@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createDecipheriv } from 'node:crypto';
+import { createDecipheriv, createHmac } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { encryption, encryptionIds, type HashId, hash } from '../../src/crypto/algorithms.js';
 import {
@@ -139,6 +139,22 @@ describe('ESP transforms: published packets', () => {
       7002400020bf0000020405b401010402 01020201`;
     assert.equal(opened(keys, packet), hex(plaintext));
   });
+
+  test('AES-128-GCM with an extended sequence number: draft-mcgrew-gcm-test-01', () => {
+    const keys: EspKeys = {
+      encryption: 'aes128gcm',
+      encryptionKey: fromHex('4c80cdefbb5d10da906ac73c3613a634 2e443b68'),
+      integrityKey: none,
+      extendedSequence: true,
+    };
+    const packet = fromHex(`00004321 00000000 4956ed7e3b244cfe
+      fecf537e729d5b07dc30df528dd22b768d1b98736696a6fd348509fa13ceac34cfa2436f14a3f3cf65925bf1f4a13c5d
+      15b21e1884f5ff6247aeabb786b93bce61bc17d768fd9732 459018148f6cbe722fd04796562dfdb4`);
+    const plaintext = `45000048699a000080114db7c0a80102c0a801010a9bf15638d30100000100000000
+      0000045f736970045f756470037369700963796265726369747902646b000021000101020201`;
+    const [opened] = createEspOpener(keys).open([packet], [0x8765_4321]);
+    assert.equal(opened && toHex(opened), hex(plaintext));
+  });
 });
 
 /** Every combination that may be negotiated. */
@@ -168,7 +184,7 @@ function randomSlot(keys: EspKeys, blocks: number, sequence: number, random: See
   const end = bytes.length - 9;
   writeEspHeader(bytes, margin, 0x1234, sequence);
   bytes.set(plaintext, margin + espHeaderBytes + ivBytes);
-  return { slot: { bytes, start: margin, end }, plaintext };
+  return { slot: { bytes, start: margin, end, sequenceHigh: 0 }, plaintext };
 }
 
 describe('ESP transforms: both halves', () => {
@@ -233,6 +249,41 @@ describe('ESP transforms: both halves', () => {
     createEspSealer(keys, new RandomPool(length => random.bytes(length))).seal([slot]);
     assert.equal(toHex(slot.bytes.subarray(slot.start + 8, slot.start + 16)), '00000000fffffffe');
   });
+
+  test('with extended numbers a GCM IV has all their bits, so it never repeats either', () => {
+    const random = new SeededRandom(4106);
+    const keys = { ...randomKeys({ encryption: 'aes128gcm' }, random), extendedSequence: true };
+    const { slot } = randomSlot(keys, 3, 0, random);
+    createEspSealer(keys, new RandomPool(length => random.bytes(length))).seal([
+      { ...slot, sequenceHigh: 3 },
+    ]);
+    assert.equal(toHex(slot.bytes.subarray(slot.start + 8, slot.start + 16)), '0000000300000000');
+  });
+
+  for (const suite of [
+    { encryption: 'aes128', hash: 'sha1' },
+    { encryption: 'null', hash: 'sha512' },
+    { encryption: 'aes256gcm' },
+  ] as const)
+    test(`${suite.encryption}: the bits of an extended number that are not sent are authenticated`, () => {
+      const random = new SeededRandom(4304);
+      const keys = { ...randomKeys(suite, random), extendedSequence: true };
+      const { slot, plaintext } = randomSlot(keys, 4, 0xffff_fff0, random);
+      const pool = new RandomPool(length => random.bytes(length));
+      createEspSealer(keys, pool).seal([{ ...slot, sequenceHigh: 7 }]);
+      const packet = slot.bytes.subarray(slot.start, slot.end);
+      const opener = createEspOpener(keys);
+      const [wrong, right] = opener.open([packet, packet], [8, 7]);
+      assert.equal(wrong, undefined);
+      assert.equal(right && toHex(right), toHex(plaintext));
+      assert.deepEqual(createEspOpener({ ...keys, extendedSequence: false }).open([packet]), [undefined]);
+      if (keys.hash === undefined) return;
+      const { icvBytes } = espLayout(keys);
+      const independent = createHmac(keys.hash, keys.integrityKey)
+        .update(packet.subarray(0, -icvBytes))
+        .update(Uint8Array.of(0, 0, 0, 7));
+      assert.equal(toHex(packet.subarray(-icvBytes)), toHex(independent.digest().subarray(0, icvBytes)));
+    });
 
   test('tampering with one packet of a vector spoils only that one', () => {
     const random = new SeededRandom(17);

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RandomPool } from '../../src/crypto/random-pool.js';
+import type { SaPair } from '../../src/driver/api.js';
 import { InstalledPair } from '../../src/driver/installed-pair.js';
 import { lastSequence } from '../../src/driver/lifetime.js';
 import { makePair, type Suite, suiteName } from '../support/engine-pair.js';
 import { SeededRandom } from '../support/random.js';
 
-function install(suite: Suite, mode: 'transport' | 'tunnel', udp = false): InstalledPair {
+function install(
+  suite: Suite,
+  mode: 'transport' | 'tunnel',
+  udp = false,
+  more: Partial<SaPair> = {},
+): InstalledPair {
   const random = new SeededRandom(1);
-  const extra = udp ? { udpEncapsulation: { localPort: 4500, peerPort: 4500 } } : {};
+  const extra = { ...(udp ? { udpEncapsulation: { localPort: 4500, peerPort: 4500 } } : {}), ...more };
   const { left } = makePair(random, { suite, mode, extra });
   return new InstalledPair(left, new RandomPool(length => random.bytes(length)), 0);
 }
@@ -54,5 +60,17 @@ describe('an installed pair', () => {
       kind: 'hardExpired',
       cause: 'sequence',
     });
+  });
+
+  test('extended sequence numbers need integrity and a window', () => {
+    const extended = { extendedSequence: true };
+    const bundle: Suite = { ah: 'sha1', esp: { encryption: 'aes128' } };
+    assert.equal(install(bundle, 'transport', false, extended).highestSequence, 0);
+    const refused: [Suite, Partial<SaPair>, RegExp][] = [
+      [{ esp: { encryption: 'aes128' } }, extended, /extended sequence numbers without integrity/],
+      [bundle, { ...extended, replayWindow: 0 }, /extended sequence numbers without a replay window/],
+    ];
+    for (const [suite, more, message] of refused)
+      assert.throws(() => install(suite, 'transport', false, more), { code: 'INVALID_POLICY', message });
   });
 });

@@ -34,6 +34,13 @@ describe('lifetime', () => {
     assert.deepEqual(lifetime.check(1, 0, lastSequence), { kind: 'hardExpired', cause: 'sequence' });
   });
 
+  test('extended sequence numbers do not', () => {
+    const lifetime = new Lifetime({ ...none, softKilobytes: 2 }, 0, true);
+    assert.equal(lifetime.check(1, 0, 2 ** 32), undefined);
+    assert.equal(lifetime.check(1, 0, 2 ** 52), undefined);
+    assert.deepEqual(lifetime.check(1, 2048, 2 ** 52), { kind: 'softExpired', cause: 'kilobytes' });
+  });
+
   test('hard before soft when both are past', () => {
     const lifetime = new Lifetime({ ...none, softSeconds: 1, hardSeconds: 2 }, 0);
     assert.deepEqual(lifetime.check(2_000, 0, 0), { kind: 'hardExpired', cause: 'seconds' });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { AhTransform } from '../../src/crypto/ah-transform.js';
 import { ahBytes, decodeAh, encodeAh, maskMutableIpv4 } from '../../src/wire/ah.js';
@@ -124,6 +125,23 @@ describe('AH ICV over IPv4', () => {
       );
       assert.throws(() => maskMutableIpv4(bytes, 24), { name: 'WireError', reason: 'bad-length' }, options);
     }
+  });
+
+  test('the bits of an extended sequence number that are not sent are covered behind the packet', () => {
+    const bytes = fromHex(packet);
+    const extended = new AhTransform('sha1', key, { extendedSequence: true });
+    assert.equal(extended.verify(bytes, bytes.length, 20, 0), false);
+    extended.seal(bytes, 0, bytes.length, 20, 0x0102_0304);
+    assert.equal(extended.verify(bytes, bytes.length, 20, 0x0102_0304), true);
+    assert.equal(extended.verify(bytes, bytes.length, 20, 0x0102_0305), false);
+    const covered = Uint8Array.from(bytes).fill(0, 32, 44);
+    maskMutableIpv4(covered, 20);
+    const independent = createHmac('sha1', key)
+      .update(covered)
+      .update(Uint8Array.of(1, 2, 3, 4))
+      .digest();
+    assert.equal(toHex(bytes.subarray(32, 44)), toHex(independent.subarray(0, 12)));
+    assert.equal(extended.otherIcvBytes(bytes, bytes.length, 20, 0x0102_0304), undefined);
   });
 
   test('surplus behind the ICV (peers that align to 8) is covered as sent', () => {

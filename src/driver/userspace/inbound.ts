@@ -13,6 +13,7 @@ import {
 import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import type { DriverEvent, DropReason, Endpoint, Spi } from '../api.js';
+import { sequenceHigh } from '../extended-sequence.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
 import type { NatClients } from '../nat-client.js';
 import { type Flow, flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
@@ -65,6 +66,8 @@ interface Arrived {
 interface EspArrival {
   readonly packet: Uint8Array;
   readonly envelope: Envelope;
+  /** The whole number where the packet tells part of it. */
+  readonly sequence: number;
 }
 
 /**
@@ -146,16 +149,18 @@ export class InboundPath {
     if (pair === undefined || inbound === undefined || pair.local !== header.destination)
       return this.#unknownSpi('ah', ah.spi, about);
     if (pair.lifetime.isOver) return this.#drop('expired', about, pair);
-    if (!inbound.window.check(ah.sequence)) return this.#drop('replay', about, pair);
     const { transform, window } = inbound;
+    const sequence = window.numberOf(ah.sequence);
+    if (!window.check(sequence)) return this.#drop('replay', about, pair);
     const start = upperStart(header);
+    const high = sequenceHigh(sequence);
     const genuine =
-      transform.verify(packet, header.totalLength, start) && ah.icv.length >= transform.icvBytes;
+      transform.verify(packet, header.totalLength, start, high) && ah.icv.length >= transform.icvBytes;
     if (!genuine)
       return this.#notAuthenticated(pair, about, transform.icvBytes, () =>
-        transform.otherIcvBytes(packet, header.totalLength, start),
+        transform.otherIcvBytes(packet, header.totalLength, start, high),
       );
-    window.accept(ah.sequence);
+    window.accept(sequence);
     this.#markUsed(pair, nowMs);
     const content = body.subarray(ahLength(ah));
     if (pair.inboundEsp === undefined) return this.#unwrap(pair, ah.nextHeader, content, envelope, nowMs);
@@ -173,27 +178,33 @@ export class InboundPath {
     if (inboundEsp === undefined) return;
     if (pair.lifetime.isOver) return this.#drop('expired', about, pair);
     const { layout, opener, window } = inboundEsp;
+    const sequence = window.numberOf(espSequence(packet));
     if (!suitsLayout(packet, layout)) {
-      const note = truncationNote(pair, layout.icvBytes, () => opener.otherIcvBytes(packet));
+      const other = () => opener.otherIcvBytes(packet, sequenceHigh(sequence));
+      const note = truncationNote(pair, layout.icvBytes, other);
       return this.#drop(note === undefined ? 'malformed' : 'not-authenticated', about, pair, { note });
     }
-    if (!window.check(espSequence(packet))) return this.#drop('replay', about, pair);
+    if (!window.check(sequence)) return this.#drop('replay', about, pair);
     const arrivals = this.#arrivals.get(pair);
-    if (arrivals === undefined) this.#arrivals.set(pair, [{ packet, envelope }]);
-    else arrivals.push({ packet, envelope });
+    if (arrivals === undefined) this.#arrivals.set(pair, [{ packet, envelope, sequence }]);
+    else arrivals.push({ packet, envelope, sequence });
   }
 
   #open(pair: InstalledPair, arrivals: readonly EspArrival[], nowMs: number): void {
     const esp = pair.inboundEsp;
     if (esp === undefined) return;
-    const opened = esp.opener.open(arrivals.map(arrival => arrival.packet));
-    arrivals.forEach(({ packet, envelope }, i) => {
+    const opened = esp.opener.open(
+      arrivals.map(({ packet }) => packet),
+      arrivals.map(({ sequence }) => sequenceHigh(sequence)),
+    );
+    arrivals.forEach((arrival, i) => {
+      const { packet, envelope, sequence } = arrival;
       const plaintext = opened[i];
       if (plaintext === undefined)
         this.#notAuthenticated(pair, { envelope, nowMs }, esp.layout.icvBytes, () =>
-          esp.opener.otherIcvBytes(packet),
+          esp.opener.otherIcvBytes(packet, sequenceHigh(sequence)),
         );
-      else if (this.#recordGenuine(pair, esp, packet, envelope, nowMs))
+      else if (this.#recordGenuine(pair, esp, arrival, nowMs))
         this.#openTrailerSafely(pair, plaintext, envelope, nowMs);
     });
   }
@@ -213,11 +224,9 @@ export class InboundPath {
   #recordGenuine(
     pair: InstalledPair,
     esp: InboundEsp,
-    packet: Uint8Array,
-    envelope: Envelope,
+    { envelope, sequence }: EspArrival,
     nowMs: number,
   ): boolean {
-    const sequence = espSequence(packet);
     if (!esp.window.check(sequence)) {
       this.#drop('replay', { envelope, nowMs }, pair);
       return false;

@@ -10,6 +10,7 @@ import { addressOf, type IpHeader } from '../../wire/ip/ip.js';
 import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 import { decodeIpv4, ipProtocol } from '../../wire/ip/packet.js';
 import type { DropReason } from '../api.js';
+import { sequenceHigh } from '../extended-sequence.js';
 import { type InstalledPair, udpHeaderBytes } from '../installed-pair.js';
 import type { Counters } from './counters.js';
 import type { TunDevice, UdpDatagram, WireSockets } from './io.js';
@@ -36,6 +37,8 @@ interface LaidOutPacket extends EspSlot {
   readonly packetStart: number;
   readonly packetEnd: number;
   readonly headerBytes: number;
+  /** As `sequenceHigh`, of AH. */
+  readonly ahSequenceHigh: number;
 }
 
 /**
@@ -93,8 +96,8 @@ export class OutboundPath {
     for (const [pair, slots] of this.#laidOut) {
       pair.outboundEsp?.sealer.seal(slots);
       if (pair.outboundAh === undefined) continue;
-      for (const { bytes, packetStart, packetEnd, headerBytes } of slots)
-        pair.outboundAh.transform.seal(bytes, packetStart, packetEnd, headerBytes);
+      for (const { bytes, packetStart, packetEnd, headerBytes, ahSequenceHigh } of slots)
+        pair.outboundAh.transform.seal(bytes, packetStart, packetEnd, headerBytes, ahSequenceHigh);
     }
     this.#laidOut.clear();
     const { sockets } = this.#deps;
@@ -147,7 +150,16 @@ export class OutboundPath {
         start,
         packetEnd,
       );
-    this.#remember(pair, { bytes, start, end: packetEnd, packetStart, packetEnd, headerBytes });
+    this.#remember(pair, {
+      bytes,
+      start,
+      end: packetEnd,
+      packetStart,
+      packetEnd,
+      headerBytes,
+      sequenceHigh: sequenceHigh(esp?.sequence ?? 0),
+      ahSequenceHigh: sequenceHigh(ah?.sequence ?? 0),
+    });
     const whole = bytes.subarray(packetStart, packetEnd);
     if (length > mtu) this.#oversized.set(whole, mtu);
     this.#packets.push(whole);
@@ -164,7 +176,16 @@ export class OutboundPath {
     const start = this.#arena.take(length);
     const end = start + length;
     this.#layOutEsp(pair, payload, carriedProtocol(pair, header), start, end);
-    this.#remember(pair, { bytes, start, end, packetStart: start, packetEnd: end, headerBytes: 0 });
+    this.#remember(pair, {
+      bytes,
+      start,
+      end,
+      packetStart: start,
+      packetEnd: end,
+      headerBytes: 0,
+      sequenceHigh: sequenceHigh(pair.outboundEsp?.sequence ?? 0),
+      ahSequenceHigh: 0,
+    });
     this.#datagrams.push({ local, peer, payload: bytes.subarray(start, end) });
   }
 

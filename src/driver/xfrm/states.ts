@@ -7,7 +7,8 @@ import { mirrorSelector } from '../../wire/ip/selector.js';
 import { anySelector } from '../../wire/netlink/xfrm-selector.js';
 import type { XfrmLimits, XfrmMode, XfrmReplay, XfrmState } from '../../wire/netlink/xfrm-state.js';
 import { stateFlags } from '../../wire/netlink/xfrm-structures.js';
-import type { Endpoint, SaHalf, SaLifetime, SaPair } from '../api.js';
+import type { Endpoint, SaHalf, SaPair } from '../api.js';
+import { extendedSequenceFault } from '../extended-sequence.js';
 import { carriedSelector } from '../pair-places.js';
 import { coveringSelector } from './selectors.js';
 
@@ -56,14 +57,19 @@ export function statesOf(
     requestId,
     // What is inside is looked at once: by the innermost of a bundle.
     selector: index === 0 ? coveringSelector(selector) : anySelector(addressFamily(pair.local)),
-    limits: limitsOf(pair.lifetime),
+    limits: limitsOf(pair),
     sequence: 0,
-    // Without it the kernel pads AH to 8 bytes, which is for IPv6.
-    flags: half.protocol === 'ah' && addressFamily(pair.local) === 4 ? stateFlags.align4 : 0,
+    flags: flagsOf(pair, half),
     ...algorithmsOf(half),
     ...encapsulationOf(pair, peer, direction),
-    replay: direction === 'inbound' ? windowOf(pair, half) : noWindow,
+    replay: replayOf(pair, half, direction),
   }));
+}
+
+function flagsOf({ local, extendedSequence }: SaPair, { protocol }: SaHalf): number {
+  // Without it the kernel pads AH to 8 bytes, which is for IPv6.
+  const padding = protocol === 'ah' && addressFamily(local) === 4 ? stateFlags.align4 : 0;
+  return padding | (extendedSequence === true ? stateFlags.extendedSequence : 0);
 }
 
 /** Of a bundle only the innermost SA is in tunnel mode. */
@@ -73,6 +79,8 @@ export function modeOf(pair: SaPair, index: number): XfrmMode {
 
 /** Throws `IpseckitError` UNSUPPORTED or INVALID_POLICY for a pair that must not be installed. */
 export function checkPair(pair: SaPair): void {
+  const sequenceFault = extendedSequenceFault(pair);
+  if (sequenceFault !== undefined) throw unusable(sequenceFault);
   for (const halves of [pair.inbound, pair.outbound]) {
     const ah = halves.find(({ protocol }) => protocol === 'ah');
     const esp = halves.find(({ protocol }) => protocol === 'esp');
@@ -131,7 +139,7 @@ function algorithmsOf(half: SaHalf): Pick<XfrmState, 'encryption' | 'authenticat
   return { encryption: cipher, ...authentication };
 }
 
-function limitsOf(lifetime: SaLifetime): XfrmLimits {
+function limitsOf({ lifetime, extendedSequence }: SaPair): XfrmLimits {
   const bytes = (kilobytes: number) =>
     kilobytes === 0 ? Number.POSITIVE_INFINITY : kilobytes * kilobyteBytes;
   return {
@@ -139,7 +147,7 @@ function limitsOf(lifetime: SaLifetime): XfrmLimits {
     hardSeconds: lifetime.hardSeconds,
     softBytes: bytes(lifetime.softKilobytes),
     hardBytes: bytes(lifetime.hardKilobytes),
-    softPackets,
+    softPackets: extendedSequence === true ? Number.POSITIVE_INFINITY : softPackets,
     hardPackets: Number.POSITIVE_INFINITY,
   };
 }
@@ -159,16 +167,21 @@ function encapsulationOf(
   };
 }
 
-/** Always given, so that the kernel tells where the numbers stand. */
-const noWindow: XfrmReplay = { window: 0, outbound: 0, inbound: 0, bitmap: [] };
+/** Always given, so that the kernel tells where the numbers stand. With extended ones it wants a window outbound too. */
+function replayOf(pair: SaPair, half: SaHalf, direction: 'inbound' | 'outbound'): XfrmReplay {
+  const { sequence = 0 } = half;
+  const window = direction === 'inbound' || pair.extendedSequence === true ? windowOf(pair, half) : 0;
+  const bitmap = Array.from({ length: Math.ceil(window / 32) }, () => 0);
+  return direction === 'inbound'
+    ? { window, outbound: 0, inbound: sequence, bitmap }
+    : { window, outbound: sequence, inbound: 0, bitmap };
+}
 
 /** Numbers of packets that do not prove who sent them mean nothing. */
-function windowOf(pair: SaPair, half: SaHalf): XfrmReplay {
+function windowOf(pair: SaPair, half: SaHalf): number {
   const proven =
     half.hash !== undefined ||
     encryption(half.encryption ?? 'null').tagBytes !== undefined ||
     pair.inbound.some(({ protocol }) => protocol === 'ah');
-  const window = pair.replayWindow ?? defaultReplayWindow;
-  if (!proven || window === 0) return noWindow;
-  return { ...noWindow, window, bitmap: Array.from({ length: Math.ceil(window / 32) }, () => 0) };
+  return proven ? (pair.replayWindow ?? defaultReplayWindow) : 0;
 }

@@ -40,7 +40,10 @@ export interface XfrmAlgorithm {
   readonly key: Uint8Array;
 }
 
-/** Where the sequence numbers stand. `bitmap` has a word of 32 bits for every 32 packets of the window. */
+/**
+ * Where the sequence numbers stand: the whole of extended ones, exact up to 2^53. `bitmap` has a word of 32 bits for every
+ * 32 packets of the window.
+ */
 export interface XfrmReplay {
   readonly window: number;
   readonly outbound: number;
@@ -82,6 +85,8 @@ export interface XfrmStateReport extends XfrmState {
 }
 
 const noLimit = Number.POSITIVE_INFINITY;
+/** Sequence numbers are told in halves of 32 bits. */
+const wordNumbers = 2 ** 32;
 
 /** The payload of a message that adds or changes a state. */
 export function encodeState(state: XfrmState, littleEndian = hostIsLittleEndian): Uint8Array {
@@ -257,10 +262,10 @@ function keyOf(value: Uint8Array, layout: Layout<unknown>, bits: number): Uint8A
 function replayBytes({ window, outbound, inbound, bitmap }: XfrmReplay, little: boolean): Uint8Array {
   const fields = {
     bitmapWords: bitmap.length,
-    outbound,
-    inbound,
-    outboundHigh: 0,
-    inboundHigh: 0,
+    outbound: outbound % wordNumbers,
+    inbound: inbound % wordNumbers,
+    outboundHigh: Math.floor(outbound / wordNumbers),
+    inboundHigh: Math.floor(inbound / wordNumbers),
     window,
   };
   return Buffer.concat([
@@ -276,5 +281,10 @@ function replayOf(value: Uint8Array, little: boolean): XfrmReplay {
   const bitmap = Array.from({ length: fields.bitmapWords }, (_, i) =>
     decodeLayout(u32, value.subarray(c.replayState.bytes + i * u32.bytes), little, 'replay bitmap'),
   );
-  return { window: fields.window, outbound: fields.outbound, inbound: fields.inbound, bitmap };
+  return {
+    window: fields.window,
+    outbound: fields.outboundHigh * wordNumbers + fields.outbound,
+    inbound: fields.inboundHigh * wordNumbers + fields.inbound,
+    bitmap,
+  };
 }

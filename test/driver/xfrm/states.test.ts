@@ -52,6 +52,22 @@ describe('pairs as states', () => {
     assert.equal(bundled?.replay?.window, 64);
   });
 
+  test('extended sequence numbers: a flag, a window in both directions, no limit of packets, and where they stand', () => {
+    const pair = pairOf({ esp: { encryption: 'aes128' }, ah: { hash: 'sha1' } }, { extendedSequence: true });
+    const used = { ...pair, outbound: pair.outbound.map(half => ({ ...half, sequence: 2 ** 32 + 5 })) };
+    for (const direction of ['inbound', 'outbound'] as const) {
+      const [esp, ah] = states(used, direction);
+      assert.deepEqual([esp?.flags, ah?.flags], [128, 128 + 64]);
+      assert.deepEqual([esp?.replay?.window, ah?.replay?.bitmap], [64, [0, 0]]);
+      assert.equal(esp?.limits.softPackets, Number.POSITIVE_INFINITY);
+    }
+    assert.equal(states(used, 'outbound')[0]?.replay?.outbound, 2 ** 32 + 5);
+    assert.throws(
+      () => checkPair(pairOf({ esp: { encryption: 'aes128' } }, { extendedSequence: true })),
+      /without integrity/,
+    );
+  });
+
   test('an ICV that the peer cuts shorter', () => {
     const pair = pairOf({ esp: { encryption: 'aes128', hash: 'sha256' } });
     const cut = { ...pair, inbound: pair.inbound.map(half => ({ ...half, icvBytes: 12 })) };

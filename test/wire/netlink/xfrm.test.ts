@@ -129,7 +129,7 @@ describe('XFRM messages', () => {
   test('both byte orders, every attribute', () => {
     const full: XfrmState = {
       ...state,
-      replay: { window: 64, outbound: 7, inbound: 0xffff_fff0, bitmap: [0x8000_0001, 3] },
+      replay: { window: 64, outbound: 7 * 2 ** 32 + 7, inbound: 0xffff_fff0, bitmap: [0x8000_0001, 3] },
     };
     for (const little of [true, false]) {
       const { usage, replayed, integrityFailed, ...read } = decodeState(encodeState(full, little), little);
