@@ -59,6 +59,10 @@ export const ruleFlags = {
     multiple: true,
     multipleNonGreedy: true,
   }),
+  esn: Flags.boolean({
+    summary: 'extended sequence numbers, of 64 bits, which Windows does not have; as -esn in a proposal',
+    allowNo: true,
+  }),
   pfs: Flags.string({ summary: `session-key PFS: ${pfsWords.join(', ')}`, helpValue: 'GROUP' }),
   lifetime: Flags.integer({ summary: 'seconds until a session key is replaced', min: 1, max: 0xffff_ffff }),
   kilobytes: Flags.integer({
@@ -196,10 +200,17 @@ function written(address: AddressSpec | undefined, flag: string): FilterAddressT
 }
 
 function actionOf(flags: RuleFlagValues, raw: readonly RawWord[]): ActionChanges | undefined {
-  const { pfs, lifetime, kilobytes, fallback } = flags;
+  const { esn, pfs, lifetime, kilobytes, fallback } = flags;
   const acceptUnsecured = flags['accept-unsecured'];
   const methods = methodsOf(raw);
-  const given = Object.entries({ pfs, lifetime, kilobytes, fallback, 'accept-unsecured': acceptUnsecured })
+  const given = Object.entries({
+    esn,
+    pfs,
+    lifetime,
+    kilobytes,
+    fallback,
+    'accept-unsecured': acceptUnsecured,
+  })
     .filter(([, value]) => value !== undefined)
     .map(([name]) => name);
   const [negotiating] = methods.length > 0 ? ['a security method'] : given.map(name => `--${name}`);
@@ -219,6 +230,7 @@ function actionOf(flags: RuleFlagValues, raw: readonly RawWord[]): ActionChanges
     ...(lifetime === undefined ? {} : { lifetimeSeconds: lifetime }),
     ...(kilobytes === undefined ? {} : { lifetimeKilobytes: kilobytes }),
     ...(pfs === undefined ? {} : { pfs: parsePfsWord(pfs, '--pfs') }),
+    ...(esn === undefined ? {} : { extendedSequence: esn }),
   };
 }
 

@@ -73,7 +73,7 @@ export const tunnelFlags = {
     helpValue: '3des-sha1-modp1024,…',
   }),
   esp: Flags.string({
-    summary: `ESP proposals; a group at the end asks for PFS; default ${defaultTunnelProposals.esp}`,
+    summary: `ESP proposals; a group at the end asks for PFS, esn for extended sequence numbers; default ${defaultTunnelProposals.esp}`,
     helpValue: '3des-sha1,…',
   }),
   ah: Flags.string({ summary: 'AH proposals, instead of ESP or after it', helpValue: 'sha1,…' }),

@@ -50,6 +50,7 @@ export function derivePair(
     selector,
     inbound: halves(spis),
     outbound: halves(choice.peerSpis),
+    ...(method.extendedSequence ? { extendedSequence: true } : {}),
     ...(udp === undefined ? {} : { udpEncapsulation: udp }),
     ...(result.natOriginal === undefined ? {} : { natOriginal: result.natOriginal }),
     lifetime: saLifetime(result.limits, quickMode.role, context.jitter()),

@@ -122,11 +122,12 @@ export function auditSpis({ inbound, outbound }: SaPair): {
   return { inboundSpi: first.spi, outboundSpi: firstOut.spi };
 }
 
-/** `esp 3des-sha1 + ah sha1, PFS modp1024`. */
-export function printSecurityMethod({ esp, ah, pfs }: SecurityMethod): string {
+/** `esp 3des-sha1 + ah sha1, PFS modp1024`; `esp aes128-sha1-esn` with extended sequence numbers. */
+export function printSecurityMethod({ esp, ah, pfs, extendedSequence }: SecurityMethod): string {
+  const sequence = extendedSequence ? '-esn' : '';
   const parts = [
-    ...(esp ? [`esp ${esp.encryption}${esp.hash ? `-${esp.hash}` : ''}`] : []),
-    ...(ah ? [`ah ${ah.hash}`] : []),
+    ...(esp ? [`esp ${esp.encryption}${esp.hash ? `-${esp.hash}` : ''}${sequence}`] : []),
+    ...(ah ? [`ah ${ah.hash}${sequence}`] : []),
   ];
   const forward =
     pfs === undefined ? '' : `, PFS${pfs.group === undefined ? '' : ` ${group(pfs.group).name}`}`;

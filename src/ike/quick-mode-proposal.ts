@@ -29,6 +29,9 @@ import {
   readTransform,
 } from './transform-attributes.js';
 
+/** The one value of the ESN attribute (RFC 4304). */
+const extendedSequenceNumbers = 1;
+
 /** What our side wants: to offer as initiator, or to accept as responder. */
 export interface QuickModeOffer {
   readonly methods: readonly SecurityMethod[];
@@ -302,8 +305,11 @@ function transformDifferences(
     valueName('encapsulation', own.encapsulation),
     valueName('encapsulation', read.values.get(phase2Attributes.encapsulation)),
   );
-  const esn = read.values.get(phase2Attributes.ESN);
-  if (esn !== undefined) compare('ESN', 'absent', valueName('ESN', esn));
+  compare(
+    'ESN',
+    sequenceName(method.extendedSequence ? extendedSequenceNumbers : undefined),
+    sequenceName(read.values.get(phase2Attributes.ESN)),
+  );
   comparePfs(found, read, method, own, keyExchange);
   return found;
 }
@@ -350,6 +356,7 @@ function commonAttributes(
   return [
     ...(pfs === undefined ? [] : [tv(phase2Attributes.group, group(pfs).id)]),
     tv(phase2Attributes.encapsulation, offer.encapsulation),
+    ...(method.extendedSequence ? [tv(phase2Attributes.ESN, extendedSequenceNumbers)] : []),
     ...lifeAttributePair(2, lifeTypes.seconds, seconds, windowsForm),
     ...lifeAttributePair(2, lifeTypes.kilobytes, kilobytes, windowsForm),
   ];
@@ -371,6 +378,11 @@ function espTransform(esp: NonNullable<SecurityMethod['esp']>): number {
   const { espId } = encryption(esp.encryption);
   if (espId === undefined) throw new TypeError(`${esp.encryption} has no ESP number`);
   return espId;
+}
+
+/** Sequence numbers of 32 bits are asked for by saying nothing (RFC 4304). */
+function sequenceName(value: number | undefined): string {
+  return value === undefined ? 'absent' : valueName('ESN', value);
 }
 
 function protocolName(protocol: number): string {

@@ -1,5 +1,5 @@
-import type { EncryptionId, HashId } from '../crypto/algorithms.js';
-import type { SaHalf } from '../driver/api.js';
+import { type EncryptionId, type HashId, hash as hashRow } from '../crypto/algorithms.js';
+import type { SaHalf, SaPair } from '../driver/api.js';
 import type { ExportedKeys } from '../ike/api.js';
 import { toHex } from '../wire/bytes.js';
 import type { IpAddress } from '../wire/ip/address.js';
@@ -40,15 +40,19 @@ export function wiresharkLines(
     ];
   const { pair } = keys;
   return [
-    ...pair.outbound.map(half => espLine(half, pair.local, pair.peer)),
-    ...pair.inbound.map(half => espLine(half, pair.peer, pair.local)),
+    ...pair.outbound.map(half => espLine(half, pair.local, pair.peer, pair)),
+    ...pair.inbound.map(half => espLine(half, pair.peer, pair.local, pair)),
   ].flatMap(line => (line === undefined ? [] : ([{ table: 'esp_sa', line }] as const)));
 }
 
-function espLine(half: SaHalf, source: IpAddress, destination: IpAddress): string | undefined {
+function espLine(
+  half: SaHalf,
+  source: IpAddress,
+  destination: IpAddress,
+  { extendedSequence = false }: SaPair,
+): string | undefined {
   if (half.protocol !== 'esp' || half.encryption === undefined) return undefined;
-  // A combined-mode cipher's name says that it brings its ICV.
-  const integrity = half.hash === undefined ? 'NULL' : wiresharkHashes[half.hash];
+  const [integrity, integrityKey] = integrityOf(half, extendedSequence);
   const fields = [
     'IPv4',
     source,
@@ -57,9 +61,22 @@ function espLine(half: SaHalf, source: IpAddress, destination: IpAddress): strin
     wiresharkCiphers[half.encryption],
     hexField(half.encryptionKey),
     integrity,
-    hexField(half.integrityKey),
+    hexField(integrityKey),
   ];
   return fields.map(field => `"${field}"`).join(',');
+}
+
+/** What the ICV is called, and the key to check it with. */
+function integrityOf(
+  { hash, integrityKey, icvBytes }: SaHalf,
+  extendedSequence: boolean,
+): [name: string, key: Uint8Array] {
+  // A combined-mode cipher's name says that it brings its ICV.
+  if (hash === undefined) return ['NULL', integrityKey];
+  if (!extendedSequence) return [wiresharkHashes[hash], integrityKey];
+  // The table has no place for the bits that are not sent: every ICV would look wrong.
+  const bits = (icvBytes ?? hashRow(hash).icvBytes) * 8;
+  return [`ANY ${bits} bit authentication [no checking]`, new Uint8Array(0)];
 }
 
 function hexField(key: Uint8Array): string {

@@ -1,7 +1,7 @@
 /** What changes from one policy to another, in the words of the model. Ids do not count; keys are compared, not shown. */
 
 import { describeFilter, describeHost, describeRule } from './describe.js';
-import { printIpsecpolMethod, printMainModeMethod } from './ipsecpol/security-method.js';
+import { describeMethod, printMainModeMethod } from './ipsecpol/security-method.js';
 import { addressKey } from './lint/traffic-key.js';
 import { type AuthenticationMethod, type Filter, type Policy, policyDefaults, type Rule } from './model.js';
 import { printAuthenticationMethod } from './print-policy.js';
@@ -146,7 +146,7 @@ function ruleFields({
     action: action.kind,
     'filter list': filterList?.name,
     'filter action': action.name,
-    'security methods': negotiate?.methods.map(printIpsecpolMethod).join(' '),
+    'security methods': negotiate?.methods.map(describeMethod).join(' '),
     'clear text inbound': negotiate && (negotiate.acceptUnsecured ? 'accepted' : 'refused'),
     'fall back to clear text': negotiate && (negotiate.allowFallback ? 'allowed' : 'not allowed'),
     authentication: negotiate && authentication.map(printAuthenticationMethod).join(', '),

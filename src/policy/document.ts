@@ -101,6 +101,7 @@ const securityMethod: Decoder<SecurityMethod> = define(
     lifetimeSeconds: optional(u32),
     lifetimeKilobytes: optional(u32),
     pfs: optional(object({ group: optional(oneOf(...groupIds)) })),
+    extendedSequence: optional(flag),
   }),
 );
 

@@ -68,6 +68,7 @@ export type ActionChanges =
       readonly lifetimeSeconds?: number;
       readonly lifetimeKilobytes?: number;
       readonly pfs?: NonNullable<SecurityMethod['pfs']> | 'none';
+      readonly extendedSequence?: boolean;
     };
 
 /** Which rule: itself, its name in any case, its number from 1, or `default` for the default response rule. */
@@ -290,14 +291,20 @@ function changeAction(
 }
 
 function changeMethod(
-  { pfs: oldPfs, ...method }: SecurityMethod,
-  { lifetimeSeconds, lifetimeKilobytes, pfs = oldPfs }: Extract<ActionChanges, { kind: 'negotiate' }>,
+  { pfs: oldPfs, extendedSequence: wasExtended = false, ...method }: SecurityMethod,
+  {
+    lifetimeSeconds,
+    lifetimeKilobytes,
+    pfs = oldPfs,
+    extendedSequence = wasExtended,
+  }: Extract<ActionChanges, { kind: 'negotiate' }>,
 ): SecurityMethod {
   return {
     ...method,
     ...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }),
     ...(lifetimeKilobytes === undefined ? {} : { lifetimeKilobytes }),
     ...(pfs === undefined || pfs === 'none' ? {} : { pfs }),
+    ...(extendedSequence ? { extendedSequence } : {}),
   };
 }
 

@@ -6,7 +6,7 @@ import { derivedGuid } from './guid.js';
 import { printAuthentication } from './ipsecpol/authentication.js';
 import type { AuthenticationSpec, StaticCommand } from './ipsecpol/command.js';
 import { emptyCommand, policyCommands, ruleCommand } from './ipsecpol/lines.js';
-import { printIpsecpolMethod, printMainModeMethod } from './ipsecpol/security-method.js';
+import { describeMethod, printMainModeMethod } from './ipsecpol/security-method.js';
 import { type KeyExchangeSettings, type Policy, policyDefaults, type Rule } from './model.js';
 import { NoteBook, type PolicyNote } from './note.js';
 
@@ -150,7 +150,7 @@ function meaningOfRule({ name, active, filterList, action, ...rule }: Rule): str
     active,
     filterList?.filters.map(filter => [describeFilter(filter), filter.source.kind, filter.destination.kind]),
     negotiates
-      ? [action.methods.map(printIpsecpolMethod), action.acceptUnsecured, action.allowFallback]
+      ? [action.methods.map(describeMethod), action.acceptUnsecured, action.allowFallback]
       : action.kind,
     negotiates ? authentication.map(method => printAuthentication(method, 'shown')) : [],
     tunnelEndpoint === undefined ? undefined : describeHost(tunnelEndpoint),

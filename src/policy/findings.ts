@@ -59,6 +59,10 @@ export const findingKinds = {
     severity: 'error',
     meaning: 'a hash beside a cipher that brings its own integrity',
   },
+  'sequence-without-integrity': {
+    severity: 'error',
+    meaning: 'extended sequence numbers without integrity',
+  },
   'duplicate-method': { severity: 'warning', meaning: 'the same security method twice' },
   'mixed-pfs': { severity: 'warning', meaning: 'security methods of a rule that differ in PFS' },
   'short-lifetime': { severity: 'warning', meaning: 'a quick mode that rekeys under 5 minutes or 50,000 KB' },

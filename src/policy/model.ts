@@ -145,6 +145,8 @@ export interface SecurityMethod {
   readonly lifetimeKilobytes?: number;
   /** Session-key PFS; without `group` the group of the main mode in use. */
   readonly pfs?: { readonly group?: GroupId };
+  /** Sequence numbers of 64 bits (RFC 4303 2.2.1, negotiated by RFC 4304). Not known to Windows. */
+  readonly extendedSequence?: boolean;
 }
 
 export type AuthenticationMethod =

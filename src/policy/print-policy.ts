@@ -1,5 +1,5 @@
 import { describeFilter, describeHost, describeRule } from './describe.js';
-import { printIpsecpolMethod, printMainModeMethod } from './ipsecpol/security-method.js';
+import { describeMethod, printMainModeMethod } from './ipsecpol/security-method.js';
 import type { AuthenticationMethod, KeyExchangeSettings, Policy, Rule } from './model.js';
 
 const connectionTypes: Record<Rule['connectionType'], string> = {
@@ -54,7 +54,7 @@ function printRule(rule: Rule, index: number): string[] {
     `${name.charAt(0).toUpperCase()}${name.slice(1)}${rule.active ? '' : ' (not active)'}`,
     ...list('Filters', rule.filterList?.filters.map(describeFilter) ?? []),
     ...list('Action', [printAction(rule)]),
-    ...list('Methods', rule.action.kind === 'negotiate' ? rule.action.methods.map(printIpsecpolMethod) : []),
+    ...list('Methods', rule.action.kind === 'negotiate' ? rule.action.methods.map(describeMethod) : []),
     ...list(
       'Authentication',
       rule.action.kind === 'negotiate' ? rule.authentication.map(printAuthenticationMethod) : [],

@@ -1,6 +1,7 @@
 /**
  * Proposals in the short form the other daemons use: `3des-sha1-modp1024` for IKE, `aes128-sha256` or
- * `aes128gcm16` for ESP, `sha1` for AH, each with an optional `-modpN` for PFS. Words come from the algorithm table.
+ * `aes128gcm16` for ESP, `sha1` for AH, these two with an optional `-modpN` for PFS and `-esn` for extended sequence numbers.
+ * Words come from the algorithm table.
  */
 import {
   dhGroups,
@@ -19,7 +20,11 @@ interface Words {
   encryption?: EncryptionId;
   hash?: HashId;
   group?: GroupId;
+  extendedSequence?: true;
 }
+
+/** Asks for extended sequence numbers. */
+const extendedWord = 'esn';
 
 /** What a command line says for a cipher: the table's key, or a spelling other daemons use. */
 const encryptionSpellings: ReadonlyMap<string, EncryptionId> = new Map([
@@ -63,9 +68,11 @@ export function parseEspProposals(text: string): SecurityMethod[] {
       throw unusable(proposal, 'a GCM cipher brings its own integrity: leave the hash out');
     if (words.encryption === 'null' && words.hash === undefined)
       throw unusable(proposal, 'null encryption needs a hash');
+    if (words.extendedSequence && words.hash === undefined && !combined)
+      throw unusable(proposal, 'extended sequence numbers need integrity: a hash, or a GCM cipher');
     return {
       esp: { encryption: words.encryption, ...(words.hash === undefined ? {} : { hash: words.hash }) },
-      ...pfsOf(words),
+      ...commonOf(words),
     };
   });
 }
@@ -76,7 +83,7 @@ export function parseAhProposals(text: string): SecurityMethod[] {
     const words = parseWords(proposal, 'AH');
     if (words.hash === undefined || words.encryption !== undefined)
       throw unusable(proposal, `AH takes a hash: ${hashIds.join(', ')}`);
-    return { ah: { hash: words.hash }, ...pfsOf(words) };
+    return { ah: { hash: words.hash }, ...commonOf(words) };
   });
 }
 
@@ -85,11 +92,13 @@ export function printIkeProposal(method: MainModeMethod): string {
   return `${method.encryption}-${method.hash}-${dhGroups[method.group].name}`;
 }
 
-/** `esp 3des-sha1`, `ah sha1`, `ah sha1 + esp des`, with the PFS group behind. */
+/** `esp 3des-sha1`, `ah sha1-esn`, `ah sha1 + esp des`, with the PFS group behind. */
 export function printSecurityMethod(method: SecurityMethod): string {
+  const words = (...own: readonly (string | undefined)[]) =>
+    [...own, method.extendedSequence ? extendedWord : undefined].filter(Boolean).join('-');
   const parts = [
-    ...(method.ah ? [`ah ${method.ah.hash}`] : []),
-    ...(method.esp ? [`esp ${[method.esp.encryption, method.esp.hash].filter(Boolean).join('-')}`] : []),
+    ...(method.ah ? [`ah ${words(method.ah.hash)}`] : []),
+    ...(method.esp ? [`esp ${words(method.esp.encryption, method.esp.hash)}`] : []),
   ];
   const pfs = method.pfs
     ? ` pfs ${method.pfs.group === undefined ? 'on' : dhGroups[method.pfs.group].name}`
@@ -97,8 +106,11 @@ export function printSecurityMethod(method: SecurityMethod): string {
   return parts.join(' + ') + pfs;
 }
 
-function pfsOf(words: Words): Pick<SecurityMethod, 'pfs'> {
-  return words.group === undefined ? {} : { pfs: { group: words.group } };
+function commonOf({ group, extendedSequence }: Words): Pick<SecurityMethod, 'pfs' | 'extendedSequence'> {
+  return {
+    ...(group === undefined ? {} : { pfs: { group } }),
+    ...(extendedSequence === undefined ? {} : { extendedSequence }),
+  };
 }
 
 function split(text: string): string[] {
@@ -108,7 +120,7 @@ function split(text: string): string[] {
     .filter(proposal => proposal !== '');
 }
 
-function parseWords(proposal: string, use: string): Words {
+function parseWords(proposal: string, use: 'IKE' | 'ESP' | 'AH'): Words {
   const words: Words = {};
   for (const word of proposal.split('-')) {
     const cipher = encryptionSpellings.get(word);
@@ -117,6 +129,8 @@ function parseWords(proposal: string, use: string): Words {
     if (cipher !== undefined && words.encryption === undefined) words.encryption = cipher;
     else if (integrity !== undefined && words.hash === undefined) words.hash = integrity;
     else if (dh !== undefined && words.group === undefined) words.group = dh;
+    else if (word === extendedWord && use !== 'IKE' && words.extendedSequence === undefined)
+      words.extendedSequence = true;
     else
       throw unusable(
         proposal,

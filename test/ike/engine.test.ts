@@ -189,6 +189,16 @@ test('the responder takes the first of its own methods that is offered', () => {
   assert.deepEqual(chosen.a.engine.mainModes()[0]?.method, strong);
 });
 
+test('extended sequence numbers are in force where both want them, and nowhere else', () => {
+  const plain: SecurityMethod = { esp: { encryption: 'aes128', hash: 'sha1' } };
+  const extended: SecurityMethod = { ...plain, extendedSequence: true };
+  const both = negotiate({ methods: [plain, extended] }, { methods: [extended, plain] });
+  assert.deepEqual([both.ours.extendedSequence, both.theirs.extendedSequence], [true, true]);
+  assert.equal(both.b.engine.quickModes()[0]?.pair.extendedSequence, true);
+  const one = negotiate({ methods: [extended, plain] }, { methods: [plain] });
+  assert.deepEqual([one.ours.extendedSequence, one.theirs.extendedSequence], [undefined, undefined]);
+});
+
 test('only offers with the PFS group of the first go into one quick mode', () => {
   const methods: SecurityMethod[] = [
     { esp: { encryption: 'aes128', hash: 'sha1' }, pfs: { group: 2 } },

@@ -282,4 +282,48 @@ describe('quick mode', () => {
       ['PFS group'],
     );
   });
+
+  test('extended sequence numbers: attribute 11 in every transform, and they are wanted or they are not', () => {
+    const plain: QuickModeOffer['methods'][number] = { ah: { hash: 'sha1' }, esp: { encryption: '3des' } };
+    const extended = { ...plain, extendedSequence: true };
+    const withMethods = (...methods: QuickModeOffer['methods']) => ({ ...offer, methods });
+    const asked = quickModeSa(withMethods(extended), spis, false);
+    assert.deepEqual(
+      asked.proposals.map(({ transforms: [only] }) => only?.attributes.filter(({ type }) => type === 11)),
+      [[tv(11, 1)], [tv(11, 1)]],
+    );
+    const refusal = (sa: SaPayload, ...own: QuickModeOffer['methods']) => {
+      const verdict = chooseQuickMode(sa, withMethods(...own), false);
+      assert.ok('refused' in verdict);
+      return verdict.refused[0];
+    };
+    const taken = chooseQuickMode(asked, withMethods(plain, extended), false);
+    assert.ok('chosen' in taken && taken.chosen.method === extended);
+    const place = { proposal: 1, transform: 1, attribute: 'ESN' };
+    assert.deepEqual(refusal(asked, plain), { ...place, wanted: 'absent', offered: 'ESN' });
+    const without = quickModeSa(withMethods(plain), spis, false);
+    assert.deepEqual(refusal(without, extended), { ...place, wanted: 'ESN', offered: 'absent' });
+    const [first, ...others] = asked.proposals;
+    assert.ok(first);
+    const half = { ...asked, proposals: [withoutEsn(first), ...others] };
+    assert.equal(
+      refusal(half, plain, extended)?.attribute,
+      'ESN',
+      'one SA of a bundle with, the other without',
+    );
+    // An initiator takes back what it offered, and nothing else.
+    assert.ok('chosen' in acceptQuickMode(asked, withMethods(extended), false));
+    assert.ok('refused' in acceptQuickMode(without, withMethods(extended), false));
+    assert.ok('refused' in acceptQuickMode(asked, withMethods(plain), false));
+  });
 });
+
+function withoutEsn(proposal: SaPayload['proposals'][number]): SaPayload['proposals'][number] {
+  return {
+    ...proposal,
+    transforms: proposal.transforms.map(transform => ({
+      ...transform,
+      attributes: transform.attributes.filter(({ type }) => type !== 11),
+    })),
+  };
+}

@@ -257,6 +257,15 @@ describe('quick mode', () => {
     assert.deepEqual(mismatches(other.b), [['PFS group', 'MODP1024', 'MODP768']]);
   });
 
+  test('extended sequence numbers that only one side wants', () => {
+    const method: SecurityMethod = { esp: { encryption: 'aes128', hash: 'sha1' } };
+    const { failure, b } = quickFail([{ ...method, extendedSequence: true }], [method]);
+    assert.match(failure.text, /which offered esp aes128-sha1-esn \(transport\)/);
+    assert.deepEqual(mismatches(b), [['ESN', 'absent', 'ESN']]);
+    const other = quickFail([method], [{ ...method, extendedSequence: true }]);
+    assert.deepEqual(mismatches(other.b), [['ESN', 'ESN', 'absent']]);
+  });
+
   test('AH+ESP is taken or refused as a whole', () => {
     const both: SecurityMethod = { ah: { hash: 'sha1' }, esp: { encryption: '3des', hash: 'sha1' } };
     const { b } = quickFail([both], [{ esp: { encryption: '3des', hash: 'sha1' } }]);

@@ -50,6 +50,19 @@ describe('renewal', () => {
     assert.deepEqual(b.removed, [{ kind: 'removePair', pairId: oldOfB.id, reason: 'deleted by the peer' }]);
   });
 
+  test('extended sequence numbers stay in force', () => {
+    const methods = [{ ...shortLived, extendedSequence: true }];
+    const { net, a, b } = twoHosts(1, {}, { methods }, { methods });
+    net.acquire(a);
+    net.run(1_000);
+    const old = a.current;
+    assert.ok(old?.extendedSequence);
+    net.event(a, { kind: 'softExpired', pairId: old.id, cause: 'seconds' });
+    net.run(1_000);
+    assert.notEqual(a.current, old);
+    assert.deepEqual([a.current?.extendedSequence, b.current?.extendedSequence], [true, true]);
+  });
+
   test('a renewed pair sends once the peer shows that it has it, or a quarter of a second later', () => {
     for (const answers of [true, false]) {
       const { net, a, b } = twoHosts(1);

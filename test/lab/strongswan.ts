@@ -39,6 +39,7 @@ export interface PeerChildSa {
   readonly integrity: string;
   /** `MODP_1024`, or empty without PFS. */
   readonly group: string;
+  readonly extendedSequence: boolean;
   readonly packetsIn: number;
   readonly packetsOut: number;
   readonly bytesIn: number;
@@ -315,6 +316,7 @@ function childSa(child: ViciMessage): PeerChildSa {
     mode: text(child, 'mode'),
     protocol: text(child, 'protocol') === 'AH' ? 'AH' : 'ESP',
     encapsulated: text(child, 'encap') === 'yes',
+    extendedSequence: text(child, 'esn') === '1',
     spiIn: Number.parseInt(text(child, 'spi-in'), 16),
     spiOut: Number.parseInt(text(child, 'spi-out'), 16),
     encryption: text(child, 'encr-alg'),

@@ -45,6 +45,13 @@ describe('key tables for Wireshark', () => {
     assert.match(first?.line ?? '', /,"AES-GCM with 16 octet ICV \[RFC4106\]","0x[0-9a-f]{72}","NULL",""$/);
   });
 
+  test('with extended sequence numbers it decrypts, and does not check what it cannot', () => {
+    const esp = { encryption: 'aes128', hash: 'sha256' } as const;
+    const { pair } = staticEnds({ ...ends, esp, extendedSequence: true }, 1).one;
+    const [first] = wiresharkLines({ kind: 'sa', pair });
+    assert.match(first?.line ?? '', /"0x[0-9a-f]{32}","ANY 128 bit authentication \[no checking\]",""$/);
+  });
+
   test('AH needs no keys to be read', () => {
     const { pair } = staticEnds({ ...ends, ah: { hash: 'sha1' } }, 1).one;
     assert.deepEqual(wiresharkLines({ kind: 'sa', pair }), []);

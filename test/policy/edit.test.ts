@@ -13,7 +13,7 @@ import {
   removeFilters,
   removeRule,
 } from '../../src/policy/edit.js';
-import { printIpsecpolMethod } from '../../src/policy/ipsecpol/security-method.js';
+import { describeMethod, printIpsecpolMethod } from '../../src/policy/ipsecpol/security-method.js';
 import type { Policy } from '../../src/policy/model.js';
 import { parseFilterWord } from '../../src/policy/words.js';
 import { buildContext, failure, policyOf } from './support.js';
@@ -103,6 +103,15 @@ describe('rules', () => {
     ]);
     assert.deepEqual(methodsOf(negotiate({ pfs: 'none' }), 'Peer'), ['ESP[3DES,SHA]3600S', 'AH[SHA]']);
     assert.deepEqual(methodsOf(negotiate({ pfs: {} }), 'Peer'), ['ESP[3DES,SHA]3600SPFS', 'AH[SHA]PFS']);
+    const extended = negotiate({ extendedSequence: true });
+    const methodsIn = (policy: typeof extended) => {
+      const { action: found } = findRule(policy, 'Peer');
+      return found.kind === 'negotiate' ? found.methods.map(describeMethod) : [];
+    };
+    assert.deepEqual(methodsIn(extended), ['ESP[3DES,SHA]3600SPFS2 (ESN)', 'AH[SHA] (ESN)']);
+    const again = (changes: object) => edit('Peer', { action: { kind: 'negotiate', ...changes } }, extended);
+    assert.deepEqual(methodsIn(again({ pfs: 'none' })), ['ESP[3DES,SHA]3600S (ESN)', 'AH[SHA] (ESN)']);
+    assert.deepEqual(methodsIn(again({ extendedSequence: false })), ['ESP[3DES,SHA]3600SPFS2', 'AH[SHA]']);
     const { action } = findRule(negotiate({ acceptUnsecured: true }), 'Peer');
     assert.ok(action.kind === 'negotiate' && action.acceptUnsecured && action.allowFallback);
     assert.equal(

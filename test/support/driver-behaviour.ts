@@ -83,6 +83,13 @@ const connections: readonly (StaticConnection & { readonly title: string })[] = 
     esp: { encryption: 'aes256', hash: 'sha256' },
   },
   {
+    title: 'transport ESP AES256-GCM, extended sequence numbers across 2^32',
+    mode: 'transport',
+    esp: { encryption: 'aes256gcm' },
+    extendedSequence: true,
+    sequence: 2 ** 32 - 3,
+  },
+  {
     title: 'tunnel ESP AES256-GCM in UDP',
     mode: 'tunnel',
     selector: insides,

@@ -166,6 +166,7 @@ function randomSecurityMethod(random: SeededRandom): SecurityMethod {
     ...(random.chance(0.4) ? { lifetimeSeconds: random.pick([900, 3_600]) } : {}),
     ...(random.chance(0.4) ? { lifetimeKilobytes: random.pick([50_000, 100_000]) } : {}),
     ...(random.chance(0.3) ? { pfs: random.chance(0.5) ? {} : { group: random.pick(groupIds) } } : {}),
+    ...(random.chance(0.2) ? { extendedSequence: true } : {}),
   };
 }
 

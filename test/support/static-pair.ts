@@ -16,6 +16,10 @@ export interface StaticConnection {
   readonly esp?: { readonly encryption: EncryptionId; readonly hash?: HashId };
   readonly ah?: { readonly hash: HashId };
   readonly udpEncapsulation?: boolean;
+  /** Sequence numbers have 64 bits. */
+  readonly extendedSequence?: boolean;
+  /** Where they stand in both directions, when the pair is not new. */
+  readonly sequence?: number;
 }
 
 /** One end of a connection: the filters and the pair to install. */
@@ -47,7 +51,7 @@ export function staticEnds(
 }
 
 function staticEnd(
-  { name, mode, udpEncapsulation }: StaticConnection,
+  { name, mode, udpEncapsulation, extendedSequence }: StaticConnection,
   local: IpAddress,
   peer: IpAddress,
   selector: Selector,
@@ -72,6 +76,7 @@ function staticEnd(
       inbound,
       outbound,
       lifetime: { softSeconds: 0, hardSeconds: 0, softKilobytes: 0, hardKilobytes: 0 },
+      ...(extendedSequence === undefined ? {} : { extendedSequence }),
       ...(udpEncapsulation === true ? { udpEncapsulation: { localPort: 4500, peerPort: 4500 } } : {}),
     },
   };
@@ -94,8 +99,9 @@ export function secureFilter(
   };
 }
 
-function saHalves({ esp, ah }: StaticConnection, random: SeededRandom): SaHalf[] {
+function saHalves({ esp, ah, sequence }: StaticConnection, random: SeededRandom): SaHalf[] {
   const spi = () => random.between(0x1000, 0x7fff_ffff) as Spi;
+  const stands = sequence === undefined ? {} : { sequence };
   const halves: SaHalf[] = [];
   if (esp !== undefined) {
     const cipher = encryption(esp.encryption);
@@ -106,6 +112,7 @@ function saHalves({ esp, ah }: StaticConnection, random: SeededRandom): SaHalf[]
       ...(esp.hash === undefined ? {} : { hash: esp.hash }),
       encryptionKey: random.bytes(cipher.keyBytes + cipher.saltBytes),
       integrityKey: random.bytes(esp.hash === undefined ? 0 : hash(esp.hash).digestBytes),
+      ...stands,
     });
   }
   if (ah !== undefined)
@@ -115,6 +122,7 @@ function saHalves({ esp, ah }: StaticConnection, random: SeededRandom): SaHalf[]
       hash: ah.hash,
       encryptionKey: new Uint8Array(0),
       integrityKey: random.bytes(hash(ah.hash).digestBytes),
+      ...stands,
     });
   return halves;
 }

@@ -16,8 +16,19 @@ export function describeCapture(summary: CaptureSummary): string[] {
       ({ name, side, packets: seen, lost }) =>
         `  ${name} (${side}): ${seen} packets${lost === 0 ? '' : `, ${lost} lost because they came too fast`}`,
     ),
-    ...(keys === undefined ? [] : [`${keys.folder}: keys of ${keys.ike} main modes and ${keys.esp} ESP SAs`]),
+    ...(keys === undefined ? [] : keysText(keys)),
     `Open it with: ${open}`,
     `Have it explained: ${explain}`,
+  ];
+}
+
+function keysText({ folder, ike, esp, extendedSequence }: NonNullable<CaptureSummary['keys']>): string[] {
+  return [
+    `${folder}: keys of ${ike} main modes and ${esp} ESP SAs`,
+    ...(extendedSequence === 0
+      ? []
+      : [
+          `  ${extendedSequence} of them with extended sequence numbers: Wireshark decrypts, but cannot check ICVs`,
+        ]),
   ];
 }

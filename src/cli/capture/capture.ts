@@ -40,7 +40,13 @@ export interface CaptureSummary {
   readonly file: string;
   readonly bytes: number;
   readonly interfaces: readonly CapturedInterface[];
-  readonly keys?: { readonly folder: string; readonly ike: number; readonly esp: number };
+  readonly keys?: {
+    readonly folder: string;
+    readonly ike: number;
+    readonly esp: number;
+    /** Of the ESP SAs, those with extended sequence numbers. */
+    readonly extendedSequence: number;
+  };
   readonly seconds: number;
   readonly endedBy: CaptureEnd;
   /** Opens it decrypted, in a shell. */
@@ -60,6 +66,7 @@ export class Capture {
   readonly #recorder: CaptureRecorder;
   readonly #startedAtMs = Date.now();
   readonly #keyLines = { ikev1_decryption_table: new Set<string>(), esp_sa: new Set<string>() };
+  #extendedSequence = 0;
   readonly #timer: NodeJS.Timeout | undefined;
   #end: (end: CaptureEnd) => void = () => {};
   #fail: (error: unknown) => void = () => {};
@@ -107,6 +114,7 @@ export class Capture {
     if (this.#keyFiles === undefined || this.#isOver) return;
     const news = wiresharkLines(keys).filter(({ table, line }) => !this.#keyLines[table].has(line));
     for (const { table, line } of news) this.#keyLines[table].add(line);
+    if (keys.kind === 'sa' && keys.pair.extendedSequence) this.#extendedSequence += news.length;
     try {
       if (news.length > 0) this.#keyFiles.writeLines(news);
     } catch (error) {
@@ -138,7 +146,9 @@ export class Capture {
         file,
         bytes: this.#file.bytes,
         interfaces,
-        ...(this.#keyFiles === undefined ? {} : { keys: { folder, ike: ike.size, esp: esp.size } }),
+        ...(this.#keyFiles === undefined
+          ? {}
+          : { keys: { folder, ike: ike.size, esp: esp.size, extendedSequence: this.#extendedSequence } }),
         seconds: (Date.now() - this.#startedAtMs) / 1000,
         endedBy,
         explain: replayCommand(file),

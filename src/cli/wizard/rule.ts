@@ -125,11 +125,16 @@ async function askNegotiation(
     choices: pfsWords.map(value => ({ name: value, value })),
     default: 'none',
   });
+  const extendedSequence = await prompts.confirm({
+    message: 'Extended sequence numbers, of 64 bits? Windows has none',
+    default: false,
+  });
   const request = kind === 'request';
   return {
     kind: 'negotiate',
     methods: names.map(name => parseMethodWord(name, 'method')),
     pfs: parsePfsWord(pfs, 'PFS'),
+    extendedSequence,
     acceptUnsecured: request,
     allowFallback:
       request &&

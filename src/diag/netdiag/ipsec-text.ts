@@ -11,6 +11,7 @@ import {
   printStatistics,
 } from '../../monitor/statistics-labels.js';
 import {
+  describeSequence,
   printMainModeMethod,
   printMethodLimits,
   printMethodPfs,
@@ -121,7 +122,7 @@ function quickModeText(sa: QuickModeInfo, usedKilobytes: number, nowMs: number):
     ...(lifetime.hardKilobytes === 0 ? [] : [`${Math.max(0, lifetime.hardKilobytes - usedKilobytes)} KB`]),
   ];
   return [
-    `${printRange(selector.source)} -> ${printRange(selector.destination)}  proto ${protocol} ports ${sourcePort}/${destinationPort}  ${printSuite(sa.method)}  ${mode === 'tunnel' ? 'Tunnel' : 'Transport'}`,
+    `${printRange(selector.source)} -> ${printRange(selector.destination)}  proto ${protocol} ports ${sourcePort}/${destinationPort}  ${printSuite(sa.method)}${describeSequence(sa.method)}  ${mode === 'tunnel' ? 'Tunnel' : 'Transport'}`,
     `    Inbound SPI ${spis(sa.inbound)}  Outbound SPI ${spis(sa.outbound)}`,
     `    Expires ${left.length === 0 ? 'never' : left.join(' / ')}   Tunnel ${mode === 'tunnel' ? peer : anyIpv4}`,
   ];
@@ -181,7 +182,8 @@ function offerText(method: SecurityMethod): string {
     lifetimeSeconds: method.lifetimeSeconds || policyDefaults.quickModeLifetimeSeconds,
     lifetimeKilobytes: method.lifetimeKilobytes || policyDefaults.quickModeLifetimeKilobytes,
   });
-  return [printSuite(method), limits, printMethodPfs(method)].filter(part => part !== '').join(' ');
+  const words = [printSuite(method), limits, printMethodPfs(method)].filter(part => part !== '').join(' ');
+  return words + describeSequence(method);
 }
 
 /** `text` is the agent's word for a method: `preshared`, `kerberos` or `certificate: CA`. */

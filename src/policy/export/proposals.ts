@@ -42,6 +42,16 @@ export function lifetimeOf(methods: readonly SecurityMethod[], book: NoteBook): 
   return first;
 }
 
+/** Says that a daemon's methods have sequence numbers of 32 bits all the same. */
+export function noteExtendedSequence(
+  methods: readonly SecurityMethod[],
+  daemon: string,
+  book: NoteBook,
+): void {
+  if (methods.some(({ extendedSequence }) => extendedSequence))
+    book.add('dropped', `extended sequence numbers: ${daemon} has none in IKEv1`);
+}
+
 /** When to begin replacing what lives so long. */
 export function rekeyAt(limit: number): number {
   return Math.max(1, Math.floor(limit * 0.9));

@@ -105,7 +105,11 @@ function proposal(
     protocol === 'ah'
       ? [method.ah?.hash]
       : [method.esp && cipherName(method.esp.encryption), method.esp?.hash];
-  return [...words, pfs === undefined ? undefined : groupName(pfs)]
+  return [
+    ...words,
+    pfs === undefined ? undefined : groupName(pfs),
+    method.extendedSequence ? 'esn' : undefined,
+  ]
     .filter(word => word !== undefined)
     .join('-');
 }

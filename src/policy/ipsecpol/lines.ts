@@ -209,7 +209,7 @@ function negotiationOf({ action }: Rule): NegotiationSpec[] {
   if (action.kind === 'block') return [{ kind: 'block' }];
   if (action.kind === 'permit') return [{ kind: 'pass' }];
   return [
-    ...action.methods.map(method => ({ kind: 'method' as const, method })),
+    ...action.methods.map(({ extendedSequence: _, ...method }) => ({ kind: 'method' as const, method })),
     ...(action.acceptUnsecured ? [{ kind: 'inpass' as const }] : []),
   ];
 }
@@ -227,6 +227,8 @@ function noteLosses(
   if (filterList?.name !== undefined || filterList?.filters.some(({ name }) => name !== undefined))
     notes.add('dropped', 'the names of its filter list and filters');
   if (action.name !== undefined) notes.add('dropped', 'the name of its filter action');
+  if (action.kind === 'negotiate' && action.methods.some(({ extendedSequence }) => extendedSequence))
+    notes.add('dropped', 'extended sequence numbers: ipsecpol has no word for them');
   if (
     authentication.some(
       method => method.kind === 'certificate' && (method.certificateToAccount || method.excludeCaName),

@@ -166,9 +166,19 @@ function parseLimits<Name extends string>(
   return limits;
 }
 
-/** Canonical `-n` text of a method; it parses to the same method. */
+/** Canonical `-n` text of a method; it parses to the same method, but for extended sequence numbers. */
 export function printIpsecpolMethod(method: SecurityMethod): string {
   return printSuite(method) + printMethodLimits(method) + printMethodPfs(method);
+}
+
+/** A method for people: `printIpsecpolMethod`, and behind it what `ipsecpol` has no word for. */
+export function describeMethod(method: SecurityMethod): string {
+  return printIpsecpolMethod(method) + describeSequence(method);
+}
+
+/** ` (ESN)` for extended sequence numbers, or nothing. */
+export function describeSequence({ extendedSequence }: SecurityMethod): string {
+  return extendedSequence ? ' (ESN)' : '';
 }
 
 /** `AH[SHA]+ESP[3DES,NONE]`. */

@@ -163,6 +163,7 @@ function proposalsOf(method: SecurityMethod, number: number): Proposal[] {
   const common = [
     ...(method.pfs === undefined ? [] : [tv(phase2Attributes.group, 0)]),
     tv(phase2Attributes.encapsulation, 0),
+    ...(method.extendedSequence ? [tv(phase2Attributes.ESN, 1)] : []),
     ...lifeAttributes(
       2,
       lifeTypes.seconds,

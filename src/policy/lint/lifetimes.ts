@@ -1,7 +1,7 @@
 /** Lifetimes that wear the peers out, or the keys. */
 import { encryption } from '../../crypto/algorithms.js';
 import { finding, type PolicyFinding } from '../findings.js';
-import { printIpsecpolMethod } from '../ipsecpol/security-method.js';
+import { describeMethod } from '../ipsecpol/security-method.js';
 import { policyDefaults, type SecurityMethod } from '../model.js';
 import { type Check, type NamedRule, placeOf } from './check.js';
 
@@ -54,7 +54,7 @@ function shortFindings(named: NamedRule, method: SecurityMethod): PolicyFinding[
     finding(
       'short-lifetime',
       placeOf(named),
-      `${printIpsecpolMethod(method)} rekeys very often`,
+      `${describeMethod(method)} rekeys very often`,
       `use ${shortestLifetime.seconds}S and ${shortestLifetime.kilobytes}K or more`,
     ),
   ];
@@ -81,7 +81,7 @@ function longFindings(named: NamedRule, mainModeSeconds: number): PolicyFinding[
       finding(
         'long-lifetime',
         placeOf(named),
-        `${printIpsecpolMethod(oldest)} uses its keys for ${duration(secondsOf(oldest))}`,
+        `${describeMethod(oldest)} uses its keys for ${duration(secondsOf(oldest))}`,
         `use ${longest.quickModeSeconds}S at most; the usual is ${policyDefaults.quickModeLifetimeSeconds}S`,
       ),
     );
@@ -96,7 +96,7 @@ function longFindings(named: NamedRule, mainModeSeconds: number): PolicyFinding[
       finding(
         'too-much-data',
         placeOf(named),
-        `${printIpsecpolMethod(worn)} protects more than 32 GB with one key, and a cipher with blocks of 8 bytes then repeats blocks`,
+        `${describeMethod(worn)} protects more than 32 GB with one key, and a cipher with blocks of 8 bytes then repeats blocks`,
         `use ${policyDefaults.quickModeLifetimeKilobytes}K, or an AES cipher`,
       ),
     );

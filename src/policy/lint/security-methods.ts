@@ -1,7 +1,7 @@
 /** Security methods that cannot be offered, or not together. */
 import { encryption } from '../../crypto/algorithms.js';
 import { finding, type PolicyFinding } from '../findings.js';
-import { printIpsecpolMethod } from '../ipsecpol/security-method.js';
+import { describeMethod } from '../ipsecpol/security-method.js';
 import type { SecurityMethod } from '../model.js';
 import { type Check, type NamedRule, placeOf } from './check.js';
 
@@ -13,6 +13,14 @@ export const securityMethodCheck: Check = {
     ),
 };
 
+function authenticates({ ah, esp }: SecurityMethod): boolean {
+  return (
+    ah !== undefined ||
+    esp?.hash !== undefined ||
+    encryption(esp?.encryption ?? 'null').tagBytes !== undefined
+  );
+}
+
 function methodFindings(named: NamedRule, methods: readonly SecurityMethod[]): PolicyFinding[] {
   if (methods.length === 0)
     return [
@@ -21,7 +29,7 @@ function methodFindings(named: NamedRule, methods: readonly SecurityMethod[]): P
   const findings: PolicyFinding[] = [];
   const seen = new Set<string>();
   for (const method of methods) {
-    const text = printIpsecpolMethod(method);
+    const text = describeMethod(method);
     const { ah, esp } = method;
     if (ah === undefined && esp === undefined)
       findings.push(
@@ -43,6 +51,15 @@ function methodFindings(named: NamedRule, methods: readonly SecurityMethod[]): P
           placeOf(named),
           `${text}: the cipher brings its own integrity`,
           'leave the hash out',
+        ),
+      );
+    if (method.extendedSequence && !authenticates(method))
+      findings.push(
+        finding(
+          'sequence-without-integrity',
+          placeOf(named),
+          `${text}: extended sequence numbers are told by an integrity check, and there is none`,
+          'name a hash, or leave the extended sequence numbers out',
         ),
       );
     if (seen.has(text))

@@ -29,6 +29,7 @@ import { flushXfrm, installAtPeer } from './xfrm.js';
 export interface Case extends Suite {
   /** ESP in UDP port 4500, although no NAT is between us. */
   readonly encapsulate?: true;
+  readonly extendedSequence?: true;
   readonly expected: Pick<PeerChildSa, 'protocol' | 'encryption' | 'encryptionBits' | 'integrity' | 'group'>;
 }
 
@@ -67,6 +68,12 @@ const cases: readonly Case[] = [
     ike: 'aes128-sha1-modp1024',
     esp: 'aes128-sha1',
     encapsulate: true,
+    expected: expected('ESP', 'AES_CBC', 128, 'HMAC_SHA1_96', ''),
+  },
+  {
+    ike: 'aes128-sha1-modp1024',
+    esp: 'aes128-sha1-esn',
+    extendedSequence: true,
     expected: expected('ESP', 'AES_CBC', 128, 'HMAC_SHA1_96', ''),
   },
 ];
@@ -170,6 +177,7 @@ export async function connection(
   assert.deepEqual({ protocol, encryption, encryptionBits, integrity, group }, one.expected);
   assert.equal(child.mode.toLowerCase(), mode);
   assert.equal(child.encapsulated, encapsulate);
+  assert.equal(child.extendedSequence, one.extendedSequence === true);
 
   const three = { sent: 3, received: 3 };
   assert.deepEqual(await ping(ours, target('theirs', mode), { count: 3, intervalSeconds: 0.05 }), three);

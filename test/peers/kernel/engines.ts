@@ -21,6 +21,15 @@ const cases: readonly Omit<StaticConnection, 'one' | 'other'>[] = [
     ...{ name: 'tunnel ESP in UDP', mode: 'tunnel', selector: insides, udpEncapsulation: true },
     esp: { encryption: 'aes128', hash: 'sha256' },
   },
+  {
+    ...{ name: 'transport ESP AES128-SHA1, extended sequence numbers across 2^32', mode: 'transport' },
+    ...{ esp: { encryption: 'aes128', hash: 'sha1' }, extendedSequence: true, sequence: 2 ** 32 - 3 },
+  },
+  {
+    ...{ name: 'tunnel AH SHA256 over ESP AES128, extended sequence numbers across 2^32', mode: 'tunnel' },
+    ...{ selector: insides, esp: { encryption: 'aes128' }, ah: { hash: 'sha256' } },
+    ...{ extendedSequence: true, sequence: 2 ** 32 - 3 },
+  },
 ];
 
 export function engineTests(hosts: () => PeerHosts): void {

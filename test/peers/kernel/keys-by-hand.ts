@@ -22,7 +22,7 @@ import {
 } from '../lab.js';
 import { flushXfrm, installAtPeer } from './xfrm.js';
 
-type Transforms = Pick<StaticConnection, 'esp' | 'ah'>;
+type Transforms = Pick<StaticConnection, 'esp' | 'ah' | 'extendedSequence'>;
 
 interface Case extends Transforms {
   readonly modes: readonly Mode[];
@@ -64,13 +64,27 @@ const cases: readonly Case[] = [
   { outside: 6, modes: ['tunnel'], esp: { encryption: 'aes256', hash: 'sha256' } },
   { inside: 6, modes: ['tunnel'], esp: { encryption: 'aes128', hash: 'sha1' } },
   { inside: 6, modes: ['tunnel'], ah: { hash: 'sha1' } },
+  { modes: ['tunnel'], extendedSequence: true, esp: { encryption: 'aes128', hash: 'sha256' } },
+  { modes: ['transport'], extendedSequence: true, esp: { encryption: 'aes128gcm' }, tcp: true },
+  {
+    modes: ['transport'],
+    extendedSequence: true,
+    esp: { encryption: '3des', hash: 'sha1' },
+    ah: { hash: 'md5' },
+  },
+  { modes: ['transport', 'tunnel'], extendedSequence: true, ah: { hash: 'sha1' } },
+  { outside: 6, inside: 6, modes: ['transport'], extendedSequence: true, ah: { hash: 'sha256' } },
 ];
 
-const name = ({ esp, ah, outside = 4, inside = 4 }: Case) =>
+/** Three pings from here cross 2^32. */
+const nearTheEnd = 2 ** 32 - 3;
+
+const name = ({ esp, ah, extendedSequence, outside = 4, inside = 4 }: Case) =>
   [
     ...(outside === inside ? (outside === 6 ? ['IPv6'] : []) : [`IPv${inside} in IPv${outside}`]),
     ...(esp ? [`ESP ${esp.encryption}${esp.hash ? `-${esp.hash}` : ''}`] : []),
     ...(ah ? [`AH ${ah.hash}`] : []),
+    ...(extendedSequence ? ['extended sequence numbers across 2^32'] : []),
   ].join(' + ');
 
 const anyPorts = { protocol: 0, sourcePort: 0, destinationPort: 0 };
@@ -125,6 +139,7 @@ export function keysByHandTests(hosts: () => PeerHosts): void {
             ...(mode === 'tunnel' ? { selector: insides[inside] } : {}),
             ...(one.esp ? { esp: one.esp } : {}),
             ...(one.ah ? { ah: one.ah } : {}),
+            ...(one.extendedSequence ? { extendedSequence: true, sequence: nearTheEnd } : {}),
           };
           const { filters, pair } = staticEnds(connection, index + 1).one;
           const tunnelled = inside === 4 ? insideNetworks : insideNetworks6;

@@ -62,12 +62,20 @@ const modeOf = (pair: SaPair, index: number) => (index === 0 ? pair.mode : 'tran
 function state(pair: SaPair, half: SaHalf, index: number, source: string, destination: string): string {
   return [
     `xfrm state add src ${source} dst ${destination} proto ${half.protocol} spi 0x${half.spi.toString(16)}`,
-    `reqid ${index + 1} mode ${modeOf(pair, index)} replay-window 32`,
+    `reqid ${index + 1} mode ${modeOf(pair, index)} ${replay(pair, half, source)}`,
     // As every daemon asks for: without it the kernel pads AH to 8 bytes, which is for IPv6.
     ...(half.protocol === 'ah' && !source.includes(':') ? ['flag align4'] : []),
     ...(isMixed(pair) ? ['flag af-unspec'] : []),
     ...algorithms(half),
   ].join(' ');
+}
+
+/** The window, and where the numbers stand: what we send it has received. */
+function replay({ local, extendedSequence }: SaPair, { sequence = 0 }: SaHalf, source: string): string {
+  if (extendedSequence !== true) return 'replay-window 32';
+  const number = source === local ? 'replay-seq' : 'replay-oseq';
+  const [high, low] = [Math.floor(sequence / 2 ** 32), sequence % 2 ** 32];
+  return `replay-window 64 flag esn ${number} ${low} ${number}-hi ${high}`;
 }
 
 /** A tunnel whose inside is of the other family. */

@@ -33,6 +33,12 @@ const ah: Case = {
   ah: 'sha1',
   expected: expected('AH', '', 0, 'HMAC_SHA1_96', ''),
 };
+const extended: Case = {
+  ike: 'aes128-sha1-modp1024',
+  esp: 'aes128-sha1-esn',
+  extendedSequence: true,
+  expected: expected('ESP', 'AES_CBC', 128, 'HMAC_SHA1_96', ''),
+};
 const inUdp: Case = { ...tripleDes, encapsulate: true };
 
 describe('xfrm agent and strongSwan', { concurrency: 1 }, () => {
@@ -69,6 +75,12 @@ describe('xfrm agent and strongSwan', { concurrency: 1 }, () => {
       ['AES-GCM in transport mode, strongSwan initiates', gcm, 'transport', 'strongSwan'],
       ['AH-SHA1 in transport mode, we initiate', ah, 'transport', 'we'],
       ['ESP in UDP in tunnel mode, we initiate', inUdp, 'tunnel', 'we'],
+      [
+        'extended sequence numbers in transport mode, strongSwan initiates',
+        extended,
+        'transport',
+        'strongSwan',
+      ],
     ] as const)
       test(name, () => withLogs(lab, () => connection(lab, one, mode, initiator, first, one === gcm)));
 

@@ -141,6 +141,10 @@ const structure = {
     withAction(good, { methods: [{ esp: { encryption: 'aes128gcm', hash: 'sha1' } }] }),
     /brings its own integrity/,
   ],
+  'sequence-without-integrity': [
+    withAction(good, { methods: [{ esp: { encryption: 'aes128' }, extendedSequence: true }] }),
+    /ESP\[AES128,NONE\] \(ESN\): extended sequence numbers are told by an integrity check/,
+  ],
   'duplicate-method': [
     policyOf('-w REG -p P -r R -f 0+* -a P:k -n AH[SHA] AH[SHA]'),
     /AH\[SHA\] stands twice/,

@@ -60,6 +60,8 @@ export function actionToData(
   for (const { pfs } of action.methods)
     if (pfs?.group !== undefined)
       book.add('changed', `PFS with group ${pfs.group} becomes PFS with the group of main mode`);
+  if (action.methods.some(({ extendedSequence }) => extendedSequence))
+    book.add('dropped', 'extended sequence numbers: Windows has none');
   if (action.methods.some(({ pfs }) => (pfs === undefined) !== (first?.pfs === undefined)))
     book.add('changed', 'PFS differs among the methods; Windows follows the first of them');
   return {
