@@ -215,6 +215,18 @@ describe('flags alone, and the printed lines pasted into a shell come to the sam
       { policy: "Joe's lab", rules: 4, changed: false, assigned: true, inForce: false, lines: [] },
     );
   });
+
+  test('extended sequence numbers, of which it is said that ipsecpol has no word for them', async () => {
+    const extended = async () => {
+      const action = (await store().read("Joe's lab"))?.rules.find(({ name }) => name === 'Peer')?.action;
+      return action?.kind === 'negotiate' && action.methods.every(method => method.extendedSequence);
+    };
+    const on = await ipseckit('rule', 'edit', "joe's lab", 'peer', '--esn');
+    assert.match(on.stdout + on.stderr, /extended sequence numbers: ipsecpol has no word for them/);
+    assert.deepEqual([on.exitCode, await extended()], [0, true]);
+    const off = await ipseckit('rule', 'edit', "joe's lab", 'peer', '--no-esn');
+    assert.deepEqual([off.exitCode, await extended()], [0, false]);
+  });
 });
 
 describe('refusals: exit code, message, next step, and nothing changed', () => {
@@ -249,6 +261,7 @@ describe('refusals: exit code, message, next step, and nothing changed', () => {
     [[...rule, '--protocol', 'tpc'], 1, /^error: --protocol 'tpc': this is no protocol/],
     [[...rule, '--protocol', 'tcp', '--source-port', '65536'], 1, /^error: --source-port '65536'/],
     [[...rule, '--esp', 'rot13'], 1, /rot13/],
+    [[...rule, '--esp', 'aes128-esn'], 1, /"aes128-esn": extended sequence numbers need integrity/],
     [[...rule, '--method', 'ESP[3DES]'], 1, /^error: --method 'ESP\[3DES\]': expected a cipher and a hash/],
     [[...rule, '--pfs', 'modp1'], 1, /^error: --pfs 'modp1'.*\nnext: give none, main-mode, modp768/],
     [
@@ -263,6 +276,7 @@ describe('refusals: exit code, message, next step, and nothing changed', () => {
     // What excludes or contradicts.
     [[...rule, '--block', '--esp', '3des-sha1'], 2, /^error: --block and a security method exclude/],
     [[...rule, '--permit', '--pfs', 'none'], 2, /^error: --permit and --pfs exclude/],
+    [[...rule, '--block', '--esn'], 2, /^error: --block and --esn exclude/],
     [[...rule, '--filter', '0+*'], 2, /^error: --filter and --source exclude/],
     [[...rule, '--destination-port', '80'], 2, /^error: a port needs a protocol/],
     [
