@@ -6,12 +6,13 @@
 import { randomFillSync } from 'node:crypto';
 import { RandomPool } from '../../crypto/random-pool.js';
 import { decodeAh } from '../../wire/ah.js';
-import { suitsLayout } from '../../wire/esp.js';
+import { espSequence, suitsLayout } from '../../wire/esp.js';
 import type { IpAddress } from '../../wire/ip/address.js';
 import { orUndefined, upperStart } from '../../wire/ip/ip.js';
-import type { XfrmStateId } from '../../wire/netlink/xfrm-state.js';
+import type { XfrmStateId, XfrmStateReport } from '../../wire/netlink/xfrm-state.js';
 import type { DriverEvent, DropHistory, DropReason, SaHalf, SaPair } from '../api.js';
 import { DropLog } from '../drop-log.js';
+import { sequenceHigh } from '../extended-sequence.js';
 import { InstalledPair } from '../installed-pair.js';
 import { steadyClock } from '../steady-clock.js';
 import { truncationNote } from '../truncation.js';
@@ -125,7 +126,8 @@ export class RefusedPackets {
   #suspect(): void {
     const reports = this.#sources.reports();
     for (const record of this.#sources.pairs()) {
-      const failed = notAuthenticated(reports.get(record.requestId) ?? []);
+      const states = reports.get(record.requestId) ?? [];
+      const failed = notAuthenticated(states);
       if (failed <= record.notAuthenticated) continue;
       record.notAuthenticated = failed;
       record.suspect ??= new InstalledPair(
@@ -133,6 +135,7 @@ export class RefusedPackets {
         new RandomPool(length => randomFillSync(new Uint8Array(length))),
         steadyClock.nowMs(),
       );
+      followNumbers(record.suspect, states);
     }
   }
 
@@ -234,12 +237,24 @@ function icvFault(
     if (transform === undefined || ah === undefined) return undefined;
     const start = upperStart(header);
     const { totalLength } = header;
-    if (transform.verify(packet, totalLength, start) && ah.icv.length >= transform.icvBytes) return undefined;
-    const other = () => transform.otherIcvBytes(packet, totalLength, start);
+    const high = sequenceHigh(pair.inboundAh?.window.numberOf(ah.sequence) ?? 0);
+    const genuine = transform.verify(packet, totalLength, start, high);
+    if (genuine && ah.icv.length >= transform.icvBytes) return undefined;
+    const other = () => transform.otherIcvBytes(packet, totalLength, start, high);
     return { note: truncationNote(pair, transform.icvBytes, other) };
   }
   if (pair.inboundEsp === undefined) return undefined;
-  const { layout, opener } = pair.inboundEsp;
-  if (suitsLayout(body, layout) && opener.open([body])[0] !== undefined) return undefined;
-  return { note: truncationNote(pair, layout.icvBytes, () => opener.otherIcvBytes(body)) };
+  const { layout, opener, window } = pair.inboundEsp;
+  const high = sequenceHigh(window.numberOf(espSequence(body)));
+  if (suitsLayout(body, layout) && opener.open([body], [high])[0] !== undefined) return undefined;
+  return { note: truncationNote(pair, layout.icvBytes, () => opener.otherIcvBytes(body, high)) };
+}
+
+/** Takes over where the kernel's windows stand: what extended sequence numbers are told by. */
+function followNumbers(pair: InstalledPair, states: readonly XfrmStateReport[]): void {
+  for (const { id, replay } of states) {
+    const half = id.protocol === protocolNumbers.esp ? pair.inboundEsp : pair.inboundAh;
+    if (half?.spi !== id.spi || id.destination !== pair.pair.local || replay === undefined) continue;
+    if (replay.inbound > half.window.top) half.window.accept(replay.inbound);
+  }
 }

@@ -29,8 +29,8 @@ function sentWith(pair: ReturnType<typeof makePair>): Uint8Array {
   return wire;
 }
 
-/** A kernel whose counters and packets are the test's. */
-function kernel(records: readonly PairRecord[] = [], states: readonly number[] = []) {
+/** A kernel whose counters and packets are the test's. It has seen packets up to the number `seen`. */
+function kernel(records: readonly PairRecord[] = [], states: readonly number[] = [], seen = 0) {
   const counters = new Map<string, number>();
   const events: DriverEvent[] = [];
   let watcher: ((packets: readonly WatchedPacket[]) => void) | undefined;
@@ -39,6 +39,7 @@ function kernel(records: readonly PairRecord[] = [], states: readonly number[] =
   const report = (record: PairRecord): XfrmStateReport[] =>
     statesOf(record, 'inbound').map(state => ({
       ...state,
+      replay: { window: 64, outbound: 0, inbound: seen, bitmap: [0, 0] },
       usage: { bytes: 0, packets: 0, addedAtSeconds: 1, usedAtSeconds: 0 },
       replayed: 0,
       integrityFailed: wrongIcvs,
@@ -172,15 +173,20 @@ describe('packets that the kernel refuses', () => {
     k.refused.close();
   });
 
-  test('a pair whose packets are genuine is not blamed for what another has counted', () => {
-    const suite = { esp: { encryption: 'aes128', hash: 'sha256' } } as const;
-    const pair = makePair(new SeededRandom(8), { suite });
-    const record = new PairRecord(pair.right, 99, 0);
-    const k = kernel([record]);
-    k.count('XfrmInStateProtoError');
-    k.arrive(sentWith(pair));
-    assert.deepEqual(k.refused.history().recent, []);
-    assert.equal(pairStatisticsOf(record, []).lastNote, undefined);
-    k.refused.close();
-  });
+  for (const [name, suite] of [
+    ['ESP', { esp: { encryption: 'aes128', hash: 'sha256' } }],
+    ['AH', { ah: 'sha256' }],
+  ] as const)
+    for (const seen of [0, 2 ** 32 + 7])
+      test(`${name}: genuine packets behind number ${seen} are not blamed for what another has counted`, () => {
+        const pair = makePair(new SeededRandom(8), { suite, extra: { extendedSequence: seen > 0 } });
+        const outbound = pair.left.outbound.map(half => ({ ...half, sequence: seen }));
+        const record = new PairRecord(pair.right, 99, 0);
+        const k = kernel([record], [], seen);
+        k.count('XfrmInStateProtoError');
+        k.arrive(sentWith({ ...pair, left: { ...pair.left, outbound } }));
+        assert.deepEqual(k.refused.history().recent, []);
+        assert.equal(pairStatisticsOf(record, []).lastNote, undefined);
+        k.refused.close();
+      });
 });
