@@ -35,7 +35,7 @@ function espBytes(
   bytes.set(plaintext, espHeaderBytes + ivBytes);
   const random = new SeededRandom(3);
   createEspSealer(half, new RandomPool(length => random.bytes(length))).seal([
-    { bytes, start: 0, end: bytes.length },
+    { bytes, start: 0, end: bytes.length, sequenceHigh: 0 },
   ]);
   return bytes;
 }
