@@ -9,8 +9,13 @@ import json
 import sys
 
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.ipsec import AH, ESP, SecurityAssociation
 from scapy.packet import bind_layers, split_layers
+
+
+def ip_packet(data):
+    return (IPv6 if data[0] >> 4 == 6 else IP)(data)
 
 
 def associations(question):
@@ -28,7 +33,8 @@ def associations(question):
             if udp:
                 options["nat_t_header"] = UDP(sport=udp[0], dport=udp[1])
         if outer and index == 0:
-            options["tunnel_header"] = IP(src=outer[0], dst=outer[1])
+            family = IPv6 if ":" in outer[0] else IP
+            options["tunnel_header"] = family(src=outer[0], dst=outer[1])
         yield SecurityAssociation(ESP if sa["protocol"] == "esp" else AH, spi=sa["spi"], **options)
 
 
@@ -36,24 +42,26 @@ def protect(sa, packet, sequence):
     """AH's payload must look like plain bytes: where scapy sees ESP inside, it signs that instead."""
     if sa.proto is AH:
         split_layers(IP, ESP, proto=50)
+        split_layers(IPv6, ESP, nh=50)
     try:
-        protected = bytes(sa.encrypt(IP(bytes(packet)), seq_num=sequence))
+        protected = bytes(sa.encrypt(ip_packet(bytes(packet)), seq_num=sequence))
     finally:
         if sa.proto is AH:
             bind_layers(IP, ESP, proto=50)
-    return IP(protected)
+            bind_layers(IPv6, ESP, nh=50)
+    return ip_packet(protected)
 
 
 def answer(question):
     sas = list(associations(question))
-    packet = IP(bytes.fromhex(question["packet"]))
+    packet = ip_packet(bytes.fromhex(question["packet"]))
     if question["op"] == "protect":
         for sa in sas:
             packet = protect(sa, packet, question["sequence"])
     else:
         for sa in reversed(sas):
             packet = sa.decrypt(packet)
-            packet = IP(bytes(packet))
+            packet = ip_packet(bytes(packet))
     return {"packet": bytes(packet).hex()}
 
 

@@ -1,9 +1,6 @@
 /** Our ESP and AH against scapy's, packet by packet and in both directions. Needs no privilege. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
-import { type EncryptionId, encryption, encryptionIds, hashIds } from '../../src/crypto/algorithms.js';
-import type { SaHalf } from '../../src/driver/api.js';
 import { fromHex, toHex } from '../../src/wire/bytes.js';
 import { decodeIpv4 } from '../../src/wire/ip/packet.js';
 import { mirrorSelector } from '../../src/wire/ip/selector.js';
@@ -21,94 +18,7 @@ import {
 } from '../support/engine-pair.js';
 import { tcpPacket, udpPacket } from '../support/packets.js';
 import type { SeededRandom } from '../support/random.js';
-
-const python = '/usr/bin/python3';
-
-/** The reason to skip; where `CI=true` nothing may be skipped. */
-function lacksScapy(): string | false {
-  if (spawnSync(python, ['-c', 'import scapy.layers.ipsec']).status === 0) return false;
-  const reason = 'needs python3-scapy (test/lab/install brings it)';
-  if (process.env.CI === 'true') throw new Error(reason);
-  return reason;
-}
-
-const cipherNames: Readonly<Record<EncryptionId, string>> = {
-  des: 'DES',
-  '3des': '3DES',
-  aes128: 'AES-CBC',
-  aes192: 'AES-CBC',
-  aes256: 'AES-CBC',
-  aes128gcm: 'AES-GCM',
-  aes192gcm: 'AES-GCM',
-  aes256gcm: 'AES-GCM',
-  null: 'NULL',
-};
-const hashNames = {
-  md5: 'HMAC-MD5-96',
-  sha1: 'HMAC-SHA1-96',
-  sha256: 'SHA2-256-128',
-  sha384: 'SHA2-384-192',
-  sha512: 'SHA2-512-256',
-} as const;
-
-interface Question {
-  readonly op: 'protect' | 'open';
-  readonly packet: Uint8Array;
-  readonly halves: readonly SaHalf[];
-  readonly tunnel: boolean;
-  readonly udp: boolean;
-  readonly sequence?: number;
-}
-
-/** Asks scapy everything at once: starting it takes a second. */
-function askScapy(questions: readonly Question[]): Uint8Array[] {
-  const input = questions
-    .map(({ op, packet, halves, tunnel, udp, sequence }) =>
-      JSON.stringify({
-        op,
-        packet: toHex(packet),
-        ...(tunnel ? { outer: [left, right] } : {}),
-        ...(udp ? { udp: [4500, 4500] } : {}),
-        sequence,
-        sas: halves.map(half => ({
-          protocol: half.protocol,
-          spi: half.spi,
-          encryption: half.encryption && cipherNames[half.encryption],
-          hash: half.hash && hashNames[half.hash],
-          encryptionKey: toHex(half.encryptionKey),
-          integrityKey: toHex(half.integrityKey),
-        })),
-      }),
-    )
-    .join('\n');
-  const run = spawnSync(python, ['test/peers/scapy-ipsec.py'], {
-    input,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-  });
-  assert.equal(run.status, 0, run.stderr);
-  const answers = run.stdout.trim().split('\n');
-  assert.equal(answers.length, questions.length);
-  return answers.map((line, i) => {
-    const answer: unknown = JSON.parse(line);
-    assert.ok(answer !== null && typeof answer === 'object');
-    assert.ok('packet' in answer && typeof answer.packet === 'string', `question ${i}: ${line}`);
-    return fromHex(answer.packet);
-  });
-}
-
-const suites: Suite[] = [
-  ...encryptionIds
-    .filter(id => encryption(id).tagBytes === undefined)
-    .flatMap(id => hashIds.map(hash => ({ esp: { encryption: id, hash } }))),
-  ...encryptionIds
-    .filter(id => encryption(id).tagBytes !== undefined || id === '3des' || id === 'aes128')
-    .map(id => ({ esp: { encryption: id } })),
-  ...hashIds.map(ah => ({ ah })),
-  { ah: 'sha1', esp: { encryption: '3des' } },
-  { ah: 'sha256', esp: { encryption: 'aes128', hash: 'sha256' } },
-  { ah: 'md5', esp: { encryption: 'aes256gcm' } },
-];
+import { askScapy, lacksScapy, type Question, suites } from './scapy.js';
 
 const nets = netSelector('10.1.0.0', '10.2.0.0');
 const modes = [
@@ -117,6 +27,9 @@ const modes = [
   { name: 'transport in UDP', tunnel: false, udp: true },
   { name: 'tunnel in UDP', tunnel: true, udp: true },
 ] as const;
+
+const outerOf = ({ tunnel }: { readonly tunnel: boolean }) =>
+  tunnel ? ({ outer: [left, right] } as const) : {};
 
 /** Packets of several sizes, one with options; identification 0 would be filled in on the way. */
 function traffic(random: SeededRandom, tunnel: boolean): Uint8Array[] {
@@ -168,7 +81,7 @@ describe('scapy', { skip: lacksScapy() }, () => {
         const { hosts, halves } = setUp(suite, 100 + i);
         const sent = traffic(hosts.random, mode.tunnel);
         hosts.network.transit = wire => {
-          questions.push({ op: 'open', packet: wire, halves, tunnel: mode.tunnel, udp: mode.udp });
+          questions.push({ op: 'open', packet: wire, halves, udp: mode.udp, ...outerOf(mode) });
           return [];
         };
         // One vector of all, then each by itself: both ways through the engine.
@@ -193,8 +106,8 @@ describe('scapy', { skip: lacksScapy() }, () => {
           op: 'protect' as const,
           packet,
           halves,
-          tunnel: mode.tunnel,
           udp: mode.udp,
+          ...outerOf(mode),
           sequence: i + 1,
         })),
       );
