@@ -36,6 +36,7 @@ import { DriverFilters } from './driver-filters.js';
 import { type DropTrace, dropTrace, pairOnCalendar } from './drop-trace.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
 import { type LastMessage, LastSent } from './last-sent.js';
+import { LostAddresses } from './lost-addresses.js';
 import { type PolicyPlan, planOf } from './plan.js';
 import { policyChange } from './policy-change.js';
 import type { PolicyEvent } from './policy-events.js';
@@ -68,6 +69,8 @@ export type AgentEvent =
   | { readonly kind: 'keys'; readonly keys: ExportedKeys }
   /** What a gateway configures for a tunnel that is up has changed: it has to be put in force anew (`bringUpAnew`). */
   | Reconfigured
+  /** This host has an address no longer: all that was negotiated from there has ended. */
+  | { readonly kind: 'addressLost'; readonly address: IpAddress }
   | { readonly kind: 'error'; readonly error: Error };
 
 export type Reconfigured = IkeEffect & { readonly kind: 'reconfigured' };
@@ -88,6 +91,7 @@ export class Agent {
   readonly #fallback: ClearFallback;
   #policy = new ActivePolicy([], []);
   readonly #surroundings: Surroundings;
+  readonly #lostAddresses: LostAddresses;
   #notes: readonly ExpansionNote[] = [];
   readonly #driverFilters: DriverFilters;
   readonly #requests = new Requests();
@@ -116,9 +120,10 @@ export class Agent {
     this.#surroundings = new Surroundings({
       clock: deps.clock,
       sources: deps,
-      onChange: () => this.#expandAgain(),
+      onChange: () => this.#surroundingsChanged(),
       onError: error => this.#reportError(error),
     });
+    this.#lostAddresses = new LostAddresses(deps.clock, address => this.#addressLost(address));
     this.#driverFilters = new DriverFilters(
       deps.driver,
       () => this.#policy,
@@ -141,6 +146,7 @@ export class Agent {
     await this.#deps.driver.start(event => this.#onDriverEvent(event));
     this.#running = true;
     this.#surroundings.start();
+    this.#lostAddresses.update(this.#ownAddresses());
   }
 
   /** Tells every peer, then removes everything from the host. Safe to call twice. */
@@ -148,6 +154,7 @@ export class Agent {
     if (!this.#running) return;
     this.#running = false;
     this.#surroundings.stop();
+    this.#lostAddresses.stop();
     this.#fallback.endAll(reason);
     this.#run(this.#ike.closeAll(this.#now(), reason));
     this.#cancelWake();
@@ -424,8 +431,18 @@ export class Agent {
   }
 
   /** Puts the same sources in force with what is known now. */
-  #expandAgain(): void {
+  #ownAddresses(): IpAddress[] {
+    return this.#surroundings.context.localAddresses.map(({ address }) => address);
+  }
+
+  #addressLost(address: IpAddress): void {
+    this.#run(this.#ike.addressLost(address, this.#now()));
+    this.#deps.onEvent({ kind: 'addressLost', address });
+  }
+
+  #surroundingsChanged(): void {
     if (!this.#running) return;
+    this.#lostAddresses.update(this.#ownAddresses());
     this.setSources(this.#policy.sources).catch((error: unknown) => this.#reportError(error));
   }
 

@@ -24,7 +24,7 @@ import { type ControlHandlers, ControlServer } from './control/server.js';
 import { CrlFetcher } from './crl-fetcher.js';
 import { DirectoryCache } from './directory-cache.js';
 import { EventThrottle } from './event-throttle.js';
-import { localAddresses } from './local-addresses.js';
+import { localAddresses, localAddressTowards } from './local-addresses.js';
 import { auditFilePath, controlSocketPath } from './paths.js';
 import { PolicyKeeper } from './policy-keeper.js';
 import { PolicyWatch } from './policy-watch.js';
@@ -110,6 +110,7 @@ export class AgentHost {
       this.#agent,
       new TunnelFiles(join(options.home.state, 'tunnels')),
       systemClock,
+      localAddressTowards,
     );
     this.#control = new ControlServer(controlSocketPath(options.home), this.#handlers());
   }
@@ -156,6 +157,7 @@ export class AgentHost {
     if (event.kind === 'policy') this.#writeAudit(event.event, 0);
     if (event.kind === 'step') this.#tunnels.onStep(event.step);
     if (event.kind === 'reconfigured') this.#tunnels.reconfigured(event);
+    if (event.kind === 'addressLost') this.#tunnels.addressLost(event.address);
     this.#options.onEvent(event);
   }
 

@@ -24,8 +24,9 @@ export interface TunnelAudience {
 }
 
 interface Entry {
-  /** As it was asked for. */
-  readonly asked: TunnelSpec;
+  readonly document: unknown;
+  /** As it was asked for, from the address of the last attempt. */
+  asked: TunnelSpec;
   /** With what the gateway has configured, once it is up. */
   spec: TunnelSpec;
   lastFailure?: string;
@@ -39,10 +40,18 @@ export class TunnelBook {
   readonly #agent: Agent;
   readonly #files: TunnelFiles;
   readonly #clock: Clock;
+  readonly #localTowards: (peer: IpAddress) => IpAddress;
   readonly #entries = new Map<string, Entry>();
   readonly #audiences = new Map<string, TunnelAudience>();
 
-  constructor(agent: Agent, files: TunnelFiles, clock: Clock) {
+  constructor(
+    agent: Agent,
+    files: TunnelFiles,
+    clock: Clock,
+    /** The address that the route to a peer uses; throws `IpseckitError` (ENVIRONMENT) without a route. */
+    localTowards: (peer: IpAddress) => IpAddress,
+  ) {
+    this.#localTowards = localTowards;
     this.#agent = agent;
     this.#files = files;
     this.#clock = clock;
@@ -50,8 +59,8 @@ export class TunnelBook {
 
   /** Puts every tunnel on file in force again; what cannot be read is returned, not thrown. */
   async restore(): Promise<readonly Error[]> {
-    const { tunnels, errors } = this.#files.readAll(parseTunnel);
-    for (const spec of tunnels) this.#keepTrying(this.#add(spec));
+    const { tunnels, errors } = this.#files.readAll(document => this.#add(document));
+    for (const entry of tunnels) this.#keepTrying(entry);
     return errors;
   }
 
@@ -62,7 +71,7 @@ export class TunnelBook {
       throw new IpseckitError('CONFLICT', `a tunnel named "${spec.name}" is there already`, {
         next: `"ipseckit tunnel down ${spec.name}" takes it down`,
       });
-    const entry = this.#add(spec);
+    const entry = this.#add(document);
     this.#audiences.set(spec.name, audience);
     try {
       const patience = { timeoutMs, interrupted: audience.closed };
@@ -126,16 +135,35 @@ export class TunnelBook {
     for (const { cancelRetry } of this.#entries.values()) cancelRetry?.();
   }
 
-  #add(spec: TunnelSpec): Entry {
-    const entry = { asked: spec, spec, negotiating: true, pauseMs: firstPauseMs };
+  /** An address has gone, and with it the pairs of tunnels from there: they begin anew, from another one if they may. */
+  addressLost(address: IpAddress): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.spec.local !== address || entry.negotiating) continue;
+      entry.lastFailure = `${address} is no longer an address of this host`;
+      this.#keepTrying(entry);
+    }
+  }
+
+  #add(document: unknown): Entry {
+    const spec = parseTunnel(document);
+    const entry = { document, asked: spec, spec, negotiating: true, pauseMs: firstPauseMs };
     this.#entries.set(spec.name, entry);
     return entry;
   }
 
   #keepTrying(entry: Entry): void {
-    this.#attempt(entry, () => bringUp(this.#agent, entry.asked, { timeoutMs: attemptMs })).catch(
-      (error: unknown) => this.#retryAfter(entry, error),
-    );
+    entry.cancelRetry?.();
+    this.#attempt(entry, () => {
+      entry.asked = this.#fromHere(entry);
+      entry.spec = entry.asked;
+      return bringUp(this.#agent, entry.asked, { timeoutMs: attemptMs });
+    }).catch((error: unknown) => this.#retryAfter(entry, error));
+  }
+
+  /** The tunnel from the address that the route to its peer uses now, unless one was asked for. */
+  #fromHere({ document, asked }: Entry): TunnelSpec {
+    if (!asked.localFollowsRoute) return asked;
+    return parseTunnel(Object.assign({}, document, { local: this.#localTowards(asked.peer) }));
   }
 
   /** What the gateway has refused stays down: asking again and again could lock the user out there. */
@@ -202,7 +230,8 @@ export class TunnelBook {
 /** Whether the reason may pass by itself: the gateway was down or had no address left, or this host has none yet. */
 function mayRetry(error: unknown): boolean {
   const passing =
-    error instanceof NegotiationError && ['no-address', 'peer-deleted'].includes(error.failure.reason);
+    error instanceof NegotiationError &&
+    ['no-address', 'address-lost', 'peer-deleted'].includes(error.failure.reason);
   const codes: readonly ErrorCode[] = ['NO_RESPONSE', 'ENVIRONMENT'];
   return passing || (error instanceof IpseckitError && codes.includes(error.code));
 }

@@ -20,6 +20,8 @@ export type Network = Subnet;
 export interface TunnelSpec {
   readonly name: string;
   readonly local: IpAddress;
+  /** Nobody chose `local`: it is the one that the route to the peer uses, and changes with it. */
+  readonly localFollowsRoute: boolean;
   readonly peer: IpAddress;
   /** How the peers authenticate each other: by one of the two, or either, the certificate first. */
   readonly authentication: { readonly key?: Secret<string>; readonly credentials?: Credentials };
@@ -81,6 +83,8 @@ export interface TunnelDocument {
   readonly version: 1;
   readonly name: string;
   readonly local: string;
+  /** `local` is only what the route to the peer used at first: an attempt begins from the one that it uses then. */
+  readonly localFollowsRoute?: boolean;
   readonly peer: string;
   readonly presharedKey?: string;
   /** Instead of a preshared key, or besides: our certificate and its chain, its private key, the CAs trusted, CRLs. All PEM. */
@@ -142,6 +146,7 @@ export function parseTunnel(value: unknown): TunnelSpec {
   return {
     name: requiredText(value, 'name'),
     local,
+    localFollowsRoute: value.localFollowsRoute === true,
     peer,
     authentication: parseTunnelAuthentication(value),
     traffic: parseTraffic(value),

@@ -45,6 +45,8 @@ export function describeEvent(event: AgentEvent): string {
       return describeFailure(event.failure).join('\n');
     case 'reconfigured':
       return `${event.peer} assigns anew: ${describeConfiguration(event.configuration)}`;
+    case 'addressLost':
+      return `${event.address} is no longer an address of this host`;
     case 'error':
       return `error: ${event.error.message}`;
     case 'keys':

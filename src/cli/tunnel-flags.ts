@@ -40,7 +40,8 @@ export const tunnelFlags = {
   }),
   'crl-check': crlCheckFlag({ dependsOn: ['cert'] }),
   local: Flags.string({
-    summary: "this host's address; the one the route to the peer uses when left out",
+    summary:
+      "this host's address; the one the route to the peer uses when left out, whichever that is at the time",
     helpValue: 'ADDRESS',
   }),
   'local-net': Flags.string({
@@ -165,6 +166,7 @@ export async function tunnelDocument(
     version: 1,
     name,
     local: flags.local ?? localAddressTowards(peer),
+    ...(flags.local === undefined ? { localFollowsRoute: true } : {}),
     peer,
     ...(await tunnelCredentials(flags)),
     ...(await xauthPassword(flags)),

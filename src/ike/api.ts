@@ -238,6 +238,7 @@ export type FailureReason =
   | 'xauth-failed'
   /** The gateway gave no usable address. */
   | 'no-address'
+  | 'address-lost'
   | 'invalid-key-exchange'
   | 'malformed'
   /** Its main mode has made as many quick modes as the policy allows (master-key PFS: one). */

@@ -5,6 +5,7 @@
 import type { Secret } from '../crypto/secret.js';
 import type { Endpoint, IkeDatagram, PairId } from '../driver/api.js';
 import { toHex, WireError } from '../wire/bytes.js';
+import type { IpAddress } from '../wire/ip/address.js';
 import { decodeHeader, decodeMessage, findPayload, type IsakmpHeader } from '../wire/isakmp/message.js';
 import { exchangeTypes, notifyTypes, payloadTypes } from '../wire/isakmp/numbers.js';
 import type {
@@ -28,6 +29,7 @@ import { wholeMessage } from './fragments.js';
 import type { Incoming } from './incoming.js';
 import { receiveInformational } from './informational-receive.js';
 import { refuseWithoutState } from './informational-send.js';
+import { endAddress } from './lost-peer.js';
 import { isEstablished, type MainMode } from './main-mode.js';
 import { closeMainMode, exportedMainModeKeys } from './main-mode-life.js';
 import { receiveMainMode } from './main-mode-receive.js';
@@ -136,6 +138,15 @@ export class IkeEngine {
       this.#negotiations.beginAnewWithout(stale.mainModes, reason, () =>
         endStale(this.#context, stale, reason),
       );
+    });
+  }
+
+  /** This host has an address no longer: what was negotiated from there ends. */
+  addressLost(local: IpAddress, nowMs: number): IkeEffect[] {
+    return this.#at(nowMs, () => {
+      const reason = `${local} is no longer an address of this host`;
+      this.#negotiations.abandonAddress('address-lost', reason, local);
+      endAddress(this.#context, local, reason);
     });
   }
 

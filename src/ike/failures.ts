@@ -61,6 +61,10 @@ const reasons: Readonly<Record<FailureReason, { readonly windowsCode: number; re
     windowsCode: 13816,
     next: 'Check the address pool of the gateway; take the tunnel down and up again.',
   },
+  'address-lost': {
+    windowsCode: 13816,
+    next: 'Give the address back, or take the tunnel down and up again without --local.',
+  },
   'invalid-key-exchange': {
     windowsCode: 13822,
     next: 'Check the peer: its Diffie-Hellman value is unusable.',

@@ -1,8 +1,9 @@
-/** What ends with a peer that has forgotten what it had with us, or that answers no more. */
+/** What ends with a peer that has forgotten what it had with us, or that answers no more, and with an address of our own. */
+import type { IpAddress } from '../wire/ip/address.js';
 import type { Context } from './context.js';
 import { endPair } from './deletion.js';
 import { type EstablishedMainMode, isEstablished } from './main-mode.js';
-import { endMainMode } from './main-mode-life.js';
+import { closeMainMode, endMainMode } from './main-mode-life.js';
 import { isAt } from './peer-place.js';
 
 /** Ends what is older than a main mode whose peer says that it has nothing older (INITIAL-CONTACT, RFC 2407 4.6.3.3). */
@@ -51,4 +52,15 @@ export function endDead(
     if (record.pair.local === local && !living.some(other => other.peerPort === record.seenAt?.port))
       endPair(context, record, reason, false);
   for (const other of dead) endMainMode(context, other, reason);
+}
+
+/** Ends what was negotiated from an address that this host has no longer: its peers cannot be told from there. */
+export function endAddress(context: Context, local: IpAddress, reason: string): void {
+  for (const record of context.pairs.all())
+    if (record.pair.local === local) endPair(context, record, reason, false);
+  for (const mainMode of context.mainModes.all()) {
+    if (mainMode.local !== local) continue;
+    if (isEstablished(mainMode)) endMainMode(context, mainMode, reason);
+    else closeMainMode(context, mainMode);
+  }
 }

@@ -120,6 +120,12 @@ export class Negotiations implements ExchangeListener {
     this.#abandonEach(reason, text, ({ quickMode }) => isGone(quickMode.filterId));
   }
 
+  /** Ends every negotiation from an address of this host. */
+  abandonAddress(reason: FailureReason, text: string, local: MainMode['local']): void {
+    this.#connections.abandon(reason, text, ({ request }) => request.local === local);
+    this.#abandonEach(reason, text, request => request.local === local);
+  }
+
   #abandonEach(reason: FailureReason, text: string, isMeant: (request: PairRequest) => boolean): void {
     for (const wanted of this.#wanted.all()) {
       if (!isMeant(wanted.request)) continue;

@@ -25,7 +25,10 @@ describe('persistent tunnels', () => {
     const stations = await twoStations(seed);
     const { alice, bob, clock } = stations;
     await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
-    return { ...stations, book: new TunnelBook(alice.agent, new TunnelFiles(folder), clock) };
+    return {
+      ...stations,
+      book: new TunnelBook(alice.agent, new TunnelFiles(folder), clock, () => aliceAddress),
+    };
   }
 
   test('one that cannot be read is named, and keeps no other down', async () => {

@@ -360,3 +360,24 @@ describe('RESPONDER-LIFETIME in main mode', () => {
       assert.equal((expiresAtMs - establishedAtMs) / 1_000, expected);
     });
 });
+
+test('an address of this host that has gone: all from there ends, who waits hears so, and nothing is sent', () => {
+  const { net, a } = twoHosts(1);
+  net.acquire(a);
+  net.run(5_000);
+  assert.equal(a.pairs.size, 1);
+  const sent = a.sent.length;
+  net.apply(a, a.engine.addressLost(a.address, net.nowMs));
+  assert.equal(a.pairs.size, 0);
+  assert.deepEqual(a.engine.mainModes(), []);
+  assert.match(a.removed.at(-1)?.reason ?? '', /192\.0\.2\.1 is no longer an address of this host/);
+  assert.equal(a.sent.length, sent);
+
+  net.acquire(a);
+  net.apply(a, a.engine.addressLost(a.address, net.nowMs));
+  assert.deepEqual(
+    a.failures.map(({ reason }) => reason),
+    ['address-lost'],
+  );
+  assert.deepEqual(a.engine.mainModes(), []);
+});
