@@ -32,14 +32,23 @@ export class AssignedAddresses {
     this.#device = device;
   }
 
-  /** Gives this host exactly these. One call at a time. Throws `IpseckitError`. */
+  /** Gives this host exactly these. One call at a time. Throws `IpseckitError`; those before stay then. */
   async set(assigned: readonly AssignedAddress[]): Promise<void> {
     const { add, remove } = assignment(this.#assigned, assigned, this.#device);
+    try {
+      if (add.length > 0) await run('ip', ['-4', '-batch', '-'], `${add.join('\n')}\n`);
+    } catch (error) {
+      await removeWhatIsThere(assignment(assigned, this.#assigned, this.#device).remove);
+      throw error;
+    }
     this.#assigned = assigned;
-    if (add.length > 0) await run('ip', ['-4', '-batch', '-'], `${add.join('\n')}\n`);
-    if (remove.length > 0)
-      await run('ip', ['-4', '-force', '-batch', '-'], `${remove.join('\n')}\n`, { mayFail: true });
+    await removeWhatIsThere(remove);
   }
+}
+
+async function removeWhatIsThere(lines: readonly string[]): Promise<void> {
+  if (lines.length > 0)
+    await run('ip', ['-4', '-force', '-batch', '-'], `${lines.join('\n')}\n`, { mayFail: true });
 }
 
 /**

@@ -1,6 +1,5 @@
 import { randomFillSync } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
-import { IpseckitError } from '../../report/errors.js';
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import type {
   AssignedAddress,
@@ -24,7 +23,7 @@ import { PacketEngine, type PacketEngineOptions } from './engine.js';
 import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
 import { type NoDefaultExempt, softElement } from './steering.js';
-import { TableWatch } from './table-watch.js';
+import { TableGuard } from './table-guard.js';
 import { KernelTun, tunDeviceName } from './tun.js';
 import { nowMs, WakeTimer } from './wake-timer.js';
 
@@ -270,7 +269,7 @@ export class UserspaceDriver implements Driver {
     });
     sockets.believeAbout((sa, destination) => engine.sendsWith(sa, destination));
     sockets.onUndelivered(undelivered => emit({ kind: 'undelivered', ...undelivered }));
-    const watch = watchTable(steering, fail);
+    const watch = new TableGuard(steering, fail);
     return { tun, sockets, steering, engine, timer, watch };
   }
 
@@ -297,7 +296,7 @@ interface Running {
   readonly steering: KernelSteering;
   readonly engine: PacketEngine;
   readonly timer: WakeTimer;
-  readonly watch: TableWatch;
+  readonly watch: TableGuard;
 }
 
 /** What the adapter that has an address counts as. */
@@ -306,26 +305,4 @@ function adapterTypeOf(address: IpAddress): ConnectionType {
     Object.entries(networkInterfaces()).find(([, known]) => known?.some(one => one.address === address)) ??
     [];
   return connectionTypeOf(device ?? '');
-}
-
-/** A firewall that is reloaded mostly throws away everybody's tables; without ours, secured traffic would go in clear. */
-function watchTable(steering: KernelSteering, fail: (error: Error) => void): TableWatch {
-  return new TableWatch(({ name, port }) => {
-    if (name !== steeringNames.table) return;
-    const told = (restored: boolean) => {
-      if (restored) fail(tableRemoved(port));
-    };
-    steering.restore().then(told, fail);
-  });
-}
-
-function tableRemoved(processId: number): IpseckitError {
-  const { table } = steeringNames;
-  return new IpseckitError(
-    'ENVIRONMENT',
-    `another program (pid ${processId}) removed the nftables table ${table}`,
-    {
-      next: 'nothing: the filters are in force again; a firewall that is reloaded should not flush the whole ruleset',
-    },
-  );
 }

@@ -1,4 +1,5 @@
 /** Applies `steering.ts` to the kernel of this network namespace, with the programs `nft` and `ip`. */
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
@@ -13,6 +14,7 @@ import type { SteeredPort } from './client-ports.js';
 import { hasIpv6 } from './sockets.js';
 import {
   filterComment,
+  generationChain,
   nftRemoval,
   nftRuleset,
   nftTranslatedPort,
@@ -27,7 +29,12 @@ import { configureTun } from './tun.js';
 /** What does not change while the driver runs. */
 export type KernelSteeringOptions = Omit<
   SteeringOptions,
-  'localAddresses' | 'broadcastAddresses' | 'innerMtuBytes' | 'softElements' | 'translatedPorts'
+  | 'generation'
+  | 'localAddresses'
+  | 'broadcastAddresses'
+  | 'innerMtuBytes'
+  | 'softElements'
+  | 'translatedPorts'
 > & {
   readonly tunMtuBytes: number;
   /** Of routes from assigned addresses. */
@@ -51,7 +58,8 @@ export class KernelSteering {
   #translatedPorts: readonly SteeredPort[] = [];
   /** Soft SAs, by filter and hosts. */
   readonly #soft = new Map<string, SoftSa>();
-  #applied = false;
+  /** Of the rules in force; none yet when absent. */
+  #generation: string | undefined;
   readonly #assigned: AssignedAddresses;
   /** Counted under rule sets that have been replaced. */
   #earlier: SteeringCounters = {
@@ -98,10 +106,10 @@ export class KernelSteering {
     });
   }
 
-  /** Puts the filters back in force if somebody has removed their table; says whether that was so. */
+  /** Puts the filters back in force if somebody has removed or replaced their table; says whether that was so. */
   restore(): Promise<boolean> {
     return this.#turns.next(async () => {
-      if (!this.#applied || (await this.#isInForce())) return false;
+      if (this.#generation === undefined || (await isInForce(this.#generation))) return false;
       await this.#replace(this.#filters, this.#innerMtuBytes, this.#translatedPorts);
       return true;
     });
@@ -113,10 +121,11 @@ export class KernelSteering {
     translatedPorts: readonly SteeredPort[],
   ): Promise<void> {
     const softElements = [...new Set(Array.from(this.#soft.values(), softElement))];
+    const generation = randomBytes(8).toString('hex');
     const options = {
       ...this.#options,
       ...hostAddresses(),
-      ...{ innerMtuBytes, softElements, translatedPorts },
+      ...{ generation, innerMtuBytes, softElements, translatedPorts },
     };
     await this.#keepCounters();
     await run('nft', ['-f', '-'], nftRuleset(filters, options));
@@ -124,17 +133,12 @@ export class KernelSteering {
     this.#filters = filters;
     this.#innerMtuBytes = innerMtuBytes;
     this.#translatedPorts = translatedPorts;
-    this.#applied = true;
+    this.#generation = generation;
     for (const family of ipFamilies()) {
       const routes = fallbackRoutes(filters, options, family).map(route => `route replace ${route}\n`);
       const flush = `route flush table ${steeringNames.fallbackRouteTable}\n`;
       await run('ip', [`-${family}`, '-force', '-batch', '-'], flush + routes.join(''), { mayFail: true });
     }
-  }
-
-  async #isInForce(): Promise<boolean> {
-    const tables = await run('nft', ['list', 'tables', 'inet'], '');
-    return tables.split('\n').includes(`table inet ${steeringNames.table}`);
   }
 
   /** Lets clear packets between the hosts of a soft SA pass the inbound filters that allow fallback. */
@@ -154,7 +158,7 @@ export class KernelSteering {
   /** Clear packets that passed, by `softElement`, since the soft SA began or filters were last replaced. */
   clearReceived(): Promise<ReadonlyMap<string, number>> {
     return this.#turns.next(async () => {
-      if (!this.#applied) return new Map();
+      if (this.#generation === undefined) return new Map();
       const counters = new Map<string, number>();
       for (const set of Object.values(steeringNames.softSets)) {
         const json = await run('nft', ['-j', 'list', 'set', 'inet', steeringNames.table, set], '');
@@ -168,7 +172,7 @@ export class KernelSteering {
   async #changeSoftSet(change: 'add' | 'delete', soft: SoftSa): Promise<void> {
     const element = softElement(soft);
     const shared = [...this.#soft.values()].some(other => softElement(other) === element);
-    if (shared || !this.#applied) return;
+    if (shared || this.#generation === undefined) return;
     const { table } = steeringNames;
     await run('nft', ['-f', '-'], `${change} element inet ${table} ${softSetOf(soft)} { ${element} }\n`);
   }
@@ -199,7 +203,7 @@ export class KernelSteering {
   stop(): Promise<void> {
     return this.#turns.next(async () => {
       await this.#keepCounters();
-      this.#applied = false;
+      this.#generation = undefined;
       await removeSteering();
     });
   }
@@ -211,7 +215,7 @@ export class KernelSteering {
 
   async #readCounters(): Promise<void> {
     this.#readAtMs = steadyClock.nowMs();
-    if (!this.#applied) return;
+    if (this.#generation === undefined) return;
     const json = await run('nft', ['-j', 'list', 'table', 'inet', steeringNames.table], '');
     this.#latest = addCounters(this.#earlier, countersOf(json, this.#filters));
   }
@@ -340,4 +344,12 @@ function hostAddresses(): { localAddresses: IpAddress[]; broadcastAddresses: IpA
       broadcast.add(subnetRange(address, prefixLength).last);
   }
   return { localAddresses: [...local].sort(), broadcastAddresses: [...broadcast].sort() };
+}
+
+async function isInForce(generation: string): Promise<boolean> {
+  const chain = generationChain(generation);
+  const listed = await run('nft', ['list', 'chain', 'inet', steeringNames.table, chain], '', {
+    mayFail: true,
+  });
+  return listed.includes(chain);
 }

@@ -24,6 +24,8 @@ export type NoDefaultExempt = 0 | 1 | 2 | 3;
 
 /** What steering needs to know of the host. */
 export interface SteeringOptions {
+  /** Unlike that of any other set of rules: letters and digits. */
+  readonly generation: string;
   /** Name of the TUN device. */
   readonly tun: string;
   readonly localAddresses: readonly IpAddress[];
@@ -82,6 +84,7 @@ function translatedElement({ peer, protocol, port }: SteeredPort): string {
 /** The text for `nft -f -`: replaces the whole table in one transaction. */
 export function nftRuleset(filters: readonly DriverFilter[], options: SteeringOptions): string {
   const chains = [
+    chain(generationChain(options.generation), []),
     chain('exempt', exemptRules(options)),
     ...filterChains('outbound', filters, options),
     ...filterChains('inbound', filters, options),
@@ -100,6 +103,11 @@ export function nftRuleset(filters: readonly DriverFilter[], options: SteeringOp
     ),
   ];
   return `${nftRemoval()}table inet ${table} {\n${addressSets(options)}${chains.join('')}}\n`;
+}
+
+/** An empty chain by which one set of rules is told from any other, an older one of ours put back by a firewall among them. */
+export function generationChain(generation: string): string {
+  return `generation_${generation}`;
 }
 
 /** The text for `nft -f -` that removes the table, whether it is there or not. */

@@ -15,18 +15,27 @@ export interface RemovedTable {
   readonly port: number;
 }
 
+export interface TableWatchEvents {
+  onRemoved(table: RemovedTable): void;
+  /** More was changed than the kernel had room to tell: any table may have been removed. */
+  onOverflow(): void;
+  /** Nothing is told any more; `code` is an errno. */
+  onFailure(code: string): void;
+}
+
 /** Tells when nftables tables of this network namespace are removed: `nft flush ruleset` takes ours along. */
 export class TableWatch {
   readonly #reader: BatchReader;
 
-  constructor(onRemoved: (table: RemovedTable) => void) {
+  constructor({ onRemoved, onOverflow, onFailure }: TableWatchEvents) {
     const native = nativeIo();
     this.#reader = new BatchReader(native, native.openNftablesWatch(), readerKinds.raw, {
       onPackets: (batch, count) => {
+        if (count === 0) onOverflow();
         for (const packet of batch.packets(count))
           for (const table of removedTables(packet)) onRemoved(table);
       },
-      onFailure: () => {},
+      onFailure,
     });
   }
 

@@ -1,6 +1,9 @@
 /** What the user-space driver makes of a host, leaves behind, and says when it cannot run. Needs root or user namespaces. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { FilterId } from '../../../src/driver/api.js';
 import { policyUser } from '../../../src/driver/xfrm/marks.js';
@@ -132,6 +135,25 @@ describe('user-space driver on one host', { skip, timeout: 120_000 }, () => {
     assert.equal(event?.kind, 'failed');
     await driver.setFilters([]);
     assert.deepEqual(await driver.events(), [], 'its own changes are no removal');
+    await driver.stop();
+  });
+
+  test('an older table of ours that a firewall puts back does not count as ours', async () => {
+    const driver = await DriverOnHost.start(hosts.a);
+    await driver.setFilters([]);
+    const saved = hosts.a.run('nft', 'list', 'table', 'inet', 'ipseckit');
+    const filter = { ...secureFilter('s', 'outbound', selector(one, other)), action: 'block' as const };
+    await driver.setFilters([filter]);
+    await driver.events();
+    const folder = mkdtempSync(join(tmpdir(), 'ipseckit-reload-'));
+    writeFileSync(join(folder, 'rules'), `flush ruleset\n${saved}`);
+    hosts.a.run('nft', '-f', join(folder, 'rules'));
+    rmSync(folder, { recursive: true });
+    await waitFor('the rules in force to come back', () =>
+      hosts.a.run('nft', 'list', 'table', 'inet', 'ipseckit').includes(other),
+    );
+    assert.equal((await ping(hosts.a, other, { count: 1 }).catch(() => ({ received: 0 }))).received, 0);
+    assert.equal((await driver.events())[0]?.kind, 'failed');
     await driver.stop();
   });
 

@@ -12,6 +12,7 @@ import { type IpAddress, ipAddress } from '../../../src/wire/ip/address.js';
 import { type Selector, subnetRange } from '../../../src/wire/ip/selector.js';
 
 const options: SteeringOptions = {
+  generation: '0',
   tun: 'ipseckit0',
   localAddresses: [ipAddress('10.0.0.1'), ipAddress('127.0.0.1')],
   broadcastAddresses: [ipAddress('10.0.0.255')],
