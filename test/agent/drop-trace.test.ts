@@ -27,11 +27,12 @@ test('a trace tells of pairs, filters and packets, by the calendar', async () =>
 });
 
 test('a packet in clear is told with the filter that wanted it secured', async () => {
-  const { alice, bob, pass } = await twoStations(52);
+  const { network, alice, bob, pass } = await twoStations(52);
   await bob.agent.setSources([tunnelTo(bobAddress, aliceAddress)]);
-  await alice.agent.setSources([]);
+  await alice.agent.setSources([tunnelTo(aliceAddress, bobAddress)]);
+  network.transit = packet => [packet[9] === 50 ? ping(aliceAddress, bobAddress) : packet];
   alice.tun.inject([ping(aliceAddress, bobAddress)]);
-  await pass(0);
+  await pass(300);
   const trace = await bob.agent.dropTrace();
   assert.equal(trace.drops['clear-but-secured'], 1);
   assert.deepEqual(

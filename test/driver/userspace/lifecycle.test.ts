@@ -150,7 +150,7 @@ describe('user-space driver on one host', { skip, timeout: 120_000 }, () => {
     hosts.a.run('nft', '-f', join(folder, 'rules'));
     rmSync(folder, { recursive: true });
     await waitFor('the rules in force to come back', () =>
-      hosts.a.run('nft', 'list', 'table', 'inet', 'ipseckit').includes(other),
+      hosts.a.run('nft', 'list', 'table', 'inet', 'ipseckit').includes(`${other} `),
     );
     assert.equal((await ping(hosts.a, other, { count: 1 }).catch(() => ({ received: 0 }))).received, 0);
     assert.equal((await driver.events())[0]?.kind, 'failed');
