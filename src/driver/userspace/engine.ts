@@ -3,15 +3,7 @@ import { WireError } from '../../wire/bytes.js';
 import { classifyEncapsulated, isKeepalive, nonEspMarkerBytes } from '../../wire/esp.js';
 import type { IpAddress } from '../../wire/ip/address.js';
 import type { QuotedSa } from '../../wire/ip/icmp.js';
-import {
-  addressOf,
-  decodeIp,
-  type IpHeader,
-  isFragmentOfIp,
-  isGroup,
-  type PacketAddress,
-  packetAddress,
-} from '../../wire/ip/ip.js';
+import { addressOf, decodeIp, isGroup, packetAddress } from '../../wire/ip/ip.js';
 import { selectorsEqual } from '../../wire/ip/selector.js';
 import type {
   DriverEvent,
@@ -30,18 +22,17 @@ import type {
 import type { ConnectionType } from '../connection-type.js';
 import { InstalledPair } from '../installed-pair.js';
 import { NatClients } from '../nat-client.js';
-import { type Flow, flowOf, flowSelector } from '../packet-selector.js';
+import { flowOf } from '../packet-selector.js';
 import { SaDatabase } from '../sa-database.js';
-import type { Translation } from '../translations.js';
 import { AcquireQueue } from './acquire-queue.js';
-import { answerTo, asClientKnows, ClientPorts, type Steer, type SteeredPort } from './client-ports.js';
+import { ClientPorts, type Steer, type SteeredPort } from './client-ports.js';
 import { Counters } from './counters.js';
-import { FilterRules, type OutboundRule } from './filter-rules.js';
+import { FilterRules } from './filter-rules.js';
 import { InboundPath } from './inbound.js';
 import type { TunDevice, UdpDatagram, WireSockets } from './io.js';
 import { refusalOfOpened } from './opened-packets.js';
 import { OutboundPath } from './outbound.js';
-import { Reassembler } from './reassembly.js';
+import { OutboundFate } from './outbound-fate.js';
 import { SoftAssociations } from './soft-associations.js';
 
 /** What the engine needs of its surroundings. Everything it calls runs to completion before the call returns. */
@@ -75,16 +66,14 @@ const defaultQueuePackets = 64;
 const defaultQueueBytes = 65_536;
 const queueTotalBytes = 8 * 1024 * 1024;
 const defaultIkePort = 500;
-const notSecured =
-  'it was to be secured, but no filter covers it as it came here: NAT on this host changed it';
 
 /**
  * The user-space packet engine: filters, protects and opens packets. It does no I/O of its own, sets no timers and
  * reads no clock: packets and the time (`nowMs`, monotonic) come in as arguments, packets go out through
  * `tun` and `sockets`, and what IKE must know through `emit`. No packet, however malformed, makes it throw.
  *
- * Outbound: `FilterRules` says what happens to a packet; `SaDatabase` finds the pair for it, or `AcquireQueue` holds it;
- * `OutboundPath` protects and sends. Inbound: `InboundPath` finds the pair by SPI, opens and delivers.
+ * Outbound: `OutboundFate` says what becomes of a packet: `FilterRules` tell what is to happen to it, `SaDatabase` finds the pair
+ * for it, or `AcquireQueue` holds it; `OutboundPath` protects and sends. Inbound: `InboundPath` finds the pair by SPI, opens and delivers.
  */
 export class PacketEngine {
   readonly #deps: PacketEngineDependencies;
@@ -96,10 +85,8 @@ export class PacketEngine {
   readonly #database: SaDatabase;
   readonly #queue: AcquireQueue;
   readonly #soft = new SoftAssociations();
-  readonly #fragments = new Reassembler((packet, atMs) =>
-    this.#counters.drop({ reason: 'fragment', direction: 'outbound', atMs, packet }),
-  );
   readonly #outbound: OutboundPath;
+  readonly #fate: OutboundFate;
   readonly #inbound: InboundPath;
   #rules: FilterRules = new FilterRules([]);
   /** Earliest lifetime limit of any pair. */
@@ -140,6 +127,18 @@ export class PacketEngine {
       random: this.#random,
       dontFragment: options.dontFragment ?? 'copy',
       onFailure,
+    });
+    this.#fate = new OutboundFate({
+      rules: () => this.#rules,
+      database: this.#database,
+      clientPorts: this.#clientPorts,
+      soft: this.#soft,
+      queue: this.#queue,
+      path: this.#outbound,
+      counters: this.#counters,
+      emit: event => dependencies.emit(event),
+      localAddress: destination => sockets.localAddress?.(destination),
+      used: (pair, nowMs) => this.#watchLifetime(pair, nowMs),
     });
     this.#inbound = new InboundPath({
       tun,
@@ -239,7 +238,7 @@ export class PacketEngine {
   processOutbound(packets: readonly Uint8Array[], nowMs: number): void {
     for (const packet of packets) {
       try {
-        this.#filterOutbound(packet, nowMs);
+        this.#fate.of(packet, nowMs);
       } catch (error) {
         this.#absorb(error, 'outbound', packet, nowMs);
       }
@@ -296,7 +295,7 @@ export class PacketEngine {
         this.#nextLimitAtMs = Math.min(this.#nextLimitAtMs, pair.lifetime.nextAtMs);
     }
     this.#dropWaiting(this.#queue.takeTimedOut(nowMs), nowMs);
-    this.#fragments.expire(nowMs);
+    this.#fate.fragments.expire(nowMs);
     this.#inbound.reassembler.expire(nowMs);
   }
 
@@ -305,7 +304,7 @@ export class PacketEngine {
     const next = Math.min(
       this.#nextLimitAtMs,
       this.#queue.nextTimeoutMs ?? Number.POSITIVE_INFINITY,
-      this.#fragments.nextTimeoutMs ?? Number.POSITIVE_INFINITY,
+      this.#fate.fragments.nextTimeoutMs ?? Number.POSITIVE_INFINITY,
       this.#inbound.reassembler.nextTimeoutMs ?? Number.POSITIVE_INFINITY,
     );
     return Number.isFinite(next) ? next : undefined;
@@ -343,140 +342,12 @@ export class PacketEngine {
   #release(packets: readonly Uint8Array[], nowMs: number): void {
     for (const packet of packets) {
       try {
-        const header = decodeIp(packet);
-        const flow = flowOf(packet, header);
-        this.#decide(this.#rules.outbound(flow), packet, header, flow, nowMs, 'waited');
+        this.#fate.again(packet, nowMs);
       } catch (error) {
         this.#absorb(error, 'outbound', packet, nowMs);
       }
     }
     this.#outbound.flush(nowMs);
-  }
-
-  #filterOutbound(packet: Uint8Array, nowMs: number): void {
-    const header = decodeIp(packet);
-    if (!isFragmentOfIp(header)) return this.#filterWhole(packet, header, nowMs);
-    // Later fragments have no ports, and transport mode protects whole packets (RFC 4301 7, RFC 2401 B.2).
-    const whole = this.#fragments.add(packet, header, nowMs);
-    if (whole !== undefined) this.#filterWhole(whole, decodeIp(whole), nowMs);
-  }
-
-  #filterWhole(packet: Uint8Array, header: IpHeader, nowMs: number): void {
-    const flow = flowOf(packet, header);
-    const translation = this.#clientPorts.translationOf(packet, header, flow);
-    if (translation !== undefined) return this.#answer(translation, packet, header, nowMs);
-    const rule = this.#rules.outbound(flow);
-    if (rule !== undefined) rule.packets++;
-    this.#decide(rule, packet, header, flow, nowMs, 'steered');
-  }
-
-  /** An answer to a port of a client that stands for another: to that client, or nowhere. */
-  #answer(translation: Translation, packet: Uint8Array, header: IpHeader, nowMs: number): void {
-    const answer = answerTo(translation, packet, header);
-    const flow = flowOf(answer, header);
-    const rule = this.#rules.outbound(flow);
-    if (rule !== undefined) rule.packets++;
-    if (rule?.filter.action === 'block') return this.#block(rule, packet, nowMs);
-    const { client } = translation;
-    const pair = this.#living(
-      () => this.#database.outbound(rule?.filter.id, header.destination, flow, client),
-      nowMs,
-    );
-    if (pair === undefined)
-      return this.#counters.drop({ reason: 'client-gone', direction: 'outbound', atMs: nowMs, packet });
-    translation.lastUsedAtMs = nowMs;
-    this.#protect(pair, answer, header, nowMs, packet);
-  }
-
-  /**
-   * `steered`: the kernel brings only what a filter wants secured. When no such filter covers it here, something changed it
-   * on its way to us, NAT of this host mostly: it must not go in clear. What `waited` may, when the filters have changed.
-   */
-  #decide(
-    rule: OutboundRule | undefined,
-    packet: Uint8Array,
-    header: IpHeader,
-    flow: Flow,
-    nowMs: number,
-    came: 'steered' | 'waited',
-  ): void {
-    if (rule?.filter.action === 'secure') return this.#secure(rule, packet, header, flow, nowMs);
-    if (rule?.filter.action === 'block') return this.#block(rule, packet, nowMs);
-    const pair = rule ? undefined : this.#carrier(undefined, header.destination, packet, header, flow, nowMs);
-    if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
-    if (came === 'waited') return this.#outbound.sendClear(packet, header, nowMs);
-    const note = notSecured;
-    this.#counters.drop({ reason: 'clear-but-secured', direction: 'outbound', atMs: nowMs, packet, note });
-  }
-
-  #block(rule: OutboundRule, packet: Uint8Array, nowMs: number): void {
-    rule.drops++;
-    this.#counters.drop({ reason: 'blocked', direction: 'outbound', atMs: nowMs, packet });
-  }
-
-  #secure(rule: OutboundRule, packet: Uint8Array, header: IpHeader, flow: Flow, nowMs: number): void {
-    // Nothing is negotiated for groups: only permit and block apply to them (`policy-semantics.md` 7).
-    if (rule.tunnelPeer === undefined && isGroup(header.destination))
-      return this.#outbound.sendClear(packet, header, nowMs);
-    const peer = rule.tunnelPeer ?? header.destination;
-    const pair = this.#carrier(rule.filter.id, peer, packet, header, flow, nowMs);
-    if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
-    if (this.#soft.passesOutbound(rule.filter, flow)) return this.#outbound.sendClear(packet, header, nowMs);
-    const whole = packet.subarray(0, header.totalLength);
-    const { kept, ask } = this.#queue.add(rule.filter.id, peer, whole, nowMs);
-    if (!kept)
-      this.#counters.drop({ reason: 'no-sa-queue-full', direction: 'outbound', atMs: nowMs, packet });
-    if (ask) this.#ask(rule, peer, flow);
-  }
-
-  #ask(rule: OutboundRule, peerNumber: PacketAddress, flow: Flow): void {
-    const peer = addressOf(peerNumber);
-    const source = addressOf(flow.source);
-    const local =
-      rule.tunnelPeer === undefined ? source : (rule.tunnelLocal ?? this.#deps.sockets.localAddress?.(peer));
-    this.#deps.emit({
-      kind: 'acquire',
-      filterId: rule.filter.id,
-      local: local ?? source,
-      peer,
-      packet: flowSelector(flow),
-    });
-  }
-
-  /** The pair that carries a packet. */
-  #carrier(
-    filterId: FilterId | undefined,
-    peer: PacketAddress,
-    packet: Uint8Array,
-    header: IpHeader,
-    flow: Flow,
-    nowMs: number,
-  ): InstalledPair | undefined {
-    return this.#living(() => this.#clientPorts.carrier(filterId, peer, packet, header, flow, nowMs), nowMs);
-  }
-
-  /** What `find` finds; a pair whose time is over is put aside for the next. */
-  #living(find: () => InstalledPair | undefined, nowMs: number): InstalledPair | undefined {
-    let pair = find();
-    while (pair !== undefined && nowMs >= pair.lifetime.nextAtMs) {
-      this.#watchLifetime(pair, nowMs);
-      if (!pair.lifetime.isOver) return pair;
-      pair = find();
-    }
-    return pair;
-  }
-
-  /** `original`: as this host sent it. */
-  #protect(
-    pair: InstalledPair,
-    packet: Uint8Array,
-    header: IpHeader,
-    nowMs: number,
-    original = packet,
-  ): void {
-    const known = pair.client === undefined ? packet : asClientKnows(pair.client, packet, header);
-    this.#outbound.protect(pair, known, header, nowMs, original);
-    this.#watchLifetime(pair, nowMs);
   }
 
   /** Counts what waited for SAs in vain. */
