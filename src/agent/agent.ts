@@ -99,6 +99,8 @@ export class Agent {
   readonly #lastSent = new LastSent();
   #activity = { readAtMs: 0, byPair: new Map<PairId, PairStatistics>() };
   #running = false;
+  /** Until it has sources to put in force, the driver keeps what an earlier, killed run left. */
+  #hasSources = false;
   readonly #keyWatchers = new Set<(keys: ExportedKeys) => void>();
 
   constructor(deps: AgentDependencies) {
@@ -170,11 +172,13 @@ export class Agent {
   async setSources(sources: readonly PolicySource[]): Promise<void> {
     this.#surroundings.follow(sources.map(({ policy }) => policy));
     const { next, notes, change } = this.#change(sources);
-    const before = this.#policy;
+    const [before, hadSources] = [this.#policy, this.#hasSources];
     this.#policy = next;
+    this.#hasSources = true;
     try {
       await this.#driverFilters.policyChanged();
     } catch (error) {
+      this.#hasSources = hadSources;
       if (this.#policy === next) await this.#putBack(before);
       throw error;
     }
@@ -187,6 +191,7 @@ export class Agent {
   async #putBack(policy: ActivePolicy): Promise<void> {
     this.#policy = policy;
     this.#surroundings.follow(policy.sources.map(source => source.policy));
+    if (!this.#hasSources) return;
     await this.#driverFilters.policyChanged().catch((error: unknown) => this.#reportError(error));
   }
 
@@ -430,7 +435,6 @@ export class Agent {
       });
   }
 
-  /** Puts the same sources in force with what is known now. */
   #ownAddresses(): IpAddress[] {
     return this.#surroundings.context.localAddresses.map(({ address }) => address);
   }
@@ -440,9 +444,11 @@ export class Agent {
     this.#deps.onEvent({ kind: 'addressLost', address });
   }
 
+  /** Puts the same sources in force with what is known now. */
   #surroundingsChanged(): void {
     if (!this.#running) return;
     this.#lostAddresses.update(this.#ownAddresses());
+    if (!this.#hasSources) return;
     this.setSources(this.#policy.sources).catch((error: unknown) => this.#reportError(error));
   }
 

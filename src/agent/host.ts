@@ -132,7 +132,8 @@ export class AgentHost {
       );
       this.#loadCertificates();
       await this.#policies.start();
-      for (const error of await this.#tunnels.restore()) this.#options.onEvent({ kind: 'error', error });
+      for (const error of await this.#tunnels.restore(this.#policies.settled))
+        this.#options.onEvent({ kind: 'error', error });
       this.#starting = false;
       onReady();
       await stopped;

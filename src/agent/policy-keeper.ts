@@ -40,6 +40,14 @@ export class PolicyKeeper {
   #inForce: PolicyInForce | undefined;
   #error: string | undefined;
   #turn: Promise<void> = Promise.resolve();
+  #settle: () => void = () => {};
+  /**
+   * Resolves once the driver has the filters of a policy, or has been told that none is assigned. Until then, what an
+   * earlier, killed run left in force stays: nothing else is to be put in its place unasked.
+   */
+  readonly settled = new Promise<void>(resolve => {
+    this.#settle = resolve;
+  });
 
   constructor(deps: PolicyKeeperDependencies) {
     this.#deps = deps;
@@ -65,7 +73,7 @@ export class PolicyKeeper {
     return this.#inForce?.kind === 'directory' ? this.#local : undefined;
   }
 
-  /** Why the assigned policy cannot be loaded; what was in force before stays. */
+  /** Why the assigned policy cannot be loaded; what was in force before, under an earlier run too, stays. */
   get error(): string | undefined {
     return this.#error;
   }
@@ -115,6 +123,7 @@ export class PolicyKeeper {
     const local = await this.#readLocal(directory !== undefined);
     const policy = directory?.policy ?? local;
     await this.#deps.agent.setSources(this.#sources(policy));
+    this.#settle();
     const { clock } = this.#deps;
     const before = this.#inForce;
     this.#local = local;

@@ -31,6 +31,7 @@ interface Entry {
   spec: TunnelSpec;
   lastFailure?: string;
   negotiating: boolean;
+  waitsForPolicy?: true;
   pauseMs: number;
   cancelRetry?: () => void;
 }
@@ -57,10 +58,10 @@ export class TunnelBook {
     this.#clock = clock;
   }
 
-  /** Puts every tunnel on file in force again; what cannot be read is returned, not thrown. */
-  async restore(): Promise<readonly Error[]> {
+  /** Puts every tunnel on file in force again, after the policy; what cannot be read is returned, not thrown. */
+  async restore(policySettled: Promise<void>): Promise<readonly Error[]> {
     const { tunnels, errors } = this.#files.readAll(document => this.#add(document));
-    for (const entry of tunnels) this.#keepTrying(entry);
+    for (const entry of tunnels) this.#tryAfter(policySettled, entry);
     return errors;
   }
 
@@ -138,7 +139,7 @@ export class TunnelBook {
   /** An address has gone, and with it the pairs of tunnels from there: they begin anew, from another one if they may. */
   addressLost(address: IpAddress): void {
     for (const entry of this.#entries.values()) {
-      if (entry.spec.local !== address || entry.negotiating) continue;
+      if (entry.spec.local !== address || entry.negotiating || entry.waitsForPolicy) continue;
       entry.lastFailure = `${address} is no longer an address of this host`;
       this.#keepTrying(entry);
     }
@@ -149,6 +150,18 @@ export class TunnelBook {
     const entry = { document, asked: spec, spec, negotiating: true, pauseMs: firstPauseMs };
     this.#entries.set(spec.name, entry);
     return entry;
+  }
+
+  #tryAfter(policySettled: Promise<void>, entry: Entry): void {
+    entry.negotiating = false;
+    entry.waitsForPolicy = true;
+    entry.lastFailure = 'it waits for the assigned policy, which cannot be loaded';
+    policySettled.then(() => {
+      if (this.#entries.get(entry.asked.name) !== entry) return;
+      delete entry.waitsForPolicy;
+      delete entry.lastFailure;
+      this.#keepTrying(entry);
+    });
   }
 
   #keepTrying(entry: Entry): void {

@@ -290,7 +290,10 @@ export interface Subnet {
 /** A packet engine. Methods throw `IpseckitError` (ENVIRONMENT, ACCESS_DENIED) when the host refuses. */
 export interface Driver {
   readonly name: 'userspace' | 'xfrm' | 'memory';
-  /** Opens devices and sockets, first removing what an earlier, killed run left behind. */
+  /**
+   * Opens devices and sockets. Filters that an earlier, killed run of either engine left stay in force until the first
+   * `setFilters`, or `stop`; all else of it is removed.
+   */
   start(onEvent: (event: DriverEvent) => void): Promise<void>;
   /** Removes everything from the host; safe to call twice. */
   stop(): Promise<void>;

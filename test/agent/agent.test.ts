@@ -273,6 +273,24 @@ describe('two agents on a memory network', () => {
     );
   });
 
+  test('before it has a policy, it takes nothing of an earlier run from the driver', async () => {
+    const { alice, pass } = await twoStations(27);
+    const { driver, agent } = alice;
+    alice.moveTo(ipAddress('192.0.2.50'));
+    await pass(3_000);
+    const set = driver.setFilters.bind(driver);
+    driver.setFilters = async () => {
+      driver.setFilters = set;
+      throw new IpseckitError('ENVIRONMENT', 'no room for rules');
+    };
+    await assert.rejects(agent.setSources([tunnelTo(aliceAddress, bobAddress)]), /no room for rules/);
+    alice.moveTo(aliceAddress);
+    await pass(3_000);
+    assert.deepEqual(driver.filterChanges, []);
+    await agent.setSources([]);
+    assert.deepEqual(driver.filterChanges, [[]], 'none is assigned');
+  });
+
   test('a change that the driver refuses leaves all as it was', async () => {
     const { alice, bob, pass } = await twoStations(26);
     const first = tunnelTo(aliceAddress, bobAddress);

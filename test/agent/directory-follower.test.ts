@@ -293,6 +293,21 @@ describe('a directory policy over a local one', () => {
     assert.deepEqual(errors, []);
   });
 
+  test('a local store that cannot be read changes nothing until it can be', async () => {
+    const { keeper, inForce, stored, errors } = world();
+    let isSettled = false;
+    keeper.settled.then(() => {
+      isSettled = true;
+    });
+    stored.fail = new Error('assigned.json is damaged');
+    await keeper.start();
+    await keeper.reload();
+    assert.deepEqual([isSettled, inForce(), errors.length], [false, ['Dynamic 99'], 1]);
+    delete stored.fail;
+    await keeper.reload();
+    assert.deepEqual([isSettled, inForce().length], [true, 2]);
+  });
+
   test('parts that cannot be read are left out and said', async () => {
     const { keeper, memory, assign, said, reasons } = world();
     const policy = domainPolicy(80, 100);

@@ -35,7 +35,7 @@ describe('persistent tunnels', () => {
     const { book, pass } = await hosts(61);
     writeFileSync(join(folder, 'a.json'), JSON.stringify({ format: 'ipseckit-tunnel', version: 2 }));
     writeFileSync(join(folder, 'b.json'), JSON.stringify(document('good')));
-    const errors = await book.restore();
+    const errors = await book.restore(Promise.resolve());
     assert.equal(errors.length, 1);
     assert.ok(errors[0]?.message.includes(join(folder, 'a.json')), errors[0]?.message);
     await pass(2_000);
@@ -45,12 +45,26 @@ describe('persistent tunnels', () => {
     );
   });
 
+  test('those on file wait for the policy, and say so', async () => {
+    const { alice, book, pass } = await hosts(65);
+    writeFileSync(join(folder, 'a.json'), JSON.stringify(document('later')));
+    let settle: () => void = () => {};
+    await book.restore(new Promise(resolve => (settle = resolve)));
+    await pass(2_000);
+    const [later] = book.list();
+    assert.deepEqual([later?.state, alice.driver.filterChanges], ['down', []]);
+    assert.match(later?.lastFailure ?? '', /waits for the assigned policy/);
+    settle();
+    await pass(2_000);
+    assert.deepEqual([book.list()[0]?.state, book.list()[0]?.lastFailure], ['up', undefined]);
+  });
+
   test('one whose own address is not there yet comes up when it is', async () => {
     const { alice, book, pass } = await hosts(62);
     alice.moveTo(ipAddress('192.0.2.50'));
     await pass(3_000);
     writeFileSync(join(folder, 'a.json'), JSON.stringify(document('early')));
-    assert.deepEqual(await book.restore(), []);
+    assert.deepEqual(await book.restore(Promise.resolve()), []);
     await pass(2_000);
     const [early] = book.list();
     assert.deepEqual(

@@ -20,7 +20,7 @@ import { type ConnectionType, connectionTypeOf } from '../connection-type.js';
 import { steeringNames } from '../kernel-names.js';
 import { removeXfrmLeftovers } from '../xfrm/leftovers.js';
 import { PacketEngine, type PacketEngineOptions } from './engine.js';
-import { KernelSteering, removeSteeringSync } from './kernel-steering.js';
+import { KernelSteering, removeRouting, removeSteeringSync } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
 import { type NoDefaultExempt, softElement } from './steering.js';
 import { TableGuard } from './table-guard.js';
@@ -61,6 +61,8 @@ export class UserspaceDriver implements Driver {
   readonly name = 'userspace';
   readonly #options: UserspaceDriverOptions;
   #running: Running | undefined;
+  /** Nothing of the other engine is in the kernel. */
+  #isAlone = false;
 
   constructor(options: UserspaceDriverOptions = {}) {
     this.#options = options;
@@ -81,19 +83,20 @@ export class UserspaceDriver implements Driver {
     });
     let sockets: KernelSockets | undefined;
     try {
-      await steering.start();
       sockets = new KernelSockets({
         mark: steeringNames.bypassMark,
         ikePort,
         natTraversalPort,
         onFailure: fail,
       });
-      // Now the ports are ours: nobody uses them.
-      removeXfrmLeftovers();
+      // Now the ports are ours, too: nobody uses what changes from here on.
+      await steering.start();
+      this.#isAlone = false;
       this.#running = this.#wire(tun, sockets, steering, onEvent);
     } catch (error) {
       sockets?.close();
-      await steering.stop().catch(() => {});
+      // Not the filters: there are none but those of an earlier run.
+      if (sockets !== undefined) await removeRouting().catch(() => {});
       tun.close();
       throw error;
     }
@@ -108,6 +111,7 @@ export class UserspaceDriver implements Driver {
     running.sockets.close();
     try {
       await running.steering.stop();
+      this.#removeOtherEngines();
     } finally {
       running.tun.close();
     }
@@ -131,6 +135,7 @@ export class UserspaceDriver implements Driver {
     engine.setFilters(filters, nowMs());
     timer.arm();
     await steering.apply(filters, this.#innerMtuBytes(filters), engine.steeredPorts());
+    this.#removeOtherEngines();
   }
 
   async setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void> {
@@ -221,6 +226,13 @@ export class UserspaceDriver implements Driver {
     for (const [id, count] of steering.latestCounters.drops)
       byFilter.set(id, (byFilter.get(id) ?? 0) + count);
     return { ...history, byFilter };
+  }
+
+  /** Once: the filters of the other engine, should it have been killed, stay until ours are in force. */
+  #removeOtherEngines(): void {
+    if (this.#isAlone) return;
+    removeXfrmLeftovers();
+    this.#isAlone = true;
   }
 
   #started(): Running {

@@ -79,9 +79,13 @@ export class KernelSteering {
     this.#assigned = new AssignedAddresses({ name, mtuBytes, otherRoutes: [secureRoute(name)] });
   }
 
-  /** Removes what an earlier, killed run left behind, and routes marked packets into the TUN device. */
+  /**
+   * Routes marked packets into the TUN device. The table that an earlier, killed run left stays until `apply` replaces it:
+   * what it stops is not let out meanwhile. Throws `IpseckitError` where `nft` or `ip` cannot do its work.
+   */
   async start(): Promise<void> {
-    await removeSteering();
+    await run('nft', ['--check', '-f', '-'], nftRemoval());
+    await removeRouting();
     const { tun, tunMtuBytes } = this.#options;
     configureTun(tun);
     const setup = `${routingSetup(tun, tunMtuBytes).join('\n')}\n`;
@@ -223,7 +227,17 @@ export class KernelSteering {
 
 /** Removes every trace of the driver from the kernel. Throws `IpseckitError` without `nft`, unless it may be missing. */
 export async function removeSteering(options: { readonly mayFail?: boolean } = {}): Promise<void> {
+  await removeTable(options);
+  await removeRouting();
+}
+
+/** Removes the filters: what they stopped passes. */
+export async function removeTable(options: { readonly mayFail?: boolean } = {}): Promise<void> {
   await run('nft', ['-f', '-'], nftRemoval(), options);
+}
+
+/** Removes rules and routes. What a table that is still there marks is dropped then. */
+export async function removeRouting(): Promise<void> {
   for (const family of ipFamilies())
     await run('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, {
       mayFail: true,

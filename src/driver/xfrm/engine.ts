@@ -14,7 +14,7 @@ import type {
   SoftSa,
   SoftSaStatistics,
 } from '../api.js';
-import { removeSteering } from '../userspace/kernel-steering.js';
+import { removeRouting, removeTable } from '../userspace/kernel-steering.js';
 import { watchPackets } from '../userspace/packet-watch.js';
 import { Acquires } from './acquires.js';
 import { expiryCause } from './events.js';
@@ -24,8 +24,8 @@ import { GatewayAddresses } from './gateway-addresses.js';
 import { letPacketsWait, localAddresses, readHost, readXfrmCounters } from './host.js';
 import type { IkeSockets } from './ike-sockets.js';
 import { KernelPairs } from './kernel-pairs.js';
-import { forgetAcquire, ourStates, stateReports } from './kernel-states.js';
-import { removeOurs } from './leftovers.js';
+import { deleteStates, forgetAcquire, ourStates, stateReports } from './kernel-states.js';
+import { ourPolicies, removeOurs } from './leftovers.js';
 import { filterNumberOf, isOurUser } from './marks.js';
 import type { XfrmSocket } from './netlink.js';
 import { refusalPolicy, softPolicies } from './policies.js';
@@ -64,6 +64,8 @@ export class XfrmEngine {
   #stopWaiting: () => void = () => {};
   readonly #timers = new Set<NodeJS.Timeout>();
   #sendFailures = 0;
+  /** Nothing of the other engine is in the kernel. */
+  #isAlone = false;
 
   constructor(
     socket: XfrmSocket,
@@ -95,10 +97,15 @@ export class XfrmEngine {
     this.#host = readHost(options.noDefaultExempt ?? 0);
   }
 
-  /** Removes what an earlier, killed run of either engine left behind. */
+  /**
+   * Removes SAs and routes that an earlier, killed run of either engine left behind. Its filters stay until the first
+   * `setFilters` replaces them: what they stop is not let out meanwhile.
+   */
   async open(): Promise<void> {
-    removeOurs(this.#socket, this.#policies);
-    await removeSteering({ mayFail: true });
+    this.#policies.adopt(ourPolicies(this.#socket));
+    const states = ourStates(this.#socket).map(({ id }) => id);
+    deleteStates(this.#socket, states);
+    await removeRouting();
     this.#socket.listen(
       message => this.#onMessage(message),
       () => this.#reporting(() => this.#resync()),
@@ -115,6 +122,7 @@ export class XfrmEngine {
     this.#sockets.close();
     try {
       removeOurs(this.#socket, this.#policies);
+      await this.#removeOtherEngines();
       await this.#addresses.set([]);
       await this.#routes.remove();
     } finally {
@@ -131,7 +139,15 @@ export class XfrmEngine {
       ...this.#soft.all().flatMap(soft => softPolicies(soft, this.#rules.placed)),
       ...this.#pairs.placedAnew(),
     ]);
+    await this.#removeOtherEngines();
     await this.#routes.set(filters);
+  }
+
+  /** Once: the filters of the other engine, should it have been killed, stay until ours are in force. */
+  async #removeOtherEngines(): Promise<void> {
+    if (this.#isAlone) return;
+    await removeTable({ mayFail: true });
+    this.#isAlone = true;
   }
 
   setAssignedAddresses(assigned: readonly AssignedAddress[]): Promise<void> {
@@ -249,8 +265,11 @@ export class XfrmEngine {
 
   #onAcquire(acquire: XfrmAcquire): void {
     const { user } = acquire.policy.selector;
-    const filter = isOurUser(user) ? this.#rules.byNumber(filterNumberOf(user)) : undefined;
-    const event = filter && this.#acquires.add(acquire, filter, performance.now());
+    if (!isOurUser(user)) return;
+    const filter = this.#rules.byNumber(filterNumberOf(user));
+    // One of an earlier run: nobody answers, and while it waits the kernel would not ask for a filter of ours.
+    if (filter === undefined) return this.#reporting(() => forgetAcquire(this.#socket, acquire));
+    const event = this.#acquires.add(acquire, filter, performance.now());
     if (event !== undefined) this.#emit(event);
   }
 

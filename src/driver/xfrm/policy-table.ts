@@ -12,6 +12,11 @@ export class PolicyTable {
     this.#socket = socket;
   }
 
+  /** Takes over policies that are in the kernel already: they stay until they are replaced. */
+  adopt(policies: readonly XfrmPolicy[]): void {
+    for (const policy of policies) this.#installed.set(policyKey(policy), policy);
+  }
+
   /** Replaces all policies. Throws `IpseckitError` when the kernel refuses some. */
   replace(policies: readonly XfrmPolicy[]): void {
     const wanted = new Map(policies.map(policy => [policyKey(policy), policy]));

@@ -52,24 +52,45 @@ describe('user-space driver on one host', { skip, timeout: 120_000 }, () => {
     assert.equal(traces(), clean);
   });
 
-  test('a killed driver stops secured traffic, and the next start cleans up', async () => {
+  test('what a killed driver stops stays stopped until the next has filters in force', async () => {
     const clean = traces();
     const killed = await DriverOnHost.start(hosts.a);
     await killed.setFilters([secureFilter('s', 'outbound', selector(one, other))]);
     await killed.kill();
-    assert.equal((await ping(hosts.a, other, { count: 1 }).catch(() => ({ received: 0 }))).received, 0);
+    const answers = async () =>
+      (await ping(hosts.a, other, { count: 1, waitSeconds: 1 }).catch(() => ({ received: 0 }))).received;
+    assert.equal(await answers(), 0);
     assert.notEqual(traces(), clean);
     const next = await DriverOnHost.start(hosts.a);
-    assert.equal(
-      (await ping(hosts.a, other, { count: 1 })).received,
-      1,
-      'no filter of the killed one is left',
-    );
+    assert.equal(await answers(), 0, 'it has started, and knows no filters yet');
+    await next.setFilters([]);
+    assert.equal(await answers(), 1, 'no filter of the killed one is left');
     await next.stop();
     assert.equal(traces(), clean);
   });
 
-  test('a start removes what the other engine, killed, has left in the kernel, and nothing else', async () => {
+  test('a start that fails opens nothing; a stop without filters removes all that was left', async () => {
+    const clean = traces();
+    const killed = await DriverOnHost.start(hosts.a);
+    await killed.setFilters([secureFilter('s', 'outbound', selector(one, other))]);
+    await killed.kill();
+    const script = "require('dgram').createSocket('udp4').bind(500, () => console.log('bound'))";
+    const squatter = hosts.a.spawn(process.execPath, ['-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    assert.ok(squatter.stdout !== null);
+    await once(squatter.stdout, 'data');
+    await assert.rejects(DriverOnHost.start(hosts.a), DriverRefusal);
+    squatter.kill('SIGKILL');
+    const { received } = await ping(hosts.a, other, { count: 1, waitSeconds: 1 }).catch(() => ({
+      received: 0,
+    }));
+    assert.equal(received, 0);
+    await (await DriverOnHost.start(hosts.a)).stop();
+    assert.equal(traces(), clean);
+  });
+
+  test('the first filters replace what the other engine, killed, has left in the kernel, and nothing else', async () => {
     const block = (user: number) => ({
       selector: {
         source: { address: one, length: 32 },
@@ -88,6 +109,8 @@ describe('user-space driver on one host', { skip, timeout: 120_000 }, () => {
     const policies = () => hosts.a.run('ip', 'xfrm', 'policy').match(/action block/g)?.length;
     assert.equal(policies(), 2);
     const driver = await DriverOnHost.start(hosts.a);
+    assert.equal(policies(), 2);
+    await driver.setFilters([]);
     assert.equal(policies(), 1);
     await driver.stop();
     hosts.a.run('ip', 'xfrm', 'policy', 'flush');
