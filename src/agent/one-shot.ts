@@ -29,10 +29,7 @@ export interface TunnelUp {
  */
 export async function bringUp(agent: Agent, tunnel: TunnelSpec, patience: Patience): Promise<TunnelUp> {
   await putInForce(agent, tunnel);
-  if (outboundOf(agent, tunnel).length === 0)
-    throw new IpseckitError('ENVIRONMENT', `${tunnel.local} is not an address of this host`, {
-      next: '"ip address" shows its addresses; --local chooses another',
-    });
+  if (outboundOf(agent, tunnel).length === 0) throw whyNothingOf(agent, tunnel);
   return withPatience(agent, tunnel, patience, async reached => {
     if (tunnel.modeConfig === undefined) return negotiateAll(agent, tunnel, reached);
     const configuration = await Promise.race([agent.connect(tunnel.local, tunnel.peer), reached]);
@@ -54,6 +51,24 @@ export function bringUpAnew(
     await putInForce(agent, configured);
     return negotiateAll(agent, configured, reached);
   });
+}
+
+/** Why a tunnel in force has no filter: another one has its traffic, or its own address is not there. */
+function whyNothingOf(agent: Agent, tunnel: TunnelSpec): IpseckitError {
+  const rules = agent.sources.find(source => isOf(source, tunnel.name))?.policy.rules ?? [];
+  const covered = agent.notes().find(note => rules.includes(note.rule) && note.covered !== undefined);
+  if (covered?.covered === undefined)
+    return new IpseckitError('ENVIRONMENT', `${tunnel.local} is not an address of this host`, {
+      next: '"ip address" shows its addresses; --local chooses another',
+    });
+  const { policy } = covered.covered.by.source;
+  return new IpseckitError(
+    'CONFLICT',
+    `a filter of '${policy.name}' has the traffic of this tunnel already`,
+    {
+      next: 'change that policy, or narrow the tunnel: --remote-net, --protocol, --remote-port',
+    },
+  );
 }
 
 /** Takes the filters of a tunnel away; the agent deletes its pairs. */

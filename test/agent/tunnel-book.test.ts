@@ -76,6 +76,19 @@ describe('persistent tunnels', () => {
     assert.equal(book.list()[0]?.state, 'up');
   });
 
+  test('one whose traffic a policy has already is refused, and says so', async () => {
+    const { alice, book, pass } = await hosts(64);
+    await alice.agent.setSources([{ ...tunnelTo(aliceAddress, bobAddress), origin: 'assigned' }]);
+    const audience = { onStep: () => {}, ask: async () => undefined, closed: new AbortController().signal };
+    await assert.rejects(
+      book.up(document('double'), audience),
+      error =>
+        error instanceof IpseckitError && error.code === 'CONFLICT' && /filter of 'test'/.test(error.message),
+    );
+    await pass(100);
+    assert.equal(alice.agent.sources.length, 1);
+  });
+
   test('one whose caller has gone is not kept', async () => {
     const { alice, bob, book, pass } = await hosts(63);
     await bob.agent.setSources([]);
