@@ -1,5 +1,6 @@
 /** Selectors as numbers, for the packet path. The two families are kept apart, so that IPv4 never computes with bigints. */
 import type { IpAddress } from '../wire/ip/address.js';
+import { quotedFlow } from '../wire/ip/icmp-errors.js';
 import { addressOf, type IpHeader, type PacketAddress, packetAddress, portsOf } from '../wire/ip/ip.js';
 import { hostRange, type Selector } from '../wire/ip/selector.js';
 
@@ -109,6 +110,24 @@ export function mirrorFlow(flow: Flow): Flow {
   const ports = { protocol, sourcePort, destinationPort };
   if (flow.family === 4) return { family: 4, source: flow.destination, destination: flow.source, ...ports };
   return { family: 6, source: flow.destination, destination: flow.source, ...ports };
+}
+
+/**
+ * The traffic that an ICMP error belongs to, as the error goes: the answers to the packet that it quotes, whoever tells of it
+ * (RFC 4301 6.2). `undefined` for any other packet, and for an error that does not go to the quoted packet's sender.
+ */
+export function answersToQuoted(packet: Uint8Array, header: IpHeader): Flow | undefined {
+  const quoted = quotedFlow(packet, header);
+  if (quoted === undefined) return undefined;
+  const { protocol, sourcePort: destinationPort, destinationPort: sourcePort } = quoted;
+  const [source, destination] = [packetAddress(quoted.destination), packetAddress(quoted.source)];
+  if (destination !== header.destination) return undefined;
+  const ports = { protocol, sourcePort, destinationPort };
+  if (typeof source === 'number' && typeof destination === 'number')
+    return { family: 4, source, destination, ...ports };
+  if (typeof source === 'bigint' && typeof destination === 'bigint')
+    return { family: 6, source, destination, ...ports };
+  return undefined;
 }
 
 /** A flow as a selector of that one flow. */

@@ -69,9 +69,9 @@ export class Witness {
           udp dport 4500 counter name secured accept
           ip frag-off & 0x1fff != 0 accept
           frag frag-off != 0 accept
-          ip saddr { 10.66.0.0/24, 10.71.0.0/24, 10.72.0.0/24 } counter name clear
+          ip saddr { 10.66.0.0/24, 10.71.0.0/24, 10.72.0.0/24, 10.73.0.0/24 } counter name clear
           icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-          ip6 saddr { fd66::/64, fd71::/64, fd72::/64 } counter name clear
+          ip6 saddr { fd66::/64, fd71::/64, fd72::/64, fd73::/64 } counter name clear
         }
       }`,
     );

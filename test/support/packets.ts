@@ -55,6 +55,18 @@ export function tcpPacket(options: PacketOptions): Uint8Array {
   return ipPacket(options, ipProtocol.tcp, tcp);
 }
 
+/** An ICMP error that quotes a packet, or as much of it as is given. */
+export function icmpError(
+  options: PacketOptions,
+  type: number,
+  code: number,
+  quoted: Uint8Array,
+): Uint8Array {
+  const message = Uint8Array.of(type, code, 0, 0, 0, 0, 0, 0, ...quoted);
+  writeU16(message, 2, checksumOf(message, 0, message.length));
+  return ipPacket(options, ipProtocol.icmp, message);
+}
+
 /** A packet of any protocol. */
 export function ipPacket(options: PacketOptions, protocol: number, payload: Uint8Array): Uint8Array {
   return encodeIpv4(

@@ -1,4 +1,5 @@
 import type { IpAddress } from '../../wire/ip/address.js';
+import { isIcmpError } from '../../wire/ip/icmp-errors.js';
 import { addressOf, type IpHeader, type PacketAddress, packetAddress } from '../../wire/ip/ip.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import type { FilterId } from '../api.js';
@@ -7,7 +8,7 @@ import type { NatClient, NatClients } from '../nat-client.js';
 import type { Flow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
 import type { Translation } from '../translations.js';
-import { conversationOf, isIcmpError, setPeerPort, setQuotedPeer } from './peer-port.js';
+import { conversationOf, setPeerPort, setQuotedPeer } from './peer-port.js';
 
 /** Kept of a translation while the kernel learns of it; whoever sent the others repeats them. */
 const mostHeld = 16;

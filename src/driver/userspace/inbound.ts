@@ -16,7 +16,7 @@ import type { DriverEvent, DropReason, Endpoint, Spi } from '../api.js';
 import { sequenceHigh } from '../extended-sequence.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
 import type { NatClients } from '../nat-client.js';
-import { type Flow, flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
+import { answersToQuoted, type Flow, flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
 import { truncationNote } from '../truncation.js';
 import type { ClientPorts } from './client-ports.js';
@@ -279,9 +279,14 @@ export class InboundPath {
       if (header === undefined) return this.#drop('malformed', about, pair);
     }
     const flow = flowOf(packet, header);
-    if (!matchesFlow(selector, mirrorFlow(flow)))
+    const isOwn = matchesFlow(selector, mirrorFlow(flow));
+    // A router tells of our packets from an address of its own.
+    const answers = isOwn ? undefined : answersToQuoted(packet, header);
+    if (!isOwn && (answers === undefined || !matchesFlow(selector, mirrorFlow(answers))))
       return this.#drop('selector-mismatch', about, pair, { inner: packet });
-    const refusal = this.#deps.refusal(pair, flow);
+    const refusal =
+      this.#deps.refusal(pair, flow) ??
+      (answers === undefined ? undefined : this.#deps.refusal(pair, answers));
     if (refusal !== undefined) return this.#refuse(refusal, about, pair, packet);
     const tos = envelope.kind === 'ip' ? decapsulatedTos(envelope.header.tos, header.tos) : header.tos;
     if (tos === undefined)

@@ -10,7 +10,7 @@ import {
 } from '../../wire/ip/ip.js';
 import type { DriverEvent, FilterId } from '../api.js';
 import type { InstalledPair } from '../installed-pair.js';
-import { type Flow, flowOf, flowSelector } from '../packet-selector.js';
+import { answersToQuoted, type Flow, flowOf, flowSelector } from '../packet-selector.js';
 import type { SaDatabase } from '../sa-database.js';
 import type { Translation } from '../translations.js';
 import type { AcquireQueue } from './acquire-queue.js';
@@ -37,7 +37,7 @@ export interface OutboundFateParts {
 }
 
 const notSecured =
-  'it was to be secured, but no filter covers it as it came here: NAT on this host changed it';
+  'it was to be secured, but no filter covers it as it came here: NAT on this host changed it, or it is an ICMP error without a tunnel';
 
 export class OutboundFate {
   readonly #parts: OutboundFateParts;
@@ -95,7 +95,8 @@ export class OutboundFate {
 
   /**
    * `steered`: the kernel brings only what a filter wants secured. When no such filter covers it here, something changed it
-   * on its way to us, NAT of this host mostly: it must not go in clear. What `waited` may, when the filters have changed.
+   * on its way to us, NAT of this host mostly, or it is an ICMP error about what came out of a tunnel: it must not go in clear.
+   * What `waited` may, when the filters have changed.
    */
   #decide(
     rule: OutboundRule | undefined,
@@ -107,9 +108,15 @@ export class OutboundFate {
   ): void {
     if (rule?.filter.action === 'secure') return this.#secure(rule, packet, header, flow, nowMs);
     if (rule?.filter.action === 'block') return this.#block(rule, packet, nowMs);
-    const pair = rule ? undefined : this.#carrier(undefined, header.destination, packet, header, flow, nowMs);
+    const answers = rule ? undefined : answersToQuoted(packet, header);
+    const answering = answers && this.#parts.rules().outbound(answers);
+    const pair = rule
+      ? undefined
+      : (this.#carrier(undefined, header.destination, packet, header, flow, nowMs) ??
+        this.#tunnelOf(answering, answers, nowMs));
     if (pair !== undefined) return this.#protect(pair, packet, header, nowMs);
-    if (came === 'waited') return this.#parts.path.sendClear(packet, header, nowMs);
+    if (came === 'waited' || answering?.filter.action === 'permit')
+      return this.#parts.path.sendClear(packet, header, nowMs);
     const note = notSecured;
     this.#parts.counters.drop({
       reason: 'clear-but-secured',
@@ -168,6 +175,17 @@ export class OutboundFate {
       () => this.#parts.clientPorts.carrier(filterId, peer, packet, header, flow, nowMs),
       nowMs,
     );
+  }
+
+  /** The tunnel for an ICMP error that no filter covers, by the answers to what it quotes (RFC 4301 6.2). */
+  #tunnelOf(
+    rule: OutboundRule | undefined,
+    answers: Flow | undefined,
+    nowMs: number,
+  ): InstalledPair | undefined {
+    const peer = rule?.tunnelPeer;
+    if (rule?.filter.action !== 'secure' || peer === undefined || answers === undefined) return undefined;
+    return this.#living(() => this.#parts.database.outbound(rule.filter.id, peer, answers), nowMs);
   }
 
   /** What `find` finds; a pair whose time is over is put aside for the next. */

@@ -3,6 +3,7 @@
  * ICMP echo its id when the peer asked, of an ICMP error that of the packet which it quotes.
  */
 import { adjustChecksum } from '../../wire/ip/checksum.js';
+import { isIcmpError, quoteOffset } from '../../wire/ip/icmp-errors.js';
 import { type IpHeader, type PacketAddress, sumOfAddress, upperStart } from '../../wire/ip/ip.js';
 import { ipv6Field, ipv6HeaderBytes, readIpv6Address, writeIpv6Address } from '../../wire/ip/ipv6.js';
 import {
@@ -36,10 +37,10 @@ interface Quote {
 }
 
 const icmp = {
-  4: { protocol: ipProtocol.icmp, request: 8, reply: 0, errors: [3, 4, 11, 12] },
-  6: { protocol: ipProtocol.icmpv6, request: 128, reply: 129, errors: [1, 2, 3, 4] },
+  4: { protocol: ipProtocol.icmp, request: 8, reply: 0 },
+  6: { protocol: ipProtocol.icmpv6, request: 128, reply: 129 },
 } as const;
-const icmpField = { type: 0, checksum: 2, echoId: 4, quote: 8 } as const;
+const icmpField = { type: 0, checksum: 2, echoId: 4 } as const;
 
 const checksumField: Readonly<Record<number, number>> = {
   [ipProtocol.tcp]: 16,
@@ -47,14 +48,6 @@ const checksumField: Readonly<Record<number, number>> = {
   [ipProtocol.icmp]: icmpField.checksum,
   [ipProtocol.icmpv6]: icmpField.checksum,
 };
-
-/** Whether a packet is an ICMP error, which belongs to the conversation of the packet that it quotes. */
-export function isIcmpError(packet: Uint8Array, header: IpHeader): boolean {
-  const { protocol, errors } = icmp[header.family];
-  return (
-    header.protocol === protocol && (errors as readonly number[]).includes(packet[upperStart(header)] ?? 0)
-  );
-}
 
 /** The flow of the conversation that a packet belongs to, as seen outbound. `flow` is the packet's own, as seen outbound. */
 export function conversationOf(packet: Uint8Array, header: IpHeader, flow: Flow, direction: Direction): Flow {
@@ -134,7 +127,7 @@ function portsAt(
 }
 
 function quoteIn(packet: Uint8Array, header: IpHeader, direction: Direction): Quote | undefined {
-  const start = upperStart(header) + icmpField.quote;
+  const start = upperStart(header) + quoteOffset;
   const end = header.totalLength;
   const went: Direction = direction === 'inbound' ? 'outbound' : 'inbound';
   if (header.family === 4) {

@@ -38,9 +38,10 @@ export function matchOf(selector: Selector): string {
   return [...nfproto, ...terms].map(term => `${term} `).join('');
 }
 
-function matchRange(field: string, range: AddressRange): string {
+/** Empty for all addresses of a family. */
+export function matchRange(field: string, range: AddressRange, print = printRange): string {
   const everything = range.first !== range.last && prefixLengthOf(range) === 0;
-  return everything ? '' : `${field} ${printRange(range)}`;
+  return everything ? '' : `${field} ${print(range)}`;
 }
 
 /** The chain `name` that applies `rules` in order, and the chains it goes to. Chains come before their users. */

@@ -18,6 +18,7 @@ import { dialupDevicePrefixes } from '../connection-type.js';
 import { hex, steeringNames } from '../kernel-names.js';
 import type { SteeredPort } from './client-ports.js';
 import { dispatch, matchOf } from './steering-dispatch.js';
+import { tunnelErrorRules } from './steering-errors.js';
 
 /** Value of `NoDefaultExempt` (policy-semantics.md 7): which traffic is exempt from all filters. */
 export type NoDefaultExempt = 0 | 1 | 2 | 3;
@@ -87,6 +88,7 @@ export function nftRuleset(filters: readonly DriverFilter[], options: SteeringOp
     chain(generationChain(options.generation), []),
     chain('exempt', exemptRules(options)),
     ...filterChains('outbound', filters, options),
+    chain('tunnel-errors', tunnelErrorRules(filters, `${keepOthersMark(secureMark)} accept`)),
     ...filterChains('inbound', filters, options),
     chain('output', outputRules(options), 'type route hook output priority mangle; policy accept;'),
     chain(
@@ -186,7 +188,8 @@ function outputRules({ ikePort, natTraversalPort }: SteeringOptions): string[] {
     ...translatedRules('destination', `${keepOthersMark(secureMark)} accept`),
     `udp sport { ${ikePort}, ${natTraversalPort} } accept`,
     'jump exempt',
-    'goto outbound',
+    'jump outbound',
+    'goto tunnel-errors',
   ];
 }
 
@@ -198,7 +201,8 @@ function preroutingRules({ tun, innerMtuBytes }: SteeringOptions): string[] {
     'ip daddr @own accept',
     'ip6 daddr @own6 accept',
     'jump exempt',
-    'goto outbound',
+    'jump outbound',
+    'goto tunnel-errors',
   ];
 }
 

@@ -1,4 +1,8 @@
-/** What ICMP errors say of a packet that did not arrive (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1 and 3.3). */
+/** What ICMP errors say of a packet that did not arrive (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3), and which one that was. */
+import { flowOfPacket, type PacketFlow } from './flow-of-packet.js';
+import { type IpHeader, isFragmentOfIp, upperStart } from './ip.js';
+import { ipv6HeaderBytes } from './ipv6.js';
+import { ipProtocol, ipv4HeaderBytes } from './packet.js';
 
 /** Type and code of one ICMP error. */
 export interface IcmpError {
@@ -49,4 +53,33 @@ export function readUndelivered({ family, type, code }: IcmpError): UndeliveredR
 /** The MTU that "fragmentation needed" asks for is told with it (RFC 1191); IPv6 has a message of its own. */
 export function isFragmentationNeeded({ family, type, code }: IcmpError): boolean {
   return family === 4 && type === unreachable[4] && code === 4;
+}
+
+/** Unreachable, too big (IPv6), time exceeded, parameter problem; source quench is no longer one (RFC 6633). */
+const errors = {
+  4: { protocol: ipProtocol.icmp, types: [3, 11, 12] },
+  6: { protocol: ipProtocol.icmpv6, types: [1, 2, 3, 4] },
+} as const;
+
+/** Where an error begins to quote the packet that it is about. */
+export const quoteOffset = 8;
+
+/** Whether a packet is an ICMP error about another. */
+export function isIcmpError(packet: Uint8Array, header: IpHeader): boolean {
+  const { protocol, types } = errors[header.family];
+  return (
+    header.protocol === protocol && (types as readonly number[]).includes(packet[upperStart(header)] ?? 0)
+  );
+}
+
+/**
+ * Who talked to whom in the packet that an ICMP error is about, as far as that can be told for sure: `undefined` for any other
+ * packet, for a piece of an error, and where the quoted headers, ports included, are not whole.
+ */
+export function quotedFlow(packet: Uint8Array, header: IpHeader): PacketFlow | undefined {
+  if (!isIcmpError(packet, header) || isFragmentOfIp(header)) return undefined;
+  const quote = packet.subarray(upperStart(header) + quoteOffset, header.totalLength);
+  const first = quote[0] ?? 0;
+  const headerBytes = header.family === 4 ? Math.max(ipv4HeaderBytes, (first & 0xf) * 4) : ipv6HeaderBytes;
+  return first >>> 4 === header.family && quote.length >= headerBytes ? flowOfPacket(quote) : undefined;
 }

@@ -218,6 +218,28 @@ describe('nftRuleset', () => {
     ]);
   });
 
+  test('steers ICMP errors about what came out of a tunnel, whoever sends them', () => {
+    const gateway = { tunnelEndpoint: ipAddress('10.0.0.2') };
+    const web = { protocol: 6, sourcePort: 80 };
+    const ruleset = nftRuleset(
+      [
+        filter('t', 'outbound', 'secure', '10.1.0.0/16', '10.2.0.0/16', gateway),
+        filter('back', 'inbound', 'secure', '10.2.0.0/16', '10.1.0.0/16', gateway),
+        filter('all', 'outbound', 'secure', '2001:db8::1', '::/0', { ...gateway, ...web }),
+        filter('transport', 'outbound', 'secure', '10.0.0.1', '10.0.0.3'),
+      ],
+      options,
+    );
+    const secured = 'meta mark set meta mark & 0xcfffffff | 0x10000000 accept';
+    assert.deepEqual(chain(ruleset, 'tunnel-errors'), [
+      'meta l4proto != { 1, 58 } return',
+      `icmp type { destination-unreachable, time-exceeded, parameter-problem } ip daddr 10.2.0.0/16 @th,160,32 0xa020000-0xa02ffff @th,192,32 0xa010000-0xa01ffff ${secured}`,
+      `icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } @th,112,8 6 @th,256,128 0x20010db8000000000000000000000001 @th,400,16 80 ${secured}`,
+    ]);
+    for (const name of ['output', 'prerouting'])
+      assert.deepEqual(chain(ruleset, name).slice(-2), ['jump outbound', 'goto tunnel-errors']);
+  });
+
   test('exempts by NoDefaultExempt', () => {
     const exempt = [0, 1, 2, 3].map(value =>
       chain(nftRuleset([], { ...options, noDefaultExempt: value as 0 | 1 | 2 | 3 }), 'exempt').slice(1),
