@@ -3,7 +3,6 @@
  * as an effect. Types only; `engine.ts` implements them. Nothing in `src/ike` opens a socket, sets a timer,
  * reads a clock or a file.
  */
-
 import type { CertificateTest } from '../crypto/certificates/chain.js';
 import type { Credentials } from '../crypto/certificates/credentials.js';
 import type { Crl } from '../crypto/certificates/crl.js';

@@ -1,5 +1,4 @@
 /** What main mode computes: its keys, and the hashes that prove who is talking (RFC 2409 5). */
-
 import type { GroupId, HashId } from '../crypto/algorithms.js';
 import { isWeakKey } from '../crypto/des-keys.js';
 import {

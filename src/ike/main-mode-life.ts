@@ -1,5 +1,4 @@
 /** The life of a main mode besides its messages: requests, complaints, establishment, failure, end. */
-
 import { encryption, group, hash } from '../crypto/algorithms.js';
 import { type CertificateVerdict, printTest } from '../crypto/certificates/chain.js';
 import type { IkeDatagram } from '../driver/api.js';

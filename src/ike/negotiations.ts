@@ -2,7 +2,6 @@
  * What is wanted, and the exchanges that get it: acquires and renewals become main modes and quick modes, one at
  * a time for the same peer and traffic; what becomes of those exchanges decides how it goes on.
  */
-
 import type { FilterId, PairId } from '../driver/api.js';
 import type { AcquireRequest, ConnectRequest, FailureReason, NegotiationFailure } from './api.js';
 import { authenticationOffers, nothingToOffer } from './auth/offers.js';

@@ -6,7 +6,6 @@
  *   3  ->  HDR*, HASH(3)
  *   4  <-  HDR*, HASH(4), N(CONNECTED)          only after a commit bit, or from Windows
  */
-
 import { generateKeyPair } from '../crypto/dh.js';
 import { type Selector, selectorsEqual } from '../wire/ip/selector.js';
 import { decodeAttributes } from '../wire/isakmp/attributes.js';

@@ -1,5 +1,4 @@
 /** What changes from one policy to another, in the words of the model. Ids do not count; keys are compared, not shown. */
-
 import { describeFilter, describeHost, describeRule } from './describe.js';
 import { describeMethod, printMainModeMethod } from './ipsecpol/security-method.js';
 import { addressKey } from './lint/traffic-key.js';

@@ -2,7 +2,6 @@
  * Engines over a simulated network with a virtual clock: loss, duplication, delay and NAT under a seed, and a
  * stand-in for each host's driver that keeps its pairs, sends traffic through them and reports what a driver would.
  */
-
 import { Secret } from '../../src/crypto/secret.js';
 import type { DriverEvent, IkeDatagram, PairId, SaPair } from '../../src/driver/api.js';
 import type {

@@ -4,7 +4,6 @@
  *   preshared key   ID, HASH
  *   signatures      ID, CERT+, SIG
  */
-
 import type { OwnCertificate } from '../../crypto/certificates/credentials.js';
 import { printId } from '../../wire/isakmp/identification.js';
 import { encodePayloadBody, type PayloadChain } from '../../wire/isakmp/message.js';
