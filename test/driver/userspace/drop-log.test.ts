@@ -180,7 +180,8 @@ describe('every drop is counted', () => {
       );
     const [first] = pieces(1);
     assert.ok(first);
-    engine.processOutbound([first, first], clock.nowMs);
+    const another = Uint8Array.from(first, (byte, at) => (at === first.length - 1 ? byte ^ 1 : byte));
+    engine.processOutbound([first, another], clock.nowMs);
     assert.equal(engine.statistics().drops.fragment, 1, 'overlapping');
     for (let identification = 2; identification < 67; identification++) {
       const [lonely] = pieces(identification);

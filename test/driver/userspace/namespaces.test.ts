@@ -67,7 +67,8 @@ function ownTests(bench: () => Bench): void {
   });
 
   test('a second driver in the namespace is refused by name', async () => {
-    const { hosts } = bench();
+    const { hosts, a, b } = bench();
+    for (const driver of [a, b]) await driver.setFilters([]);
     await assert.rejects(DriverOnHost.start(hosts.a), (error: unknown) => {
       assert.ok(error instanceof DriverRefusal);
       assert.equal(error.code, 'ENVIRONMENT');
