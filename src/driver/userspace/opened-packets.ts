@@ -12,8 +12,9 @@ export interface Refusal {
 
 /**
  * What the inbound filters say of a packet that a pair brought, as it arrived (RFC 4301 5.2, step 4); `undefined`: it may come
- * in. As with the kernel's own policies, the filters before the one that the pair serves decide. Transport mode is no worse
- * than the clear that a filter lets in; a tunnel brings nothing that another filter covers.
+ * in. As with the kernel's own policies, the filters before the one that the pair serves decide. What a filter permits may come
+ * protected, too, as RFC 4301 has it (the kernel refuses it from a tunnel): the far gateway may know no exception. What another
+ * filter lets in clear although it wants it secured, transport mode may bring, but no tunnel.
  */
 export function refusalOfOpened(
   rules: FilterRules,
@@ -35,7 +36,7 @@ export function refusalOfOpened(
   const servesParts = served === undefined && filter.action === 'secure';
   if (servesParts && pair.isTunnel === (filter.tunnelEndpoint !== undefined)) return undefined;
   const passesClear = filter.action === 'permit' || filter.acceptUnsecured || soft.opensInbound(filter, flow);
-  if (passesClear && !pair.isTunnel) return undefined;
+  if (filter.action === 'permit' || (passesClear && !pair.isTunnel)) return undefined;
   rule.drops++;
   return {
     reason: 'selector-mismatch',
