@@ -10,7 +10,7 @@ export interface TsharkPacket {
   readonly protocols: readonly string[];
   /** Every field by its tshark name (`isakmp.exchangetype`, `tcp.dstport`), in the order of the packet. */
   readonly fields: ReadonlyMap<string, readonly string[]>;
-  /** What tshark complains of: malformed parts, wrong checksums and ICVs. Empty is good. */
+  /** What tshark complains of: malformed parts, wrong checksums and ICVs; not of what two TCPs do to each other. Empty is good. */
   readonly complaints: readonly string[];
 }
 
@@ -46,7 +46,7 @@ function readPacket(packet: unknown): TsharkPacket {
     .split(':')
     .filter(name => name !== 'ethertype');
   const frame = Number(fields.get('frame.number')?.[0]);
-  return { frame, protocols, fields, complaints: complaintsOf(fields) };
+  return { frame, protocols, fields, complaints: complaintsOf(packet, fields) };
 }
 
 /** Flattens tshark's tree: leaves under their own names, however deep. */
@@ -66,15 +66,28 @@ function collect(node: unknown, fields: Map<string, string[]>): void {
   }
 }
 
-function complaintsOf(fields: ReadonlyMap<string, readonly string[]>): string[] {
+function complaintsOf(packet: unknown, fields: ReadonlyMap<string, readonly string[]>): string[] {
   const complaints: string[] = [];
   if (fields.has('_ws.malformed')) complaints.push('malformed');
-  const severities = fields.get('_ws.expert.severity') ?? [];
-  const messages = fields.get('_ws.expert.message') ?? [];
-  severities.forEach((severity, index) => {
+  for (const expert of expertsOf(packet)) {
+    // A retransmission or a reset is between the two TCPs: a busy host repeats its FIN, and is told that nobody is there any more.
+    if (Object.keys(expert).some(name => /^tcp\.(analysis|connection)\./.test(name))) continue;
+    const facts = new Map<string, unknown>(Object.entries(expert));
     // 0x00800000 is PI_ERROR, 0x00600000 PI_WARN; chat and note are no complaints.
-    if (Number(severity) >= 0x00600000) complaints.push(messages[index] ?? 'expert warning');
-  });
+    if (Number(facts.get('_ws.expert.severity')) >= 0x00600000)
+      complaints.push(String(facts.get('_ws.expert.message')));
+  }
   if ((fields.get('esp.icv_bad') ?? []).includes('1')) complaints.push('bad ICV');
   return complaints;
+}
+
+/** tshark's expert remarks on a packet, however deep in its tree. */
+function* expertsOf(node: unknown): Generator<object> {
+  if (typeof node !== 'object' || node === null) return;
+  for (const [name, value] of Object.entries(node)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (name === '_ws.expert' && typeof one === 'object' && one !== null) yield one;
+      yield* expertsOf(one);
+    }
+  }
 }
