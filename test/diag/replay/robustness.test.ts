@@ -63,9 +63,8 @@ describe('damaged captures', () => {
   });
 });
 
-describe('huge captures', () => {
-  /** A few seconds on an idle machine. */
-  const limitMs = 60_000;
+// Seconds each; what looks at every packet for every other one takes hours.
+describe('huge captures', { timeout: 600_000 }, () => {
   const [ethernetBytes, udpBytes] = [14, 28];
   const [first] = [...readCapture(recording('xauth').file)];
   assert.ok(first);
@@ -84,18 +83,16 @@ describe('huge captures', () => {
       Array.from({ length: 100_000 }, (_, i) => packet(i)),
       linkTypes.RAW,
     );
-  const measured = (file: Uint8Array) => {
-    const beganMs = Date.now();
+  const bounded = (file: Uint8Array) => {
     const report = replay(file);
     const text = renderReplay(report, true).join('\n');
-    assert.ok(Date.now() - beganMs < limitMs, `${Date.now() - beganMs} ms`);
     assert.ok(text.length < 20_000_000, `${text.length} characters`);
     assert.equal(report.packets, 100_000);
     return report;
   };
 
   test('100,000 negotiations begun', () => {
-    const report = measured(many(i => ike(view => view.setUint32(0, i + 1))));
+    const report = bounded(many(i => ike(view => view.setUint32(0, i + 1))));
     assert.equal(report.negotiations.length, 1_000);
     assert.deepEqual(report.notes, ['99000 negotiations after the first 1000 are not looked into']);
   });
@@ -107,16 +104,16 @@ describe('huge captures', () => {
         view.setUint8(19, 1);
         view.setUint32(20, i + 1);
       });
-    const [negotiation] = measured(many(encrypted)).negotiations;
+    const [negotiation] = bounded(many(encrypted)).negotiations;
     assert.equal(negotiation?.messages.length, 1_000);
     assert.ok((negotiation?.leftOut ?? 0) >= 99_000);
   });
 
   test('100,000 times the same message, and 100,000 SPIs', () => {
-    const [negotiation] = measured(many(() => ike(() => {}))).negotiations;
+    const [negotiation] = bounded(many(() => ike(() => {}))).negotiations;
     assert.equal(negotiation?.messages[0]?.retransmissions.length, 99_999);
     const esp = ipPacket({ source: '192.0.2.1', destination: '192.0.2.2' }, 50, new Uint8Array(24));
-    const { protectedFlows, notes } = measured(
+    const { protectedFlows, notes } = bounded(
       many(i => {
         const packet = esp.slice();
         new DataView(packet.buffer).setUint32(20, 0x1000 + i);
