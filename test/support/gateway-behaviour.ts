@@ -94,6 +94,8 @@ export function gatewayBehaviour(
       ] as const)
         host.run('ip', 'route', 'add', network, 'via', via, 'src', source);
       a.run('sysctl', '-q', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+      // Without a limit on how many errors it sends to the same host.
+      a.run('sysctl', '-q', 'net.ipv4.icmp_ratelimit=0', 'net.ipv6.icmp.ratelimit=0');
       witness = await under.witness(gateways);
       left = await DriverOnHost.start(a, [], under.engine);
       right = await DriverOnHost.start(b, [], under.engine);
@@ -135,6 +137,32 @@ export function gatewayBehaviour(
         } finally {
           await left.remove(connection.name as never);
           await right.remove(connection.name as never);
+        }
+      });
+
+    for (const { title, selector: inner, target, route } of [
+      { title: 'IPv4', selector: insides, target: alice, route: ['10.72.0.0/24', 'via', other, 'src'] },
+      { title: 'IPv6', selector: insides6, target: alice6, route: ['fd72::/64', 'via', other6, 'src'] },
+    ] as const)
+      test(`what a gateway says by ICMP of what came out of the tunnel goes back through it, ${title}`, async () => {
+        const ends = staticEnds({ ...tunnel, selector: inner }, 3);
+        const six = inner === insides6;
+        // Its own address on the cable, which no filter covers.
+        hosts[1]?.run('ip', 'route', 'replace', ...route, six ? one6 : one);
+        await left.setFilters(ends.one.filters);
+        await right.setFilters(ends.other.filters);
+        await left.install(ends.one.pair);
+        await right.install(ends.other.pair);
+        await witness.take();
+        try {
+          const once = ['-n', '-c', '1', '-W', '1', '-t', '1', target];
+          const { stdout } = await gateways.b.execute('ping', once);
+          assert.match(stdout, /From .*(Time to live exceeded|Time exceeded: Hop limit)/);
+          assert.equal((await witness.take(2)).clear, 0);
+        } finally {
+          hosts[1]?.run('ip', 'route', 'replace', ...route, six ? oneInside6 : oneInside);
+          await left.remove(ends.one.pair.id);
+          await right.remove(ends.other.pair.id);
         }
       });
 

@@ -17,6 +17,7 @@ import type {
   SoftSaStatistics,
 } from '../api.js';
 import { type ConnectionType, connectionTypeOf } from '../connection-type.js';
+import { ikePort, natTraversalPort } from '../ike-ports.js';
 import { steeringNames } from '../kernel-names.js';
 import { removeXfrmLeftovers } from '../xfrm/leftovers.js';
 import { PacketEngine, type PacketEngineOptions } from './engine.js';
@@ -34,9 +35,6 @@ export interface UserspaceDriverOptions {
   readonly noDefaultExempt?: NoDefaultExempt;
   readonly engine?: PacketEngineOptions;
 }
-
-const ikePort = 500;
-const natTraversalPort = 4500;
 
 /**
  * Whole datagrams must reach the engine: it protects first and fragments then (RFC 4301 7.1), and answers what is too

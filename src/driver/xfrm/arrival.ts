@@ -11,11 +11,10 @@ import {
 } from '../../wire/ip/ip.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import type { Endpoint, Spi } from '../api.js';
+import { ikePort, natTraversalPort } from '../ike-ports.js';
 import type { UdpDatagram } from '../userspace/io.js';
 
 const udpHeaderBytes = 8;
-const natTraversalPort = 4500;
-const ikePort = 500;
 
 /** A protected packet as it came in, before the kernel took it. */
 export interface Arrival {

@@ -1,17 +1,13 @@
 import { classifyEncapsulated, isKeepalive, nonEspMarkerBytes } from '../../wire/esp.js';
 import { hostIsLittleEndian } from '../../wire/netlink/layout.js';
-import { encodePolicyInfo } from '../../wire/netlink/xfrm-policy.js';
-import { anySelector } from '../../wire/netlink/xfrm-selector.js';
 import { espInUdp } from '../../wire/netlink/xfrm-structures.js';
 import type { DriverEvent, IkeDatagram } from '../api.js';
+import { ikePort, natTraversalPort } from '../ike-ports.js';
 import { KernelSockets } from '../userspace/sockets.js';
-import { type NetlinkIo, netlinkIo } from './native.js';
+import { IkeErrors } from './ike-errors.js';
+import { exemptFromPolicies, type NetlinkIo, netlinkIo } from './native.js';
 
-const ikePort = 500;
-const natTraversalPort = 4500;
-
-/** `setsockopt` levels and options of Linux. */
-const xfrmPolicy = { 4: { level: 0, option: 17 }, 6: { level: 41, option: 35 } } as const;
+/** `setsockopt` level and option of Linux. */
 const udpLevel = 17;
 const udpEncapsulation = 100;
 
@@ -21,15 +17,17 @@ const udpEncapsulation = 100;
  */
 export class IkeSockets {
   readonly #sockets: KernelSockets;
+  readonly #errors: IkeErrors;
 
   /** Throws `IpseckitError`: ENVIRONMENT when a port is taken, ACCESS_DENIED without the privilege. */
   constructor(emit: (event: DriverEvent) => void) {
     const native = netlinkIo();
+    const fail = (error: Error) => emit({ kind: 'failed', error });
     this.#sockets = new KernelSockets({
       ...{ mark: 0, ikePort, natTraversalPort, rawProtocols: {} },
-      onFailure: error => emit({ kind: 'failed', error }),
+      onFailure: fail,
       prepareUdp: (fd, port, family) => {
-        exempt(native, fd, family);
+        exemptFromPolicies(native, fd, family);
         if (port === natTraversalPort) keepEsp(native, fd);
       },
     });
@@ -42,7 +40,17 @@ export class IkeSockets {
         emit({ kind: 'ike', datagram: { local, peer, bytes } });
       }
     });
-    this.#sockets.onUndelivered(undelivered => emit({ kind: 'undelivered', ...undelivered }));
+    // Not those that the UDP sockets tell of: these are a part of them.
+    try {
+      this.#errors = new IkeErrors(
+        native,
+        undelivered => emit({ kind: 'undelivered', ...undelivered }),
+        fail,
+      );
+    } catch (error) {
+      this.#sockets.close();
+      throw error;
+    }
   }
 
   /** Sends an IKE message, with the non-ESP marker where the port wants one; returns whether it left. */
@@ -53,21 +61,8 @@ export class IkeSockets {
   }
 
   close(): void {
+    this.#errors.close();
     this.#sockets.close();
-  }
-}
-
-function exempt(native: NetlinkIo, fd: number, family: 4 | 6): void {
-  const { level, option } = xfrmPolicy[family];
-  for (const direction of ['in', 'out'] as const) {
-    const policy = {
-      selector: anySelector(family),
-      direction,
-      action: 'allow',
-      priority: 0,
-      templates: [],
-    } as const;
-    native.setSocketOption(fd, level, option, encodePolicyInfo(policy));
   }
 }
 

@@ -1,5 +1,7 @@
 /** What the native addon does for XFRM: netlink, and options of the IKE sockets. */
 import { IpseckitError } from '../../report/errors.js';
+import { encodePolicyInfo } from '../../wire/netlink/xfrm-policy.js';
+import { anySelector } from '../../wire/netlink/xfrm-selector.js';
 import { type NativeIo, nativeIo } from '../userspace/native.js';
 
 export interface NetlinkIo extends NativeIo {
@@ -28,4 +30,22 @@ export function netlinkIo(): NetlinkIo {
 function hasNetlink(addon: NativeIo): addon is NetlinkIo {
   const members = new Map<string, unknown>(Object.entries(addon));
   return functionNames.every(name => typeof members.get(name) === 'function');
+}
+
+/** `setsockopt` levels and options of Linux (`IP_XFRM_POLICY`, `IPV6_XFRM_POLICY`). */
+const xfrmPolicy = { 4: { level: 0, option: 17 }, 6: { level: 41, option: 35 } } as const;
+
+/** No policy of the host's looks at what a socket sends and hears. */
+export function exemptFromPolicies(native: NetlinkIo, fd: number, family: 4 | 6): void {
+  const { level, option } = xfrmPolicy[family];
+  for (const direction of ['in', 'out'] as const) {
+    const policy = {
+      selector: anySelector(family),
+      direction,
+      action: 'allow',
+      priority: 0,
+      templates: [],
+    } as const;
+    native.setSocketOption(fd, level, option, encodePolicyInfo(policy));
+  }
 }

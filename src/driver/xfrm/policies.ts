@@ -169,7 +169,9 @@ export function pairPolicies(
   }));
   const { number, place } = placed ?? { number: 0, place: noFilter };
   const selector = outbound ? carried : mirrorSelector(carried);
-  const allow = { action: 'allow', templates } as const;
+  // What came out of a tunnel must not be quoted in clear (RFC 4301 6.2).
+  const quoting = outbound && pair.mode === 'tunnel' ? ({ icmpErrors: true } as const) : {};
+  const allow = { action: 'allow', templates, ...quoting } as const;
   const through = permitted.flatMap(one => {
     const both = commonSelector(selector, one);
     if (both === undefined) return [];
@@ -216,7 +218,7 @@ export function refusalPolicy({ number, place }: PlacedFilter, packet: XfrmSelec
 function onPaths(
   direction: DriverFilter['direction'],
   selectors: readonly XfrmSelector[],
-  rest: Pick<XfrmPolicy, 'action' | 'templates' | 'priority'>,
+  rest: Omit<XfrmPolicy, 'selector' | 'direction'>,
 ): XfrmPolicy[] {
   return directionsOf(direction).flatMap(path =>
     selectors.map(selector => ({ selector, direction: path, ...rest })),
@@ -226,7 +228,7 @@ function onPaths(
 function onForwardPath(
   selector: Selector,
   user: number,
-  rest: Pick<XfrmPolicy, 'action' | 'templates' | 'priority'>,
+  rest: Omit<XfrmPolicy, 'selector' | 'direction'>,
 ): XfrmPolicy[] {
   return xfrmSelectors(selector, user).map(one => ({ selector: one, direction: 'fwd', ...rest }));
 }

@@ -104,6 +104,7 @@ function samePolicy(a: XfrmPolicy, b: XfrmPolicy): boolean {
   return (
     a.priority === b.priority &&
     a.action === b.action &&
+    a.icmpErrors === b.icmpErrors &&
     a.templates.length === b.templates.length &&
     a.templates.every((one, index) => {
       const other = b.templates[index];

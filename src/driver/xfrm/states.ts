@@ -59,11 +59,16 @@ export function statesOf(
     selector: index === 0 ? coveringSelector(selector) : anySelector(addressFamily(pair.local)),
     limits: limitsOf(pair),
     sequence: 0,
-    flags: flagsOf(pair, half),
+    flags: flagsOf(pair, half) | (isTunnelEnd(pair, direction, index) ? stateFlags.icmp : 0),
     ...algorithmsOf(half),
     ...encapsulationOf(pair, peer, direction),
     replay: replayOf(pair, half, direction),
   }));
+}
+
+/** Where a tunnel's packets come out, errors about what it carries are let in, whoever sends them. */
+function isTunnelEnd(pair: SaPair, direction: 'inbound' | 'outbound', index: number): boolean {
+  return direction === 'inbound' && modeOf(pair, index) === 'tunnel';
 }
 
 function flagsOf({ local, extendedSequence }: SaPair, { protocol }: SaHalf): number {

@@ -30,6 +30,8 @@ export interface XfrmPolicy {
   /** The lowest decides. */
   readonly priority: number;
   readonly templates: readonly XfrmTemplate[];
+  /** Outbound: also for ICMP errors of this host about packets that it would take the other way. */
+  readonly icmpErrors?: true;
 }
 
 export interface XfrmPolicyReport extends XfrmPolicy {
@@ -63,7 +65,7 @@ export function encodePolicyInfo(policy: XfrmPolicy, littleEndian = hostIsLittle
       index: 0,
       direction: c.directions.indexOf(policy.direction),
       action: c.actions.indexOf(policy.action),
-      flags: 0,
+      flags: policy.icmpErrors === true ? c.policyFlags.icmp : 0,
       share: 0,
     },
     littleEndian,
@@ -114,6 +116,7 @@ export function policyOf(
     action,
     priority: info.priority,
     templates: templatesOf(attributes, littleEndian),
+    ...((info.flags & c.policyFlags.icmp) === 0 ? {} : { icmpErrors: true }),
     usedAtSeconds: info.usage.usedAtSeconds,
   };
 }

@@ -36,8 +36,14 @@ export const xfrmAttributes = {
 /** Multicast groups (`XFRMNLGRP_…`). */
 export const xfrmGroups = { acquire: 1, expire: 2, mapping: 8 } as const;
 
-/** `XFRM_STATE_…`: AH is padded to four bytes as IPv4 has it; sequence numbers have 64 bits (RFC 4304). */
-export const stateFlags = { align4: 64, extendedSequence: 128 } as const;
+/**
+ * `XFRM_STATE_…`: an ICMP error is let in by the packet it quotes; AH is padded to four bytes as IPv4 has it; sequence
+ * numbers have 64 bits (RFC 4304).
+ */
+export const stateFlags = { icmp: 16, align4: 64, extendedSequence: 128 } as const;
+
+/** `XFRM_POLICY_…`: also for ICMP errors about packets that go the other way. */
+export const policyFlags = { icmp: 2 } as const;
 
 /** `UDP_ENCAP_ESPINUDP` (RFC 3948). */
 export const espInUdp = 2;

@@ -186,6 +186,21 @@ describe('filters as policies', () => {
     assert.deepEqual(rules.permittedThrough(rules.find(wide.id)), []);
   });
 
+  test('what a tunnel takes in it also quotes in ICMP errors; in transport mode each packet is its own', () => {
+    const quoting = (mode: 'tunnel' | 'transport', direction: DriverFilter['direction']) => {
+      const { pair } = staticEnds(
+        { name: 't', one, other, mode, selector: insides, ah: { hash: 'sha1' } },
+        1,
+      ).one;
+      return pairPolicies(new PairRecord(pair, pairRequestId(1), 0), direction, undefined).map(
+        ({ icmpErrors }) => icmpErrors,
+      );
+    };
+    assert.deepEqual(quoting('tunnel', 'outbound'), [true]);
+    assert.deepEqual(quoting('tunnel', 'inbound'), [undefined, undefined]);
+    assert.deepEqual(quoting('transport', 'outbound'), [undefined]);
+  });
+
   test('a filter of some adapters is one policy an adapter, and none without them', () => {
     const dialup = policiesOf([{ ...out, connectionType: 'dialup' }]);
     assert.deepEqual(

@@ -35,6 +35,8 @@ describe('pairs as states', () => {
     assert.deepEqual([esp?.encryption?.name, esp?.authentication], ['cbc(des3_ede)', undefined]);
     assert.deepEqual([ah?.authentication?.name, ah?.authentication?.icvBits], ['hmac(sha256)', 128]);
     assert.deepEqual([esp?.flags, ah?.flags], [0, 64]);
+    const inbound = states(pair, 'inbound').map(({ flags }) => flags);
+    assert.deepEqual(inbound, [16, 64], 'it lets ICMP errors in by what they quote');
   });
 
   test('inbound is the other way round', () => {

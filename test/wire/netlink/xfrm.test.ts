@@ -137,6 +137,8 @@ describe('XFRM messages', () => {
       assert.deepEqual([usage.packets, replayed, integrityFailed], [0, 0, 0]);
       const { usedAtSeconds, ...same } = decodePolicy(encodePolicy(policy, little), little);
       assert.deepEqual([same, usedAtSeconds], [policy, 0]);
+      const flagged = { ...policy, icmpErrors: true } as const;
+      assert.equal(decodePolicy(encodePolicy(flagged, little), little).icmpErrors, true);
     }
   });
 
