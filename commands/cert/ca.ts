@@ -48,7 +48,7 @@ export default class CertCaCommand extends IpseckitCommand<{
       {
         subject,
         serialNumber: newSerialNumber(),
-        ...validity(flags.days, Date.now()),
+        ...validity(flags.days, Date.now(), issuer?.certificate),
         ca: pathLength === undefined ? {} : { pathLength },
         keyUsage: ['keyCertSign', 'cRLSign'],
       },
@@ -61,8 +61,10 @@ export default class CertCaCommand extends IpseckitCommand<{
     );
     const certificate = parseCertificate(der);
     const chain = issuer === undefined ? [] : [issuer.certificate, ...issuer.chain];
-    authorities.create(args.name, { certificate, chain, privateKey });
-    if (issuer !== undefined) authorities.addIssued(issuer, certificate);
+    await authorities.exclusively(() => {
+      authorities.create(args.name, { certificate, chain, privateKey });
+      if (issuer !== undefined) authorities.addIssued(issuer.name, certificate);
+    });
     const store = CertificateStore.ofHome(ipseckitHome());
     store.addAuthority(certificate, issuer === undefined ? 'trusted' : 'intermediates');
     const info = certificateInfo(certificate);

@@ -7,6 +7,7 @@ import { IpseckitCommand } from '../../src/cli/base.js';
 import { passphraseFileFlag } from '../../src/cli/certificate-flags.js';
 import { refuseExisting } from '../../src/cli/refuse-existing.js';
 import { readSecretFile } from '../../src/cli/secret-file.js';
+import { printKey } from '../../src/crypto/certificates/certificate.js';
 import { printPem } from '../../src/crypto/certificates/pem.js';
 import { fileError } from '../../src/policy/stores/file-error.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
@@ -54,6 +55,14 @@ export default class CertExportCommand extends IpseckitCommand<{
       stored.own.find(({ name }) => name === args.name) ?? AuthorityStore.ofHome(home).read(args.name);
     const { certificate, chain, privateKey } = own;
     const withKey = format === 'p12' || flags['with-key'];
+    if (format === 'p12' && certificate.key.kind !== 'rsa')
+      throw new IpseckitError(
+        'UNSUPPORTED',
+        `PKCS#12 is written for RSA keys only, and this is ${printKey(certificate.key)}`,
+        {
+          next: 'export it as PEM --with-key, and let openssl make a PKCS#12 file of it',
+        },
+      );
     if (format === 'p12') {
       const passphraseFile = flags['passphrase-file'];
       const passphrase =

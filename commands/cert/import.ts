@@ -1,6 +1,6 @@
 import { basename, extname } from 'node:path';
 import { Args, Flags } from '@oclif/core';
-import { CertificateStore } from '../../src/agent/certificate-store.js';
+import { CertificateStore, requireCurrentCrl } from '../../src/agent/certificate-store.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
 import { passphraseFileFlag } from '../../src/cli/certificate-flags.js';
 import { asFileError, readCredentials, requireOne } from '../../src/cli/credential-files.js';
@@ -15,10 +15,15 @@ interface Imported {
   readonly file: string;
 }
 
+/** What is going to be imported; `write` puts it into the store and returns the file. */
+interface Planned extends Omit<Imported, 'file'> {
+  write(): string;
+}
+
 export default class CertImportCommand extends IpseckitCommand<readonly Imported[]> {
   static override summary = 'import certificates, private keys, CAs and revocation lists';
   static override description =
-    'Reads PEM, DER, PKCS#7 and PKCS#12. A certificate whose private key comes with it (or by --key) becomes one of our own; CAs complete chains, and are trusted only with --trust; revocation lists take the place of older ones. The running agent uses them at once.';
+    'Reads PEM, DER, PKCS#7 and PKCS#12. A certificate whose private key comes with it (or by --key) becomes one of our own; CAs complete chains, and are trusted only with --trust; revocation lists take the place of older ones of their CA. All of the file is imported, or nothing. The running agent uses it at once.';
   static override examples = [
     '<%= config.bin %> cert import root.pem --trust',
     '<%= config.bin %> cert import gw.pem --key gw.key',
@@ -39,19 +44,25 @@ export default class CertImportCommand extends IpseckitCommand<readonly Imported
     const keys =
       flags.key === undefined ? [] : (await readCredentials(flags.key, flags['passphrase-file'])).privateKeys;
     if (flags.key !== undefined) requireOne(flags.key, 'private key', keys);
-    const imported: Imported[] = [];
+    const planned: Planned[] = [];
     let rest: readonly Certificate[] = file.certificates;
     const [privateKey] = [...keys, ...file.privateKeys];
     if (privateKey !== undefined) {
       const own = orFileError(args.file, () => ownCertificateOf(file.certificates, privateKey));
       const name = flags.name ?? basename(args.file, extname(args.file));
-      const [written] = store.addOwn(name, own);
-      imported.push({ kind: 'own', subject: own.certificate.subject.text, file: written });
+      store.requireFree(name, own.certificate);
+      const { text } = own.certificate.subject;
+      planned.push({ kind: 'own', subject: text, write: () => store.addOwn(name, own)[0] });
       rest = rest.filter(certificate => certificate !== own.certificate && !own.chain.includes(certificate));
     }
-    for (const certificate of rest) imported.push(importAuthority(store, certificate, flags.trust));
-    for (const crl of file.crls)
-      imported.push({ kind: 'crl', subject: crl.issuer.text, file: store.addCrl(crl) });
+    for (const certificate of rest) planned.push(planAuthority(store, certificate, flags.trust));
+    const { trusted, intermediates, crls } = store.load();
+    for (const crl of file.crls) {
+      requireCurrentCrl(crl, [...trusted, ...intermediates, ...rest], crls);
+      planned.push({ kind: 'crl', subject: crl.issuer.text, write: () => store.addCrl(crl) });
+    }
+    // Nothing is written before all of it is in order.
+    const imported = planned.map(({ kind, subject, write }): Imported => ({ kind, subject, file: write() }));
     if (imported.length === 0)
       throw new IpseckitError('USAGE', `${args.file} holds nothing to import`, {
         next: 'name a file with certificates, a private key or a revocation list',
@@ -65,11 +76,15 @@ export default class CertImportCommand extends IpseckitCommand<readonly Imported
 }
 
 /** A certificate without its key: a CA, or nothing we could use. */
-function importAuthority(store: CertificateStore, certificate: Certificate, trust: boolean): Imported {
+function planAuthority(store: CertificateStore, certificate: Certificate, trust: boolean): Planned {
   const { subject, basicConstraints, publicKey } = certificate;
   const selfSigned = certificate.signedBy(publicKey);
-  if (trust && selfSigned)
-    return { kind: 'trusted', subject: subject.text, file: store.addAuthority(certificate, 'trusted') };
+  const plan = (kind: Imported['kind'], folder: 'trusted' | 'intermediates'): Planned => ({
+    kind,
+    subject: subject.text,
+    write: () => store.addAuthority(certificate, folder),
+  });
+  if (trust && selfSigned) return plan('trusted', 'trusted');
   if (selfSigned)
     throw new IpseckitError('USAGE', `${subject.text} is a root CA, and not trusted yet`, {
       next: 'add --trust if you do trust everything it issues',
@@ -78,11 +93,7 @@ function importAuthority(store: CertificateStore, certificate: Certificate, trus
     throw new IpseckitError('USAGE', `${subject.text} is not a CA, and its private key is not here`, {
       next: 'give its private key with --key',
     });
-  return {
-    kind: 'intermediate',
-    subject: subject.text,
-    file: store.addAuthority(certificate, 'intermediates'),
-  };
+  return plan('intermediate', 'intermediates');
 }
 
 function orFileError<T>(path: string, read: () => T): T {

@@ -12,6 +12,7 @@ import {
 } from '../../src/cli/certificate-flags.js';
 import { type CertificateInfo, certificateInfo, certificateLines } from '../../src/cli/certificate-text.js';
 import { asFileError } from '../../src/cli/credential-files.js';
+import { refuseKeyFile } from '../../src/cli/refuse-existing.js';
 import { parseCertificate } from '../../src/crypto/certificates/certificate.js';
 import { makeCertificate } from '../../src/crypto/certificates/make.js';
 import { parsePem, printPem } from '../../src/crypto/certificates/pem.js';
@@ -28,7 +29,7 @@ export default class CertIssueCommand extends IpseckitCommand<{
 }> {
   static override summary = 'issue a certificate for a request, by a CA of this machine';
   static override description =
-    'Subject and alternative names are those of the request; the flags put others in their place. The file holds the certificate and, behind it, the intermediate CAs above it.';
+    'Subject and alternative names are those of the request; the flags put others in their place. It ends with the CA at the latest. The file holds the certificate and, behind it, the intermediate CAs above it.';
   static override examples = ['<%= config.bin %> cert issue lab gw.csr --out gw.pem --days 365'];
   static override args = {
     ca: Args.string({ required: true, description: 'name of the CA' }),
@@ -54,11 +55,12 @@ export default class CertIssueCommand extends IpseckitCommand<{
     const ca = authorities.read(args.ca);
     const request = readRequest(args.request);
     const names = alternativeNames(flags);
+    refuseKeyFile(flags.out);
     const der = makeCertificate(
       {
         subject: flags.subject === undefined ? request.subject.der : subjectDer(flags.subject),
         serialNumber: newSerialNumber(),
-        ...validity(flags.days, Date.now()),
+        ...validity(flags.days, Date.now(), ca.certificate),
         keyUsage: ['digitalSignature', 'keyEncipherment'],
         extendedKeyUsage,
         alternativeNames: names.length > 0 ? names : request.alternativeNames,
@@ -72,7 +74,7 @@ export default class CertIssueCommand extends IpseckitCommand<{
       },
     );
     const certificate = parseCertificate(der);
-    authorities.addIssued(ca, certificate);
+    await authorities.exclusively(() => authorities.addIssued(ca.name, certificate));
     const intermediates = [ca.certificate, ...ca.chain].filter(
       ({ subject, issuer }) => subject.text !== issuer.text,
     );

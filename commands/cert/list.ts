@@ -31,8 +31,9 @@ export default class CertListCommand extends IpseckitCommand<CertificateList> {
   async run(): Promise<CertificateList> {
     await this.parse(CertListCommand);
     const home = ipseckitHome();
-    const { own, trusted, intermediates, crls, problems } = CertificateStore.ofHome(home).load();
+    const { own, trusted, intermediates, crls, ...stored } = CertificateStore.ofHome(home).load();
     const authorities = AuthorityStore.ofHome(home);
+    const problems = stored.problems.map(({ message }) => message);
     const list: CertificateList = {
       own: own.map(({ name, certificate }) => ({ name, ...certificateInfo(certificate) })),
       trusted: trusted.map(certificateInfo),
@@ -43,16 +44,17 @@ export default class CertListCommand extends IpseckitCommand<CertificateList> {
         ...(nextUpdateMs === undefined ? {} : { nextUpdateMs }),
         revoked: revokedAtMs.size,
       })),
-      authorities: authorities.names().map(name => {
-        const { certificate, record } = authorities.read(name);
-        return {
-          name,
-          certificate: certificateInfo(certificate),
-          issued: record.issued.length,
-          revoked: record.revoked.length,
-        };
+      authorities: authorities.names().flatMap(name => {
+        try {
+          const { certificate, record } = authorities.read(name);
+          const [issued, revoked] = [record.issued.length, record.revoked.length];
+          return [{ name, certificate: certificateInfo(certificate), issued, revoked }];
+        } catch (error) {
+          problems.push(`CA '${name}': ${error instanceof Error ? error.message : String(error)}`);
+          return [];
+        }
       }),
-      problems: problems.map(({ message }) => message),
+      problems,
     };
     this.#show(list);
     return list;

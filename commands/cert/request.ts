@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { Flags } from '@oclif/core';
 import { privateKeyPem } from '../../src/agent/certificate-store.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
@@ -10,10 +11,11 @@ import {
   requiredSubjectFlag,
   subjectDer,
 } from '../../src/cli/certificate-flags.js';
-import { refuseExisting } from '../../src/cli/refuse-existing.js';
+import { refuseExisting, refuseKeyFile } from '../../src/cli/refuse-existing.js';
 import { makeRequest } from '../../src/crypto/certificates/make.js';
 import { printPem } from '../../src/crypto/certificates/pem.js';
 import { writeWholeFile } from '../../src/policy/stores/whole-file.js';
+import { IpseckitError } from '../../src/report/errors.js';
 
 export default class CertRequestCommand extends IpseckitCommand<{
   readonly request: string;
@@ -39,6 +41,11 @@ export default class CertRequestCommand extends IpseckitCommand<{
     const name = subjectDer(flags.subject);
     const names = alternativeNames(flags);
     refuseExisting(flags['key-out']);
+    if (resolve(flags.out) === resolve(flags['key-out']))
+      throw new IpseckitError('CONFLICT', '--out and --key-out name the same file', {
+        next: 'the private key needs a file of its own',
+      });
+    refuseKeyFile(flags.out);
     const privateKey = await newPrivateKey(flags['key-type']);
     const request = makeRequest(names, {
       name,

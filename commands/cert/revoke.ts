@@ -4,6 +4,7 @@ import { AuthorityStore } from '../../src/agent/authority-store.js';
 import { CertificateStore } from '../../src/agent/certificate-store.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
 import { readCredentials, requireOne } from '../../src/cli/credential-files.js';
+import { refuseKeyFile } from '../../src/cli/refuse-existing.js';
 import { parseCrl } from '../../src/crypto/certificates/crl.js';
 import { makeCrl } from '../../src/crypto/certificates/make.js';
 import { printPem } from '../../src/crypto/certificates/pem.js';
@@ -35,23 +36,12 @@ export default class CertRevokeCommand extends IpseckitCommand<{
 
   async run() {
     const { args, flags, argv } = await this.parse(CertRevokeCommand);
+    if (flags.out !== undefined) refuseKeyFile(flags.out);
     const authorities = AuthorityStore.ofHome(ipseckitHome());
-    const ca = authorities.read(args.ca);
-    const nowMs = Date.now();
-    const serials = await Promise.all(argv.slice(1).map(word => serialOf(String(word), ca.record.issued)));
-    const known = new Set(ca.record.revoked.map(({ serialNumber }) => serialNumber));
-    const added = [...new Set(serials)].filter(serialNumber => !known.has(serialNumber));
-    const revoked = [
-      ...ca.record.revoked,
-      ...added.map(serialNumber => ({ serialNumber, revokedAtMs: nowMs })),
-    ];
-    const crlNumber = ca.record.crlNumber + 1;
-    const der = makeCrl(
-      { number: crlNumber, thisUpdateMs: nowMs, nextUpdateMs: nowMs + flags.days * dayMs, revoked },
-      { name: ca.certificate.subject.der, privateKey: ca.privateKey.reveal() },
+    const words = argv.slice(1).map(String);
+    const { added, revoked, der, crlNumber, file } = await authorities.exclusively(() =>
+      revoke(authorities, args.ca, words, flags.days),
     );
-    authorities.writeRecord(args.ca, { ...ca.record, crlNumber, revoked });
-    const file = CertificateStore.ofHome(ipseckitHome()).addCrl(parseCrl(der));
     if (flags.out !== undefined) writeWholeFile(flags.out, printPem('X509 CRL', der), 0o644);
     this.print(
       ...added.map(serialNumber => `revoked  ${serialNumber}`),
@@ -59,6 +49,26 @@ export default class CertRevokeCommand extends IpseckitCommand<{
     );
     return { crl: flags.out ?? file, revoked: revoked.map(({ serialNumber }) => serialNumber) };
   }
+}
+/** Makes and remembers the CA's next list, with these certificates on it. */
+async function revoke(authorities: AuthorityStore, name: string, words: readonly string[], days: number) {
+  const ca = authorities.read(name);
+  const nowMs = Date.now();
+  const serials = await Promise.all(words.map(word => serialOf(word, ca.record.issued)));
+  const known = new Set(ca.record.revoked.map(({ serialNumber }) => serialNumber));
+  const added = [...new Set(serials)].filter(serialNumber => !known.has(serialNumber));
+  const revoked = [
+    ...ca.record.revoked,
+    ...added.map(serialNumber => ({ serialNumber, revokedAtMs: nowMs })),
+  ];
+  const crlNumber = ca.record.crlNumber + 1;
+  const der = makeCrl(
+    { number: crlNumber, thisUpdateMs: nowMs, nextUpdateMs: nowMs + days * dayMs, revoked },
+    { name: ca.certificate.subject.der, privateKey: ca.privateKey.reveal() },
+  );
+  authorities.writeRecord(name, { ...ca.record, crlNumber, revoked });
+  const file = CertificateStore.ofHome(ipseckitHome()).addCrl(parseCrl(der));
+  return { added, revoked, der, crlNumber, file };
 }
 
 async function serialOf(word: string, issued: readonly { readonly serialNumber: string }[]): Promise<string> {

@@ -7,8 +7,10 @@ import type { OwnCertificate } from '../crypto/certificates/credentials.js';
 import { printPem } from '../crypto/certificates/pem.js';
 import { ownCertificateOf, readCredentialFile } from '../crypto/certificates/read-files.js';
 import { array, integer, object, SchemaError, text } from '../policy/schema.js';
+import { fileError } from '../policy/stores/file-error.js';
 import type { Home } from '../policy/stores/home.js';
 import { damagedFile, readJsonFile } from '../policy/stores/json-file.js';
+import { takeLock } from '../policy/stores/lock.js';
 import { writeWholeFile } from '../policy/stores/whole-file.js';
 import { IpseckitError } from '../report/errors.js';
 import { privateKeyPem, readBytes } from './certificate-store.js';
@@ -51,7 +53,7 @@ export class AuthorityStore {
   names(): string[] {
     if (!existsSync(this.folder)) return [];
     const files = readdirSync(this.folder).filter(file => file.endsWith('.json'));
-    return files.map(file => decodeURIComponent(file.slice(0, -'.json'.length))).sort();
+    return files.flatMap(file => decodedName(file.slice(0, -'.json'.length)) ?? []).sort();
   }
 
   /** Throws `IpseckitError` (STORE) when there is none of that name, or a file is damaged. */
@@ -66,21 +68,36 @@ export class AuthorityStore {
     return { name, ...ownCertificateOf(certificates, privateKey), record: this.#readRecord(name) };
   }
 
-  /** Throws `IpseckitError` (CONFLICT) when the name is taken. */
+  /** Runs `work` while no other command changes a CA. Throws `IpseckitError` (STORE, ACCESS_DENIED). */
+  async exclusively<T>(work: () => T | Promise<T>): Promise<T> {
+    try {
+      mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw fileError('write', this.folder, error);
+    }
+    const release = await takeLock(join(this.folder, '.lock'));
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  }
+
+  /** Throws `IpseckitError` (CONFLICT) when the name is taken. Only inside of `exclusively`. */
   create(name: string, { certificate, chain, privateKey }: OwnCertificate): void {
     if (this.names().includes(name))
       throw new IpseckitError('CONFLICT', `a CA named '${name}' is here already`, {
         next: 'choose another name',
       });
-    mkdirSync(this.folder, { recursive: true, mode: 0o700 });
     const certificates = [certificate, ...chain].map(({ der }) => printPem('CERTIFICATE', der)).join('');
     writeWholeFile(this.path(name, 'key'), privateKeyPem(privateKey));
     writeWholeFile(this.path(name, 'pem'), certificates, 0o644);
     this.writeRecord(name, { crlNumber: 0, issued: [], revoked: [] });
   }
 
-  /** Remembers a certificate issued. */
-  addIssued({ name, record }: Authority, { serialNumber, subject, notAfterMs }: Certificate): void {
+  /** Remembers a certificate issued. Only inside of `exclusively`. */
+  addIssued(name: string, { serialNumber, subject, notAfterMs }: Certificate): void {
+    const record = this.#readRecord(name);
     const issued = [...record.issued, { serialNumber, subject: subject.text, notAfterMs }];
     this.writeRecord(name, { ...record, issued });
   }
@@ -99,9 +116,18 @@ export class AuthorityStore {
     }
   }
 
-  /** Remembers what it has issued and revoked. */
+  /** Remembers what it has issued and revoked. Only inside of `exclusively`. */
   writeRecord(name: string, record: AuthorityRecord): void {
     writeWholeFile(this.path(name, 'json'), `${JSON.stringify(record, null, 2)}\n`);
+  }
+}
+
+/** `undefined` for a file that no name of ours gives. */
+function decodedName(encoded: string): string | undefined {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return undefined;
   }
 }
 

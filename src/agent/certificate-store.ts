@@ -1,5 +1,6 @@
 /** The machine's certificates: files under `$IPSECKIT_HOME/certificates`, one folder a kind. Private keys are 0600. */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Certificate } from '../crypto/certificates/certificate.js';
 import {
@@ -8,13 +9,14 @@ import {
   noCredentials,
   type OwnCertificate,
 } from '../crypto/certificates/credentials.js';
-import type { Crl } from '../crypto/certificates/crl.js';
+import { type Crl, day, ofSameIssuer } from '../crypto/certificates/crl.js';
 import { printPem } from '../crypto/certificates/pem.js';
 import { ownCertificateOf, readCredentialFile } from '../crypto/certificates/read-files.js';
 import { fileError } from '../policy/stores/file-error.js';
 import type { Home } from '../policy/stores/home.js';
 import { writeWholeFile } from '../policy/stores/whole-file.js';
 import { IpseckitError } from '../report/errors.js';
+import { namesEqual } from '../wire/der/distinguished-name.js';
 import { readSettings } from './settings.js';
 
 /** Folders and what lies in them. */
@@ -80,9 +82,19 @@ export class CertificateStore {
     return this.#write(folder, fileName(certificate), printPem('CERTIFICATE', certificate.der), 0o644);
   }
 
-  /** Writes a CRL in place of an older one of the same issuer. Returns the file. */
+  /** Writes a CRL in place of older ones of the same issuer. Returns the file. */
   addCrl(crl: Crl): string {
-    return this.#write('crls', slug(crl.issuer.text), printPem('X509 CRL', crl.der), 0o644);
+    const { trusted, intermediates } = this.load();
+    const authorities = [...trusted, ...intermediates];
+    const digest = createHash('sha256').update(crl.der).digest('hex');
+    const name = `${slug(crl.issuer.text)}-${digest.slice(0, 8)}`;
+    const written = this.#write('crls', name, printPem('X509 CRL', crl.der), 0o644);
+    for (const file of this.#files('crls', '.pem')) {
+      const [old, ...others] = attempt([], file, () => readCredentialFile(readBytes(file)).crls);
+      if (old === undefined || others.length > 0 || file === written) continue;
+      if (old.thisUpdateMs <= crl.thisUpdateMs && ofSameIssuer(crl, old, authorities)) rmSync(file);
+    }
+    return written;
   }
 
   /** Writes an own certificate with its chain and its private key. Returns the files. */
@@ -93,6 +105,18 @@ export class CertificateStore {
     return [this.#write('own', name, certificates, 0o644), key];
   }
 
+  /** Throws `IpseckitError` (CONFLICT) where a certificate for somebody else has the name: its key may be the only copy. */
+  requireFree(name: string, { subject }: Certificate): void {
+    if (!existsSync(this.#file('own', name, '.key'))) return;
+    const present = this.load().own.find(own => own.name === name)?.certificate;
+    if (present !== undefined && namesEqual(present.subject, subject)) return;
+    throw new IpseckitError(
+      'CONFLICT',
+      `another own certificate is called '${name}'${present === undefined ? '' : `: ${present.subject.text}`}`,
+      { next: 'give this one another name with --name' },
+    );
+  }
+
   #files(folder: CertificateFolder, extension: string): string[] {
     const path = this.path(folder);
     if (!existsSync(path)) return [];
@@ -100,10 +124,13 @@ export class CertificateStore {
     return names.sort().map(name => join(path, name));
   }
 
+  #file(folder: CertificateFolder, name: string, extension: string): string {
+    return join(this.path(folder), `${encodeURIComponent(name)}${extension}`);
+  }
+
   #write(folder: CertificateFolder, name: string, text: string, mode: number, extension = '.pem'): string {
-    const path = this.path(folder);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    const file = join(path, `${encodeURIComponent(name)}${extension}`);
+    mkdirSync(this.path(folder), { recursive: true, mode: 0o700 });
+    const file = this.#file(folder, name, extension);
     writeWholeFile(file, text, mode);
     return file;
   }
@@ -116,6 +143,29 @@ function readOwn(file: string, intermediates: readonly Certificate[]): NamedCert
   if (privateKey === undefined) throw new IpseckitError('STORE', `${keyFile} holds no private key`);
   const name = decodeURIComponent(file.slice(file.lastIndexOf('/') + 1, -'.pem'.length));
   return { name, ...ownCertificateOf([...certificates, ...intermediates], privateKey) };
+}
+
+/**
+ * Throws `IpseckitError`: USAGE for a CRL that none of the CAs of its name has signed, where there are any; CONFLICT for
+ * one that is older than what `known` has of the same CA.
+ */
+export function requireCurrentCrl(
+  crl: Crl,
+  authorities: readonly Certificate[],
+  known: readonly Crl[],
+): void {
+  const named = authorities.filter(({ subject }) => namesEqual(subject, crl.issuer));
+  if (named.length > 0 && !named.some(authority => crl.signedBy(authority)))
+    throw new IpseckitError('USAGE', `the revocation list of ${crl.issuer.text} is not signed by that CA`, {
+      next: 'get it from the CA again',
+    });
+  const newer = known.find(one => one.thisUpdateMs > crl.thisUpdateMs && ofSameIssuer(crl, one, authorities));
+  if (newer !== undefined)
+    throw new IpseckitError(
+      'CONFLICT',
+      `a newer revocation list of ${crl.issuer.text} is here already, of ${day(newer.thisUpdateMs)}`,
+      { next: 'get the newest one from the CA' },
+    );
 }
 
 /** The PEM of a private key, for a 0600 file. */

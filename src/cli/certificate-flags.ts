@@ -143,10 +143,12 @@ export async function newPrivateKey(type: KeyType): Promise<Secret<KeyObject>> {
 
 const dayMs = 86_400_000;
 
-/** From an hour ago (clocks differ) for so many days. */
+/** From an hour ago (clocks differ) for so many days, and no longer than its issuer. */
 export function validity(
   days: number,
   nowMs: number,
+  issuer?: { readonly notAfterMs: number },
 ): { readonly notBeforeMs: number; readonly notAfterMs: number } {
-  return { notBeforeMs: nowMs - 3_600_000, notAfterMs: nowMs + days * dayMs };
+  const notAfterMs = Math.min(nowMs + days * dayMs, issuer?.notAfterMs ?? Number.POSITIVE_INFINITY);
+  return { notBeforeMs: nowMs - 3_600_000, notAfterMs };
 }

@@ -232,6 +232,43 @@ describe('cert', () => {
     assert.match(cert('ca', 'ca', 'root', '--subject', 'CN=again').all, /here already/);
   });
 
+  test('no private key is overwritten, and nothing is imported by halves', () => {
+    const request = ['request', '--subject', 'CN=x', '--key-type', 'ec256'];
+    assert.match(
+      cert('ca', ...request, '--out', file('one'), '--key-out', file('one')).all,
+      /--out and --key-out name the same file/,
+    );
+    assert.ok(!existsSync(file('one')));
+    const key = readFileSync(file('gw.key'), 'utf8');
+    assert.match(
+      cert('ca', 'issue', 'root', file('gw.csr'), '--out', file('gw.key')).all,
+      /holds a private key/,
+    );
+    assert.match(cert('ca', 'revoke', 'root', '--out', file('garbage')).all, /is no PEM file/);
+    assert.equal(readFileSync(file('gw.key'), 'utf8'), key);
+    const root = readFileSync(file('ca/certificates/authorities/root.pem'), 'utf8');
+    writeFileSync(file('all.pem'), readFileSync(file('gw.pem'), 'utf8') + root);
+    assert.match(cert('empty', 'import', file('all.pem'), '--key', file('gw.key')).all, /not trusted yet/);
+    assert.ok(!existsSync(file('empty/certificates/own')));
+  });
+
+  test('one damaged CA does not hide the others; a certificate ends with its CA', () => {
+    succeeds('short', 'ca', 'root', '--subject', 'CN=Root', '--key-type', 'ec256', '--days', '2');
+    const issued = succeeds('short', 'issue', 'root', file('gw.csr'), '--out', file('short.pem'), '--json');
+    const root = JSON.parse(succeeds('short', 'list', '--json').stdout).trusted[0];
+    assert.equal(JSON.parse(issued.stdout).certificate.notAfterMs, root.notAfterMs);
+    writeFileSync(file('short/certificates/authorities/bad.json'), '{');
+    const list = JSON.parse(succeeds('short', 'list', '--json').stdout);
+    assert.deepEqual(
+      list.authorities.map(({ name }: { name: string }) => name),
+      ['root'],
+    );
+    assert.match(list.problems.join(), /CA 'bad'/);
+    const p12 = ['--format', 'p12', '--out', file('root.p12'), '--passphrase-file', file('pass')];
+    const refused = cert('short', 'export', 'root', ...p12);
+    assert.equal(refused.status, 7, refused.all);
+  });
+
   test('the files of a tunnel: certificate, key and CA become its document', async () => {
     const base = { format: 'ipseckit-tunnel', version: 1, name: 'x', local: '192.0.2.1', peer: '192.0.2.2' };
     const ca = file('ca/certificates/authorities/root.pem');

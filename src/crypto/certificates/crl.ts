@@ -91,6 +91,16 @@ function criticalOf(extensions: DerValue): string[] {
     .map(({ oid }) => oid);
 }
 
+/**
+ * Whether `crl` and `other` are lists of one CA: of the same name and, where the CA of `crl` is among `authorities`,
+ * signed by its key.
+ */
+export function ofSameIssuer(crl: Crl, other: Crl, authorities: readonly Certificate[]): boolean {
+  if (!namesEqual(crl.issuer, other.issuer)) return false;
+  const signer = authorities.find(one => namesEqual(one.subject, crl.issuer) && crl.signedBy(one));
+  return signer === undefined || other.signedBy(signer);
+}
+
 /** What the lists at hand say of a certificate. */
 export type Revocation =
   | { readonly state: 'good'; readonly detail: string }

@@ -1,19 +1,47 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { fileError } from './file-error.js';
 
 /**
  * Replaces a file whole: a reader, also after a crash, sees the old text or the new, never a part. Mode 0600 unless
- * said otherwise. Throws `IpseckitError` (ACCESS_DENIED, STORE); the old file is then untouched.
+ * said otherwise. What is there and no file, as `/dev/stdout` or a pipe, is written to. Throws `IpseckitError`
+ * (ACCESS_DENIED, STORE); the old file is then untouched.
  */
 export function writeWholeFile(path: string, text: string | Uint8Array, mode = 0o600): void {
+  if (isNoFile(path)) return writeThrough(path, text);
   const temporary = writeTemporaryFile(path, text, mode);
   try {
     renameSync(temporary, path);
     syncFolder(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
+    throw fileError('write', path, error);
+  }
+}
+
+function isNoFile(path: string): boolean {
+  try {
+    return !statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function writeThrough(path: string, text: string | Uint8Array): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
     throw fileError('write', path, error);
   }
 }
