@@ -25,7 +25,8 @@ const methods = [{ esp: { encryption: 'aes128', hash: 'sha1' } }] as const;
 function newEngine(): IkeEngine {
   return new IkeEngine({
     policy: {
-      mainMode: () => mainMode,
+      mainModes: () => [mainMode],
+      mainModeOf: () => mainMode,
       quickMode: ({ mode, selector }) => ({ methods, mode, selector }),
     },
     random: length => randomBytes(length),

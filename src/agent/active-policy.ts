@@ -71,25 +71,36 @@ export class ActivePolicy implements IkePolicy {
     return this.#byId.get(filterId);
   }
 
-  mainMode(local: IpAddress, peer: IpAddress): MainModePolicy | undefined {
-    const active = this.#securing.find(candidate => peersMatch(candidate.filter, local, peer));
-    if (active) return this.#mainModePolicy(active);
+  mainModes(local: IpAddress, peer: IpAddress): readonly MainModePolicy[] {
+    const byFingerprint = new Map<string, MainModePolicy>();
+    for (const way of this.#waysWith(local, peer)) {
+      const fingerprint = this.#fingerprint(way.source, way.rule);
+      if (!byFingerprint.has(fingerprint)) byFingerprint.set(fingerprint, this.#mainModePolicy(way));
+    }
+    return [...byFingerprint.values()];
+  }
+
+  mainModeOf(filterId: FilterId | undefined): MainModePolicy | undefined {
+    const way = filterId === undefined ? this.#defaultResponse() : this.#byId.get(filterId);
+    return way && this.#mainModePolicy(way);
+  }
+
+  /** The rules under which main mode with a peer may be negotiated, in matching order. */
+  *#waysWith(local: IpAddress, peer: IpAddress): Iterable<{ source: PolicySource; rule: Rule }> {
+    for (const active of this.#securing) if (peersMatch(active.filter, local, peer)) yield active;
     const fallback = this.#defaultResponse();
-    return fallback && this.#mainModePolicy(fallback);
+    if (fallback) yield fallback;
   }
 
   #mainModePolicy({ source, rule }: { source: PolicySource; rule: Rule }): MainModePolicy {
     return { ...mainModePolicy(source, rule), fingerprint: this.#fingerprint(source, rule) };
   }
 
-  /** Whether main mode between these hosts may be negotiated as under `earlier`, a policy `mainMode` has returned. */
+  /** Whether main mode between these hosts may be negotiated as under `earlier`, a policy that has been returned before. */
   allowsMainMode(local: IpAddress, peer: IpAddress, earlier: MainModePolicy): boolean {
-    const fallback = this.#defaultResponse();
-    const ways = [
-      ...this.#securing.filter(({ filter }) => peersMatch(filter, local, peer)),
-      ...(fallback ? [fallback] : []),
-    ];
-    return ways.some(({ source, rule }) => this.#fingerprint(source, rule) === earlier.fingerprint);
+    for (const { source, rule } of this.#waysWith(local, peer))
+      if (this.#fingerprint(source, rule) === earlier.fingerprint) return true;
+    return false;
   }
 
   #fingerprint(source: PolicySource, rule: Rule): string {

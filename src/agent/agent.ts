@@ -107,7 +107,12 @@ export class Agent {
     this.#deps = deps;
     this.#ike = new IkeEngine({
       policy: {
-        mainMode: (local, peer) => this.#mainModePolicy(local, peer),
+        mainModes: (local, peer) =>
+          this.#policy.mainModes(local, peer).map(policy => this.#withCredentials(policy)),
+        mainModeOf: filterId => {
+          const policy = this.#policy.mainModeOf(filterId);
+          return policy && this.#withCredentials(policy);
+        },
         quickMode: request => this.#policy.quickMode(request),
       },
       random: length => deps.random(length),
@@ -300,10 +305,10 @@ export class Agent {
     return this.#activity.byPair.get(pairId);
   }
 
-  #mainModePolicy(local: IpAddress, peer: IpAddress): MainModePolicy | undefined {
-    const policy = this.#policy.mainMode(local, peer);
-    const credentials = policy?.credentials ?? this.#deps.credentials?.();
-    return policy === undefined || credentials === undefined ? policy : { ...policy, credentials };
+  /** A rule's own, or this machine's. */
+  #withCredentials(policy: MainModePolicy): MainModePolicy {
+    const credentials = policy.credentials ?? this.#deps.credentials?.();
+    return credentials === undefined ? policy : { ...policy, credentials };
   }
 
   #now(): number {

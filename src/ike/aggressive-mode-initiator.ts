@@ -17,7 +17,7 @@ import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
 import { type Incoming, requirePayload } from './incoming.js';
 import { type CandidateFilter, type MainMode, newMainMode, type StateAt } from './main-mode.js';
-import { initialContact, isFirstContact } from './main-mode-initiator.js';
+import { firstContact } from './main-mode-initiator.js';
 import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   clearMessage,
@@ -137,7 +137,7 @@ export function receive2(
   const payloads: Payload[] = [
     ...proofOf(context, mainMode, basis, identity),
     ...natDetectionPayloads(mainMode, choice.method.hash, path, length => context.random(length)),
-    ...(isFirstContact(context, mainMode) ? [initialContact(mainMode)] : []),
+    ...firstContact(context, mainMode),
   ];
   const iv = phase1Iv(choice.method, values.initiator, values.responder);
   const message = seal(keys, iv, mainModeHeader(mainMode), payloads);

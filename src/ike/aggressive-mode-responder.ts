@@ -3,6 +3,7 @@ import type { IkeDatagram } from '../driver/api.js';
 import { decodeMessage, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { headerFlags, notifyTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
+import type { MainModePolicy } from './api.js';
 import { certificateRequests, noteCertificateRequests } from './auth/certificates.js';
 import { checkPeerProof, ownIdentity, proofOf } from './auth/proof.js';
 import type { Context } from './context.js';
@@ -22,9 +23,10 @@ import {
   nonceBytes,
 } from './main-mode-life.js';
 import { responderLifetime } from './main-mode-lifetime.js';
-import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal.js';
+import { answerMainMode as answerSa } from './main-mode-proposal.js';
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
 import { type Chained, phase1Iv, unseal } from './protection.js';
+import { chooseAnswer, policiesFor } from './responder-policy.js';
 import { ownVendors, readVendors } from './vendors.js';
 
 /** Message 1 costs a Diffie-Hellman computation before the sender has shown that it is there: no more than these. */
@@ -32,18 +34,22 @@ const answersPerSecond = 50;
 
 /** Whether the policy for the two hosts lets us answer in aggressive mode. */
 export function mayAnswer(context: Context, { local, peer }: IkeDatagram): boolean {
-  return context.environment.policy.mainMode(local.address, peer.address)?.aggressive === true;
+  return context.environment.policy.mainModes(local.address, peer.address).some(isAggressive);
+}
+
+function isAggressive({ aggressive }: MainModePolicy): boolean {
+  return aggressive === true;
 }
 
 /** Message 1: a new exchange. Sends message 2, with our proof. Throws `ExchangeError` and leaves nothing behind. */
 export function receive1(context: Context, { header, datagram }: Incoming, chain: PayloadChain): void {
   if (!context.aggressiveAnswers.allow(context.nowMs, answersPerSecond)) return;
   const { local, peer } = datagram;
-  const policy = context.environment.policy.mainMode(local.address, peer.address);
-  if (policy === undefined) throw new ExchangeError('no-policy', `no rule covers ${peer.address}`);
   const sa = requirePayload(chain, 'sa');
-  const verdict = chooseMainMode(sa.payload, policy);
-  if ('refused' in verdict) throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict);
+  const answered = chooseAnswer(sa.payload, policiesFor(context, datagram).filter(isAggressive));
+  if ('refused' in answered)
+    throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', answered);
+  const { policy, verdict } = answered;
   const choice = verdict.chosen;
   const { method } = choice;
   const peerId = requirePayload(chain, 'id');

@@ -103,8 +103,10 @@ export interface QuickModeRequest {
 
 /** Policy as IKE sees it. Look-ups are pure and synchronous. */
 export interface IkePolicy {
-  /** `undefined`: no rule covers this peer, refuse. */
-  mainMode(local: IpAddress, peer: IpAddress): MainModePolicy | undefined;
+  /** The ways of all rules that cover a peer, in matching order, each once; none: refuse. */
+  mainModes(local: IpAddress, peer: IpAddress): readonly MainModePolicy[];
+  /** The way of a filter's rule, of the default response rule without one; `undefined` when it is gone. */
+  mainModeOf(filterId: FilterId | undefined): MainModePolicy | undefined;
   /** As responder. A refusal says what was asked and what the nearest rule wanted. */
   quickMode(request: QuickModeRequest): QuickModePolicy | { readonly refused: string };
 }
@@ -222,6 +224,8 @@ export interface NegotiationStep {
 export type FailureReason =
   | 'no-response'
   | 'no-policy'
+  /** The rule of the traffic wants the peer authenticated in another way than its main mode did. */
+  | 'authentication-differs'
   | 'no-proposal-chosen'
   | 'authentication-failed'
   | 'preshared-keys-differ'

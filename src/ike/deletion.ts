@@ -2,6 +2,7 @@
 import type { SaHalf } from '../driver/api.js';
 import { dois, protocols } from '../wire/isakmp/numbers.js';
 import type { DeletePayload, Payload } from '../wire/isakmp/payloads.js';
+import { isSameWay } from './auth/binding.js';
 import type { Context } from './context.js';
 import { cookiesOf, sealInformational, sendProtected } from './informational-send.js';
 import { type EstablishedMainMode, isEstablished, type MainMode } from './main-mode.js';
@@ -32,6 +33,15 @@ export function newestMainMode(
     .at(-1);
 }
 
+/**
+ * The main mode that carries messages about a pair. Where several are up because rules authenticate in different ways, one
+ * of the pair's own way: a peer may look for its SAs under the main mode that they were made under.
+ */
+function carrierOf(context: Context, record: PairRecord): EstablishedMainMode | undefined {
+  const isOwn = ({ policy }: MainMode) => isSameWay(policy, record.mainModePolicy);
+  return newestMainMode(context, placeOf(record), isOwn) ?? newestMainMode(context, placeOf(record));
+}
+
 /** Removes a pair; with `tellPeer`, its inbound SPIs are deleted at the peer too, if a main mode is up. */
 export function endPair(context: Context, record: PairRecord, reason: string, tellPeer: boolean): void {
   const { pair, peer } = record;
@@ -46,7 +56,7 @@ export function endPair(context: Context, record: PairRecord, reason: string, te
   if (record.active)
     context.audit({ id: 542, local: pair.local, peer, filter: pair.selector, ...auditSpis(pair), reason });
   context.progress(peer, 'note', 'quick mode', `ended: ${reason}`);
-  const mainMode = tellPeer ? newestMainMode(context, placeOf(record)) : undefined;
+  const mainMode = tellPeer ? carrierOf(context, record) : undefined;
   if (mainMode !== undefined) sendDeletes(context, mainMode, pairDeletes([record]));
 }
 
@@ -59,7 +69,7 @@ export function endTogether(
 ): void {
   const told = new Map<EstablishedMainMode | undefined, PairRecord[]>();
   for (const record of pairs) {
-    const mainMode = newestMainMode(context, placeOf(record));
+    const mainMode = carrierOf(context, record);
     const together = told.get(mainMode) ?? [];
     told.set(mainMode, together);
     together.push(record);

@@ -17,6 +17,10 @@ const reasons: Readonly<Record<FailureReason, { readonly windowsCode: number; re
     windowsCode: 13825,
     next: 'Assign a policy whose rule covers this peer and this traffic.',
   },
+  'authentication-differs': {
+    windowsCode: 13825,
+    next: 'Give the rules for this peer the same authentication methods, on both sides, or make the peer negotiate a main mode for each.',
+  },
   'no-proposal-chosen': {
     windowsCode: 13868,
     next: 'Give both sides a security method in common (algorithms, group, PFS and mode must agree).',
@@ -157,6 +161,7 @@ export function notifyOfReason(reason: FailureReason): number {
     case 'quick-mode-limit':
       return notifyTypes['NO-PROPOSAL-CHOSEN'];
     case 'invalid-id':
+    case 'authentication-differs':
       return notifyTypes['INVALID-ID-INFORMATION'];
     case 'invalid-key-exchange':
       return notifyTypes['INVALID-KEY-INFORMATION'];

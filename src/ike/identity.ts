@@ -50,25 +50,25 @@ export function checkedId(identity: Identity, subject: DistinguishedName): IdPay
   return { kind: 'id', idType: idTypes.DER_ASN1_DN, protocol: 0, port: 0, data };
 }
 
-/** Throws `ExchangeError` (`invalid-id`) unless the peer's ID is the one expected of it. Names ignore case. */
+/** Throws `ExchangeError` (`invalid-id`) unless the peer's ID is the one expected of it. */
 export function checkPeerIdentity(id: IdPayload, expected: Identity | undefined): void {
-  if (expected === undefined) return;
+  const mismatch = peerIdentityMismatch(id, expected);
+  if (mismatch !== undefined) throw new ExchangeError('invalid-id', mismatch);
+}
+
+/** Why the peer's ID is not the one expected of it; `undefined` when it is. Names ignore case. */
+export function peerIdentityMismatch(id: IdPayload, expected: Identity | undefined): string | undefined {
+  if (expected === undefined) return undefined;
+  const insteadOf = (wanted: string) => `the peer authenticated as ${printId(id)}, but ${wanted} is expected`;
   if (expected.kind === 'distinguishedName') {
     const name = distinguishedNameOfId(id);
-    if (name !== undefined && nameMatchesText(name, expected.name)) return;
-    throw new ExchangeError(
-      'invalid-id',
-      `the peer authenticated as ${printId(id)}, but ${expected.name} is expected`,
-    );
+    const same = name !== undefined && nameMatchesText(name, expected.name);
+    return same ? undefined : insteadOf(expected.name);
   }
   const wanted = identityPayload(expected);
   const sameName = nameOfId(id)?.toLowerCase() === nameOfId(wanted)?.toLowerCase();
   const same = nameOfId(wanted) === undefined ? bytesEqual(id.data, wanted.data) : sameName;
-  if (id.idType !== wanted.idType || !same)
-    throw new ExchangeError(
-      'invalid-id',
-      `the peer authenticated as ${printId(id)}, but ${printId(wanted)} is expected`,
-    );
+  return id.idType === wanted.idType && same ? undefined : insteadOf(printId(wanted));
 }
 
 /** IDci and IDcr for traffic, given as seen by the initiator. */

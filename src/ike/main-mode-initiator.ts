@@ -20,7 +20,7 @@ import { checkPeerProof, ownProof } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
 import { type Incoming, requirePayload } from './incoming.js';
-import { type MainMode, type MainModeChoice, newMainMode, type StateAt } from './main-mode.js';
+import { isEstablished, type MainMode, type MainModeChoice, newMainMode, type StateAt } from './main-mode.js';
 import { agreeOrRefuse, deriveMainModeKeys } from './main-mode-keys.js';
 import {
   acceptMessage,
@@ -45,12 +45,12 @@ export function startMainMode(
   local: IpAddress,
   peer: IpAddress,
   policy: MainModePolicy,
-  firstContact: boolean,
+  isFirst: boolean,
 ): MainMode {
   if (policy.aggressive) return startAggressiveMode(context, local, peer, policy);
   const { vendorProfile } = context.options;
   const sa = mainModeSa(policy, vendorProfile === 'windows-2003');
-  const payloads = [sa, ...ownVendors(vendorProfile, policy, firstContact)];
+  const payloads = [sa, ...ownVendors(vendorProfile, policy, isFirst)];
   const state = { stage: 'awaiting 2', saBody: encodePayloadBody(sa), payloads } as const;
   const mainMode = newMainMode({
     role: 'initiator',
@@ -64,6 +64,7 @@ export function startMainMode(
     startedAtMs: context.nowMs,
     state,
   });
+  mainMode.saidFirstContact = isFirst && vendorProfile === 'windows-2003';
   context.mainModes.add(mainMode);
   send1(context, mainMode, state, new Uint8Array(8));
   return mainMode;
@@ -153,7 +154,7 @@ export function receive4(
   const payloads = ownProof(context, mainMode, { saBody, choice, values, keys });
   // Windows says so by a vendor ID in message 1.
   const windows = context.options.vendorProfile === 'windows-2003';
-  if (!windows && isFirstContact(context, mainMode)) payloads.push(initialContact(mainMode));
+  if (!windows) payloads.push(...firstContact(context, mainMode));
   const iv = phase1Iv(method, values.initiator, values.responder);
   const message = seal(keys, iv, mainModeHeader(mainMode), payloads);
   mainMode.state = { stage: 'awaiting 6', saBody, choice, values, keys, iv: message.nextIv };
@@ -218,19 +219,26 @@ function likelyCause({ authentication }: MainModeChoice): string {
 
 /** Whether nothing of ours with this peer is alive: it may drop what it remembers. */
 export function isFirstContact(context: Context, mainMode: Pick<MainMode, 'local' | 'peer'>): boolean {
-  const established = context.mainModes
+  // Of those begun together, for rules that authenticate in different ways, one says it.
+  const isKnown = context.mainModes
     .ofPeer(mainMode.peer)
-    .some(other => other.local === mainMode.local && other.state.stage === 'established');
-  return !established && context.pairs.ofPeer(mainMode.peer).length === 0;
+    .some(other => other.local === mainMode.local && (isEstablished(other) || other.saidFirstContact));
+  return !isKnown && context.pairs.ofPeer(mainMode.peer).length === 0;
 }
 
-export function initialContact({ initiatorCookie, responderCookie }: MainMode): Payload {
-  return {
-    kind: 'notify',
-    doi: dois.IPSEC,
-    protocol: protocols.ISAKMP,
-    notifyType: notifyTypes['INITIAL-CONTACT'],
-    spi: Buffer.concat([initiatorCookie, responderCookie]),
-    data: new Uint8Array(0),
-  };
+/** N(INITIAL-CONTACT), if it is that. */
+export function firstContact(context: Context, mainMode: MainMode): Payload[] {
+  if (!isFirstContact(context, mainMode)) return [];
+  mainMode.saidFirstContact = true;
+  const { initiatorCookie, responderCookie } = mainMode;
+  return [
+    {
+      kind: 'notify',
+      doi: dois.IPSEC,
+      protocol: protocols.ISAKMP,
+      notifyType: notifyTypes['INITIAL-CONTACT'],
+      spi: Buffer.concat([initiatorCookie, responderCookie]),
+      data: new Uint8Array(0),
+    },
+  ];
 }

@@ -3,7 +3,6 @@ import { findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { notifyTypes } from '../wire/isakmp/numbers.js';
 import type { Payload } from '../wire/isakmp/payloads.js';
 import { certificateRequests, noteCertificateRequests } from './auth/certificates.js';
-import { authenticationOffers, nothingToOffer } from './auth/offers.js';
 import { checkPeerProof, ownProof } from './auth/proof.js';
 import type { Context } from './context.js';
 import { ExchangeError } from './exchange-error.js';
@@ -23,23 +22,20 @@ import {
   nonceBytes,
 } from './main-mode-life.js';
 import { responderLifetime } from './main-mode-lifetime.js';
-import { answerMainMode as answerSa, chooseMainMode } from './main-mode-proposal.js';
+import { answerMainMode as answerSa } from './main-mode-proposal.js';
 import { detectNat, natDetectionPayloads, printNat } from './nat-traversal.js';
 import { phase1Iv, seal, unseal } from './protection.js';
+import { chooseAnswer, policiesFor } from './responder-policy.js';
 import { ownVendors, readVendors } from './vendors.js';
 
 /** Message 1: a new exchange. Sends message 2. Throws `ExchangeError` when nothing acceptable is offered. */
 export function receive1(context: Context, { header, datagram }: Incoming, chain: PayloadChain): MainMode {
   const sa = requirePayload(chain, 'sa');
   const { local, peer } = datagram;
-  const policy = context.environment.policy.mainMode(local.address, peer.address);
-  if (policy === undefined) throw new ExchangeError('no-policy', `no rule covers ${peer.address}`);
-  if (authenticationOffers(policy).length === 0) {
-    const { reason, text } = nothingToOffer(policy);
-    throw new ExchangeError(reason, `the rule for ${peer.address} cannot be used: ${text}`);
-  }
-  const verdict = chooseMainMode(sa.payload, policy);
-  if ('refused' in verdict) throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', verdict);
+  const answered = chooseAnswer(sa.payload, policiesFor(context, datagram));
+  if ('refused' in answered)
+    throw new ExchangeError('no-proposal-chosen', 'no acceptable proposal', answered);
+  const { policy, verdict } = answered;
 
   makeRoom(context, peer.address);
   const mainMode = newMainMode({

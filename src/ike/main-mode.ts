@@ -145,6 +145,8 @@ export interface MainMode {
   readonly requestedAuthorities: Uint8Array[];
   /** It asked for certificates in PKCS#7. */
   wantsPkcs7: boolean;
+  /** Who the peer is, once it has proved that. */
+  peerId?: IdPayload;
   /** What was found of the peer's certificate. */
   peerVerdict?: CertificateVerdict;
   /** Revocation lists fetched to judge it. */
@@ -153,6 +155,8 @@ export interface MainMode {
   keysExported?: boolean;
   /** The peer said it has no other SA with us; believed once authenticated. */
   initialContact: boolean;
+  /** We said so to the peer. */
+  saidFirstContact: boolean;
   /** Replaced by a newer one, or at its quick mode limit: makes no new quick modes. */
   retired: boolean;
   readonly quickModes: Map<number, QuickMode>;
@@ -201,6 +205,7 @@ export function newMainMode(
     nat: { local: false, peer: false },
     duplicates: new DuplicateFilter(),
     initialContact: false,
+    saidFirstContact: false,
     requestedAuthorities: [],
     wantsPkcs7: false,
     revocation: nothingFetched(),

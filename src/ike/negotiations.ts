@@ -3,7 +3,14 @@
  * a time for the same peer and traffic; what becomes of those exchanges decides how it goes on.
  */
 import type { FilterId, PairId } from '../driver/api.js';
-import type { AcquireRequest, ConnectRequest, FailureReason, NegotiationFailure } from './api.js';
+import type {
+  AcquireRequest,
+  ConnectRequest,
+  FailureReason,
+  MainModePolicy,
+  NegotiationFailure,
+} from './api.js';
+import { isSameWay, mayCarry } from './auth/binding.js';
 import { authenticationOffers, nothingToOffer } from './auth/offers.js';
 import { closedDuringSession, isClient, startClientSession } from './client-session.js';
 import { Connections } from './connections.js';
@@ -48,6 +55,21 @@ function isBehindNat({ peerPort }: PeerPlace): boolean {
   return peerPort !== undefined && peerPort !== natPort;
 }
 
+/** Whether a main mode can be begun under a policy, or why not. */
+function mayStart(
+  { peer }: Hosts,
+  policy: MainModePolicy | undefined,
+): { readonly policy: MainModePolicy } | { readonly reason: FailureReason; readonly text: string } {
+  if (policy === undefined) return { reason: 'no-policy', text: `no rule covers ${peer}` };
+  if (authenticationOffers(policy).length === 0) {
+    const { reason, text } = nothingToOffer(policy);
+    return { reason, text: `the rule for ${peer} cannot be used: ${text}` };
+  }
+  if (policy.methods.length === 0)
+    return { reason: 'no-proposal-chosen', text: `the rule for ${peer} has no security method` };
+  return { policy };
+}
+
 export class Negotiations implements ExchangeListener {
   readonly #context: Context;
   readonly #connections: Connections;
@@ -67,12 +89,13 @@ export class Negotiations implements ExchangeListener {
   connect(request: ConnectRequest): void {
     const context = this.#context;
     const ready = newestMainMode(context, request, mainMode => !mainMode.retired && isReady(mainMode));
-    const there = ready ?? this.#negotiating(request);
+    const [policy] = context.environment.policy.mainModes(request.local, request.peer);
+    const there = ready ?? (policy && this.#negotiating(request, policy));
     if (there !== undefined) {
       this.#connections.add(request, there);
       return;
     }
-    const start = this.#mayStart(request);
+    const start = mayStart(request, policy);
     if ('reason' in start) this.#connections.refuse(request, start.reason, start.text);
     else this.#connections.add(request, this.#startMainMode(request, start.policy));
   }
@@ -189,8 +212,12 @@ export class Negotiations implements ExchangeListener {
     this.#connections.ready(mainMode);
     for (const wanted of this.#wanted.under(mainMode)) {
       if (wanted.quickMode !== undefined && wanted.mainMode !== mainMode) continue;
-      if (mainMode.retired) this.#advance(wanted.request);
-      else this.#start(wanted, mainMode);
+      const suits = this.#mayCarry(mainMode, wanted.request);
+      // One that the peer has begun need not be for this.
+      if (!suits && wanted.mainMode !== mainMode) continue;
+      if (!suits) delete wanted.mainMode;
+      if (suits && !mainMode.retired) this.#start(wanted, mainMode);
+      else this.#advance(wanted.request);
     }
   }
 
@@ -279,8 +306,9 @@ export class Negotiations implements ExchangeListener {
         'main mode',
         'the peer seems to have lost it: starting anew',
       );
+      const policy = this.#policyOf(wanted.request) ?? mainMode.policy;
       wanted.mainMode =
-        this.#negotiating(wanted.request) ?? this.#startMainMode(wanted.request, mainMode.policy);
+        this.#negotiating(wanted.request, policy) ?? this.#startMainMode(wanted.request, policy);
     }
   }
 
@@ -307,12 +335,13 @@ export class Negotiations implements ExchangeListener {
       this.#fail(wanted, this.#failure(wanted, 'no-response', text));
       return;
     }
-    const negotiating = this.#negotiating(request);
+    const policy = this.#policyOf(request);
+    const negotiating = policy && this.#negotiating(request, policy);
     if (negotiating) {
       wanted.mainMode = negotiating;
       return;
     }
-    const start = this.#mayStart(request);
+    const start = mayStart(request, policy);
     if ('reason' in start) this.#refuse(wanted, start.reason, start.text);
     else if (request.quickMode.methods.length === 0)
       this.#refuse(wanted, 'no-proposal-chosen', `the rule for ${request.peer} has no security method`);
@@ -324,37 +353,37 @@ export class Negotiations implements ExchangeListener {
     return newestMainMode(
       this.#context,
       request,
-      mainMode => mainMode !== but && !mainMode.retired && isReady(mainMode),
+      mainMode =>
+        mainMode !== but && !mainMode.retired && isReady(mainMode) && this.#mayCarry(mainMode, request),
     );
   }
 
-  /** The policy of a new main mode, or why there can be none. */
-  #mayStart({
-    local,
-    peer,
-  }: Hosts):
-    | { readonly policy: MainMode['policy'] }
-    | { readonly reason: FailureReason; readonly text: string } {
-    const policy = this.#context.environment.policy.mainMode(local, peer);
-    if (policy === undefined) return { reason: 'no-policy', text: `no rule covers ${peer}` };
-    if (authenticationOffers(policy).length === 0) {
-      const { reason, text } = nothingToOffer(policy);
-      return { reason, text: `the rule for ${peer} cannot be used: ${text}` };
-    }
-    if (policy.methods.length === 0)
-      return { reason: 'no-proposal-chosen', text: `the rule for ${peer} has no security method` };
-    return { policy };
+  /** How phase 1 is negotiated for the rule of this traffic. */
+  #policyOf({ quickMode }: PairRequest): MainModePolicy | undefined {
+    return this.#context.environment.policy.mainModeOf(quickMode.filterId);
   }
 
-  #startMainMode({ local, peer }: Hosts, policy: MainMode['policy']): MainMode {
+  /** Whether a main mode has authenticated the peer as the rule of this traffic wants it. */
+  #mayCarry(mainMode: EstablishedMainMode, request: PairRequest): boolean {
+    const policy = this.#policyOf(request);
+    return policy !== undefined && mayCarry(this.#context, mainMode, policy);
+  }
+
+  #startMainMode({ local, peer }: Hosts, policy: MainModePolicy): MainMode {
     return startMainMode(this.#context, local, peer, policy, isFirstContact(this.#context, { local, peer }));
   }
 
-  /** Our own main mode with this peer that is still being negotiated. */
-  #negotiating({ local, peer }: Hosts): MainMode | undefined {
+  /** Our own main mode with this peer, for such a policy, that is still being negotiated. */
+  #negotiating({ local, peer }: Hosts, policy: MainModePolicy): MainMode | undefined {
     return this.#context.mainModes
       .ofPeer(peer)
-      .find(mainMode => mainMode.role === 'initiator' && mainMode.local === local && isPending(mainMode));
+      .find(
+        mainMode =>
+          mainMode.role === 'initiator' &&
+          mainMode.local === local &&
+          isPending(mainMode) &&
+          isSameWay(mainMode.policy, policy),
+      );
   }
 
   #start(wanted: Wanted, mainMode: EstablishedMainMode): void {
@@ -458,9 +487,10 @@ export class Negotiations implements ExchangeListener {
     const context = this.#context;
     const { local, peer } = mainMode;
     const inUse = context.pairs.ofPeer(peer).some(({ pair }) => pair.local === local);
-    if (mainMode.retired || !inUse || newestMainMode(context, mainMode) !== mainMode) return;
-    if (mainMode.nat.peer && isBehindNat(mainMode)) return;
-    const policy = context.environment.policy.mainMode(local, peer);
+    if (mainMode.retired || !inUse || (mainMode.nat.peer && isBehindNat(mainMode))) return;
+    const isAlike = (other: Pick<MainMode, 'policy'>) => isSameWay(other.policy, mainMode.policy);
+    if (newestMainMode(context, mainMode, isAlike) !== mainMode) return;
+    const policy = context.environment.policy.mainModes(local, peer).find(now => isAlike({ policy: now }));
     if (policy !== undefined && authenticationOffers(policy).length > 0)
       startMainMode(context, local, peer, policy, false);
   }

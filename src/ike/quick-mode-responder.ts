@@ -1,11 +1,12 @@
 /** Quick mode as responder; `quick-mode-initiator.ts` shows the messages. It answers and never repeats by itself. */
 import { generateKeyPair } from '../crypto/dh.js';
-import { mirrorSelector } from '../wire/ip/selector.js';
+import { mirrorSelector, printSelector } from '../wire/ip/selector.js';
 import { encodeAttributes } from '../wire/isakmp/attributes.js';
 import { bytesAfterFirst, findPayload, findPayloads, type PayloadChain } from '../wire/isakmp/message.js';
 import { dois, headerFlags, lifeTypes, notifyTypes, protocols } from '../wire/isakmp/numbers.js';
 import type { NotifyPayload, Payload } from '../wire/isakmp/payloads.js';
 import type { QuickModePolicy } from './api.js';
+import { bindingMismatch } from './auth/binding.js';
 import type { Context } from './context.js';
 import { encapsulationOf, modeOfEncapsulation, requestedEncapsulation } from './encapsulation.js';
 import { ExchangeError } from './exchange-error.js';
@@ -147,6 +148,10 @@ function policyFor(context: Context, mainMode: EstablishedMainMode, chain: Paylo
   const { mode, selector } = requestedTraffic(mainMode, chain);
   const found = context.environment.policy.quickMode({ local, peer, mode, selector });
   if ('refused' in found) throw new ExchangeError('invalid-id', found.refused);
+  const wanted = context.environment.policy.mainModeOf(found.filterId);
+  const mismatch = wanted && bindingMismatch(context, mainMode, wanted);
+  if (mismatch !== undefined)
+    throw new ExchangeError('authentication-differs', `asked ${printSelector(selector)}; ${mismatch}`);
   const passable = passableMethods(mainMode, found);
   if (passable.methods.length === 0)
     throw new ExchangeError(

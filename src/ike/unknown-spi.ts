@@ -47,7 +47,7 @@ export function reportUnknownSpi(context: Context, { protocol, spi, local, peer 
 }
 
 function isSecured({ environment }: Context, local: IpAddress, peer: IpAddress): boolean {
-  return environment.policy.mainMode(local, peer) !== undefined;
+  return environment.policy.mainModes(local, peer).length > 0;
 }
 
 /** There is no SA whose cookies it could have (RFC 2408 4.8). */

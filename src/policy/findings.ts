@@ -117,6 +117,10 @@ export const findingKinds = {
   'empty-key': { severity: 'error', meaning: 'an empty preshared key' },
   'short-key': { severity: 'warning', meaning: 'a preshared key that can be guessed' },
   'key-white-space': { severity: 'warning', meaning: 'a preshared key with white space at an end' },
+  'authentication-differs': {
+    severity: 'warning',
+    meaning: 'two rules for the same peers authenticate them in different ways',
+  },
   'several-quick-modes': { severity: 'note', meaning: 'a tunnel that takes several quick modes' },
   'quick-mode-limit': { severity: 'warning', meaning: 'more quick modes than one main mode may make' },
   'clear-fallback': { severity: 'note', meaning: 'clear text towards a peer that gives no sign of IKE' },

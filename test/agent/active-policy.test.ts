@@ -4,6 +4,7 @@ import { type ActiveFilter, ActivePolicy, type PolicySource } from '../../src/ag
 import { changedFilters } from '../../src/agent/policy-change.js';
 import { Secret } from '../../src/crypto/secret.js';
 import type { DriverFilter, FilterId } from '../../src/driver/api.js';
+import type { MainModePolicy } from '../../src/ike/api.js';
 import type { Guid, Policy, Rule } from '../../src/policy/model.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { hostRange, mirrorSelector, type Selector, subnetRange } from '../../src/wire/ip/selector.js';
@@ -104,7 +105,7 @@ test('a policy that hides the names of its CAs hides all of them', () => {
     [hiding],
     [{ ...template, source: hiding, rule: { ...template.rule, authentication } }],
   );
-  assert.deepEqual(inForce.mainMode(me, peer)?.authentication, [
+  assert.deepEqual(inForce.mainModes(me, peer)[0]?.authentication, [
     { kind: 'certificate', authority: 'CN=Root', excludeCaName: true },
     authentication[1],
   ]);
@@ -148,8 +149,27 @@ describe('ActivePolicy as IKE sees it', () => {
 
   test('a peer no rule covers has no main mode policy', () => {
     const inForce = new ActivePolicy([source], [active('f', transport)]);
-    assert.equal(inForce.mainMode(me, other), undefined);
-    assert.equal(inForce.mainMode(me, peer)?.lifetimeSeconds, 28_800);
+    assert.equal(inForce.mainModes(me, other)[0], undefined);
+    assert.equal(inForce.mainModes(me, peer)[0]?.lifetimeSeconds, 28_800);
+  });
+
+  test('of several rules with a peer each gives its own main mode, like ones once, in matching order', () => {
+    const web = between(hostRange(me), hostRange(peer), 6, 80);
+    const filters = [
+      active('web', web, {}, rule('negotiate', 'few')),
+      active('all', transport),
+      active('any', between(hostRange(me), any)),
+    ];
+    const inForce = new ActivePolicy([source], filters);
+    const keys = (ways: readonly (MainModePolicy | undefined)[]) =>
+      ways.map(way => way?.authentication.map(each => each.kind === 'preshared' && each.key.reveal()).join());
+    assert.deepEqual(keys(inForce.mainModes(me, peer)), ['few', 'k']);
+    assert.deepEqual(keys(inForce.mainModes(me, other)), ['k']);
+    const own = filters.map(({ filter }) => inForce.mainModeOf(filter.id));
+    assert.deepEqual(keys(own), ['few', 'k', 'k']);
+    assert.equal(own[1]?.fingerprint, own[2]?.fingerprint);
+    assert.equal(inForce.mainModeOf('gone' as FilterId), undefined);
+    assert.equal(inForce.mainModeOf(undefined), undefined);
   });
 
   test('a rule for inbound traffic alone covers its peers too', () => {
@@ -157,7 +177,7 @@ describe('ActivePolicy as IKE sees it', () => {
       [source],
       [active('f', mirrorSelector(transport), { direction: 'inbound' })],
     );
-    assert.ok(inForce.mainMode(me, peer));
+    assert.ok(inForce.mainModes(me, peer)[0]);
   });
 
   test('the first covering filter decides, and a refusal says why', () => {
@@ -202,7 +222,7 @@ describe('ActivePolicy as IKE sees it', () => {
     const { filterList: _, ...response } = rule('negotiate');
     const responding: PolicySource = { origin: 'assigned', policy: policy([response]) };
     const inForce = new ActivePolicy([responding], []);
-    assert.ok(inForce.mainMode(me, other));
+    assert.ok(inForce.mainModes(me, other)[0]);
     const answer = inForce.quickMode({ local: me, peer, mode: 'transport', selector: transport });
     assert.ok('methods' in answer && answer.filterId === undefined);
   });

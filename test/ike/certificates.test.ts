@@ -106,7 +106,7 @@ function assertRefused({ a, b }: Result, refusing: 'a' | 'b', reason: string, wo
 /** A main mode of bob's that no message has come for. */
 function responder() {
   const context = new Context({
-    policy: { mainMode: () => undefined, quickMode: () => ({ refused: 'x' }) },
+    policy: { mainModes: () => [], mainModeOf: () => undefined, quickMode: () => ({ refused: 'x' }) },
     random: length => new Uint8Array(length),
     lastInboundAtMs: () => undefined,
   });

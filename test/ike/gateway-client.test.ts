@@ -55,7 +55,11 @@ class Scene {
     this.random = generator(seed);
     this.#network = network;
     this.client = new IkeEngine({
-      policy: { mainMode: () => policy, quickMode: () => ({ refused: 'a client' }) },
+      policy: {
+        mainModes: () => [policy],
+        mainModeOf: () => policy,
+        quickMode: () => ({ refused: 'a client' }),
+      },
       random: length => Uint8Array.from({ length }, () => this.random() & 0xff),
       lastInboundAtMs: () => undefined,
     });

@@ -74,7 +74,7 @@ export class Gateway {
     this.#policy = mainModePolicy(options.psk === undefined ? {} : { psk: options.psk });
     const quickMode = ({ mode, selector }: QuickModeRequest) => ({ methods: [esp3des], mode, selector });
     this.#context = new Context({
-      policy: { mainMode: () => this.#policy, quickMode },
+      policy: { mainModes: () => [this.#policy], mainModeOf: () => this.#policy, quickMode },
       random: length => Uint8Array.from({ length }, () => random() & 0xff),
       lastInboundAtMs: () => undefined,
     });

@@ -54,6 +54,8 @@ export function mainModePolicy(overrides: Partial<MainModePolicy> & { psk?: stri
 
 export interface HostOptions {
   readonly mainMode?: MainModePolicy | undefined;
+  /** Those of several rules with its peer: the fingerprint of each is the id of its filter. */
+  readonly mainModes?: readonly MainModePolicy[];
   readonly methods?: readonly SecurityMethod[];
   readonly mode?: 'transport' | 'tunnel';
   /** As responder; by default anything in the host's mode is accepted. */
@@ -96,7 +98,7 @@ export class Host {
   /** When a packet of its traffic did not arrive. */
   readonly lostAtMs: number[] = [];
   traffic: boolean;
-  mainMode: MainModePolicy | undefined;
+  mainModes: readonly MainModePolicy[];
   readonly settings: HostOptions;
   /** Where packets to its peer go. */
   peer: IpAddress;
@@ -106,10 +108,12 @@ export class Host {
     this.peer = peer;
     this.settings = settings;
     this.traffic = settings.traffic ?? false;
-    this.mainMode = 'mainMode' in settings ? settings.mainMode : mainModePolicy();
+    const { mainMode } = 'mainMode' in settings ? settings : { mainMode: mainModePolicy() };
+    this.mainModes = settings.mainModes ?? (mainMode === undefined ? [] : [mainMode]);
     this.engine = new IkeEngine({
       policy: {
-        mainMode: () => this.mainMode,
+        mainModes: () => this.mainModes,
+        mainModeOf: filterId => this.mainModes.find(({ fingerprint }) => fingerprint === filterId),
         quickMode: request => this.#quickModePolicy(request),
       },
       random: length => {

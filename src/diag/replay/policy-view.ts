@@ -12,6 +12,7 @@ import {
   type MainModeVerdict,
   mainModeSa,
 } from '../../ike/main-mode-proposal.js';
+import { chooseAnswer } from '../../ike/responder-policy.js';
 import { type ExpandContext, expandPolicies } from '../../policy/expand.js';
 import type { Policy } from '../../policy/model.js';
 import { printIkeProposal } from '../../policy/proposals.js';
@@ -51,12 +52,13 @@ export function policyViews(
     const sources = [{ origin: 'assigned' as const, policy: at.policy }];
     const { filters } = expandPolicies(sources, { ...at.context, localAddresses: [{ address: local }] });
     const active = new ActivePolicy(sources, filters);
-    const found = active.mainMode(local, peer);
-    if (found === undefined) {
+    const credentials = judging?.credentials ?? noCredentials;
+    const ways = active.mainModes(local, peer).map(way => ({ ...way, credentials }));
+    const policy = likeliest(negotiation, as, ways);
+    if (policy === undefined) {
       const text = `would have refused: no rule covers ${peer}`;
       return [{ covered: false, views: [view(as, 'main mode', false, text)] }];
     }
-    const policy = { ...found, credentials: judging?.credentials ?? noCredentials };
     const views = [
       ...mainModeViews(negotiation, as, policy),
       ...authenticationViews(negotiation, as, policy, startedAtMs, judging),
@@ -66,6 +68,18 @@ export function policyViews(
   });
   const anyCovered = sides.some(({ covered }) => covered);
   return sides.filter(({ covered }) => covered || !anyCovered).flatMap(({ views }) => views);
+}
+
+/** Of several rules with the peer, the one that the negotiation was for as far as it tells; the first one otherwise. */
+function likeliest(
+  { phase1: { offer, answer } }: NegotiationReplay,
+  as: Role,
+  ways: readonly MainModePolicy[],
+): MainModePolicy | undefined {
+  const seen = as === 'responder' ? offer?.payload : answer;
+  if (seen === undefined) return ways[0];
+  const answered = chooseAnswer(seen, ways);
+  return 'policy' in answered ? answered.policy : ways[0];
 }
 
 function view(

@@ -142,8 +142,8 @@ function readOrRefused(chain: PayloadChain): ReceivedCertificates | ExchangeErro
 }
 
 /** What the peer's certificate is judged with: its own intermediates, ours, and all lists at hand. */
-function chainSettings(
-  { policy, revocation }: MainMode,
+export function chainSettings(
+  { policy, revocation }: Pick<MainMode, 'policy' | 'revocation'>,
   others: readonly Certificate[],
   id: Pick<IdPayload, 'idType' | 'data'>,
   nowMs: number,

@@ -104,6 +104,7 @@ export function checkPeerProof(
     acceptJudgement(context, mainMode, judgement);
   }
   checkPeerIdentity(id.payload, mainMode.policy.peerIdentity);
+  mainMode.peerId = id.payload;
   return printId(id.payload);
 }
 

@@ -13,6 +13,7 @@ import { overlapCheck } from './overlapping.js';
 import { presharedKeyCheck } from './preshared-keys.js';
 import { quickModeCheck } from './quick-modes.js';
 import { ruleListCheck } from './rule-list.js';
+import { samePeersCheck } from './same-peers.js';
 import { sameTrafficCheck } from './same-traffic.js';
 import { securityMethodCheck } from './security-methods.js';
 import { tunnelCheck } from './tunnels.js';
@@ -42,6 +43,7 @@ export const reviewChecks: readonly Check[] = [
   lifetimeCheck,
   firstMessageCheck,
   presharedKeyCheck,
+  samePeersCheck,
   quickModeCheck,
   fallbackCheck,
 ];

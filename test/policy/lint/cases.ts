@@ -394,6 +394,18 @@ const review = {
     message: /^rule 'R': its preshared key begins or ends with white space/,
     good: peer(safe),
   },
+  'authentication-differs': {
+    bad: policyOf(
+      '-w REG -p P -r Web -f 0+10.1.0.0/255.255.0.0:80:TCP -a PRESHARE:k',
+      '-w REG -p P -r All -f 0+10.1.2.3 -a CERT:"CN=Root"',
+    ),
+    message: /^rule 'Web': rule 'All', which is looked at first for the same peers \(10\.1.*in another way/,
+    good: policyOf(
+      '-w REG -p P -r Web -f 0+10.1.0.0/255.255.0.0:80:TCP -a PRESHARE:k CERT:"CN=Root"',
+      '-w REG -p P -r All -f 0+10.1.2.3 -a CERT:"CN=Root" PRESHARE:k',
+      '-w REG -p P -r Others -f 0+10.2.0.0/255.255.0.0 -a CERT:"CN=Other"',
+    ),
+  },
   'several-quick-modes': {
     bad: networks(twoPairs),
     message: /^rule 'out': the tunnel to 203\.0\.113\.1 takes 2 quick modes/,

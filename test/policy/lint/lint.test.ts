@@ -191,3 +191,19 @@ describe('first message sizes are those that IKE sends', () => {
     assert.equal(quickModeMessageBytes(action.methods, keyExchange.methods), 28 + Math.ceil(body / 16) * 16);
   });
 });
+
+test('two rules for one tunnel gateway that want different keys: a peer can have only those of the first', () => {
+  const findings = lintPolicy(
+    policyOf(
+      '-w REG -p P -r one -t 203.0.113.1 -f 10.1.0.0/16=10.2.0.0/16 -a PRESHARE:first-key',
+      '-w REG -p P -r two -t 203.0.113.1 -f 10.1.0.0/16=10.3.0.0/16 -a PRESHARE:second-key',
+    ),
+    context,
+  ).filter(({ code }) => code === 'authentication-differs');
+  assert.deepEqual(
+    findings.map(({ message }) => message),
+    [
+      "rule 'two': rule 'one', which is looked at first for the same peers (203.0.113.1), wants other credentials of the same kind: who begins a main mode has to have those, and then gets nothing of this rule",
+    ],
+  );
+});
