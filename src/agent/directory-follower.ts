@@ -62,6 +62,8 @@ export class DirectoryFollower {
   #cancel: () => void = () => {};
   #looking: Promise<void> = Promise.resolve();
   #running = true;
+  /** What is to be in force without a word of the directory, its copy or the local policy, is. */
+  #isApplied = false;
 
   constructor(deps: FollowerDependencies) {
     this.#deps = deps;
@@ -85,9 +87,7 @@ export class DirectoryFollower {
   /** Puts in force what can be without asking, so that nothing passes unprotected meanwhile, and looks. */
   async start(): Promise<void> {
     try {
-      const cached = this.#deps.cache.read();
-      await this.#deps.apply(cached);
-      this.#inForce = cached;
+      await this.#put(this.#deps.cache.read());
     } catch (error) {
       this.#say(5459, messageOf(error));
     }
@@ -144,11 +144,16 @@ export class DirectoryFollower {
   }
 
   async #unassign(): Promise<void> {
-    if (this.#inForce !== undefined) await this.#deps.apply(undefined);
-    this.#inForce = undefined;
+    if (this.#inForce !== undefined || !this.#isApplied) await this.#put(undefined);
     this.#known = undefined;
     this.#state = 'unassigned';
     this.#deps.cache.remove();
+  }
+
+  async #put(policy: CachedPolicy | undefined): Promise<void> {
+    await this.#deps.apply(policy);
+    this.#inForce = policy;
+    this.#isApplied = true;
   }
 
   #confirm(): void {
@@ -160,8 +165,7 @@ export class DirectoryFollower {
   async #apply(found: DirectoryPolicy): Promise<void> {
     const policy = withLastReadable(found, this.#inForce);
     const id = this.#known?.dn !== policy.dn ? 5456 : this.#state === 'cached' ? 5468 : 5464;
-    await this.#deps.apply(policy);
-    this.#inForce = policy;
+    await this.#put(policy);
     this.#known = { dn: policy.dn, changed: policy.changed };
     this.#state = 'applied';
     this.#say(

@@ -222,6 +222,7 @@ export class AgentHost {
       },
       addDynamic: async params => {
         const policy = policyIn(field(params, 'policy'));
+        await this.#policies.requireSettled();
         await this.#agent.setSources([...this.#agent.sources, { origin: 'dynamic', policy }]);
         return { rules: policy.rules.length };
       },
@@ -234,7 +235,8 @@ export class AgentHost {
         const { removed } = await this.#changeDynamic(true, []);
         return { removed };
       },
-      tunnelUp: (params, call) => {
+      tunnelUp: async (params, call) => {
+        await this.#policies.requireSettled();
         const timeoutMs = field(params, 'timeoutMs');
         const tunnel = field(params, 'tunnel');
         return this.#tunnels.up(tunnel, call, typeof timeoutMs === 'number' ? timeoutMs : undefined);
@@ -269,6 +271,7 @@ export class AgentHost {
   }
 
   async #changeDynamic(clear: boolean, policies: readonly Policy[]) {
+    await this.#policies.requireSettled();
     const { sources } = this.#agent;
     const ruleCount = (list: readonly Policy[]) => list.reduce((sum, { rules }) => sum + rules.length, 0);
     const removed = clear ? ruleCount(sourcesOf(sources, 'dynamic').map(({ policy }) => policy)) : 0;

@@ -72,8 +72,10 @@ function whyNothingOf(agent: Agent, tunnel: TunnelSpec): IpseckitError {
 }
 
 /** Takes the filters of a tunnel away; the agent deletes its pairs. */
-export function takeDown(agent: Agent, name: string): Promise<void> {
-  return agent.setSources(agent.sources.filter(source => !isOf(source, name)));
+export async function takeDown(agent: Agent, name: string): Promise<void> {
+  const others = agent.sources.filter(source => !isOf(source, name));
+  // One that was never put in force leaves everything as it is.
+  if (others.length < agent.sources.length) await agent.setSources(others);
 }
 
 function putInForce(agent: Agent, tunnel: TunnelSpec): Promise<void> {

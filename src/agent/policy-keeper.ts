@@ -1,5 +1,6 @@
 import type { Policy } from '../policy/model.js';
 import type { PolicyStore } from '../policy/stores/store.js';
+import { IpseckitError } from '../report/errors.js';
 import type { PolicySource } from './active-policy.js';
 import type { Agent, AgentEvent } from './agent.js';
 import type { Clock } from './clock.js';
@@ -41,6 +42,12 @@ export class PolicyKeeper {
   #error: string | undefined;
   #turn: Promise<void> = Promise.resolve();
   #settle: () => void = () => {};
+  #isSettled = false;
+  #endStart: () => void = () => {};
+  /** Resolves when `start` has done what it can. */
+  readonly #started = new Promise<void>(resolve => {
+    this.#endStart = resolve;
+  });
   /**
    * Resolves once the driver has the filters of a policy, or has been told that none is assigned. Until then, what an
    * earlier, killed run left in force stays: nothing else is to be put in its place unasked.
@@ -83,8 +90,24 @@ export class PolicyKeeper {
   }
 
   async start(): Promise<void> {
-    if (this.#follower === undefined) return this.reload();
-    await this.#follower.start();
+    await (this.#follower === undefined ? this.reload() : this.#follower.start());
+    this.#endStart();
+  }
+
+  /**
+   * Before dynamic rules or a tunnel go beside the policy. While there is none that they could go beside, they would go in
+   * the place of what was left in force, and open it: throws `IpseckitError` (STORE) then.
+   */
+  async requireSettled(): Promise<void> {
+    if (this.#isSettled) return;
+    await this.#started;
+    if (this.#isSettled) return;
+    const reason = this.#error ?? this.#follower?.status().error ?? 'it has not been read';
+    throw new IpseckitError(
+      'STORE',
+      `the assigned policy cannot be loaded, so that nothing else is put in force: ${reason}`,
+      { next: 'repair it or unassign it, then "ipseckit agent reload"' },
+    );
   }
 
   stop(): void {
@@ -99,7 +122,6 @@ export class PolicyKeeper {
   /** Reads the local store again; a policy that cannot be read leaves in force what was. One at a time. */
   reload(): Promise<void> {
     return this.#inTurn(() => this.#enforce(this.#directory)).catch((error: unknown) => {
-      this.#error = error instanceof Error ? error.message : String(error);
       this.#deps.onEvent({
         kind: 'error',
         error: error instanceof Error ? error : new Error(String(error)),
@@ -120,9 +142,19 @@ export class PolicyKeeper {
   }
 
   async #enforce(directory: CachedPolicy | undefined): Promise<void> {
+    try {
+      await this.#load(directory);
+    } catch (error) {
+      this.#error = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  }
+
+  async #load(directory: CachedPolicy | undefined): Promise<void> {
     const local = await this.#readLocal(directory !== undefined);
     const policy = directory?.policy ?? local;
     await this.#deps.agent.setSources(this.#sources(policy));
+    this.#isSettled = true;
     this.#settle();
     const { clock } = this.#deps;
     const before = this.#inForce;

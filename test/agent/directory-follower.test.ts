@@ -391,3 +391,26 @@ describe('a directory policy over a local one', () => {
 test('failures wait 1, 4, 25 and then 166 minutes', () => {
   assert.deepEqual([0, 1, 4, 25, 166].map(nextRetryMinutes), [1, 4, 25, 166, 166]);
 });
+
+test('a copy that cannot be read, and a directory that assigns nothing: the local policy is put in force', async () => {
+  const { cache, keeper, inForce, said } = world();
+  writeFileSync(cache.path, '{');
+  await keeper.start();
+  assert.deepEqual(inForce(), ['Mine 81', 'Dynamic 99']);
+  assert.deepEqual(said(), [5459, 5460]);
+  assert.equal(keeper.directory?.state, 'unassigned');
+});
+
+test('a local policy that cannot be loaded when the directory assigns none is tried again, not given up', async () => {
+  const { keeper, inForce, stored, clock } = world();
+  stored.fail = new Error('damaged');
+  await keeper.start();
+  assert.deepEqual(inForce(), ['Dynamic 99']);
+  assert.equal(keeper.error, 'damaged');
+  await assert.rejects(keeper.requireSettled(), { code: 'STORE', message: /damaged/ });
+  delete stored.fail;
+  await clock.advance(minutes(1));
+  assert.deepEqual(inForce(), ['Mine 81', 'Dynamic 99']);
+  assert.equal(keeper.error, undefined);
+  await keeper.requireSettled();
+});
