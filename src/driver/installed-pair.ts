@@ -1,16 +1,14 @@
 import { AhTransform } from '../crypto/ah-transform.js';
-import { encryption, hash as hashRow } from '../crypto/algorithms.js';
+import { encryption } from '../crypto/algorithms.js';
 import {
   createEspOpener,
   createEspSealer,
   type EspKeys,
   type EspOpener,
   type EspSealer,
-  espKeyFault,
   espLayout,
 } from '../crypto/packet-cipher.js';
 import type { RandomPool } from '../crypto/random-pool.js';
-import { IpseckitError } from '../report/errors.js';
 import { ahBytes, ahFixedBytes } from '../wire/ah.js';
 import { type EspLayout, espHeaderBytes, largestPayload, paddedBytes } from '../wire/esp.js';
 import { addressFamily } from '../wire/ip/address.js';
@@ -19,12 +17,12 @@ import { ipv6HeaderBytes } from '../wire/ip/ipv6.js';
 import { ipv4HeaderBytes } from '../wire/ip/packet.js';
 import type { DropReason, DropRecord, Endpoint, PairStatistics, SaHalf, SaPair } from './api.js';
 import type { ConnectionType } from './connection-type.js';
-import { extendedSequenceFault } from './extended-sequence.js';
 import { Lifetime } from './lifetime.js';
 import { type NatClient, translatedPortsOf } from './nat-client.js';
 import { type PacketSelector, packetSelector } from './packet-selector.js';
 import { carriedSelector } from './pair-places.js';
 import { ReplayWindow } from './replay-window.js';
+import { checkPair, unusable } from './usable-pair.js';
 
 export const udpHeaderBytes = 8;
 const defaultReplayWindow = 64;
@@ -240,47 +238,4 @@ function selectorOf(pair: SaPair): PacketSelector {
   const selector = packetSelector(carriedSelector(pair));
   if (selector === undefined) throw unusable('traffic between IPv4 and IPv6');
   return selector;
-}
-
-function checkPair(pair: SaPair): void {
-  if (addressFamily(pair.local) !== addressFamily(pair.peer))
-    throw unusable('a pair between an IPv4 and an IPv6 host');
-  const sequenceFault = extendedSequenceFault(pair);
-  if (sequenceFault !== undefined) throw unusable(sequenceFault);
-  for (const halves of [pair.inbound, pair.outbound]) {
-    const ah = halfOf(halves, 'ah');
-    const esp = halfOf(halves, 'esp');
-    if (ah === undefined && esp === undefined) throw unusable('a pair without ESP and AH');
-    if (ah !== undefined && pair.udpEncapsulation !== undefined)
-      throw unsupported('AH in UDP (RFC 3948 2.1)');
-    if (ah !== undefined) checkAhHalf(ah);
-    if (esp !== undefined) checkEspHalf(esp, ah !== undefined);
-  }
-}
-
-function checkAhHalf(half: SaHalf): void {
-  if (half.hash === undefined) throw unusable('AH without an integrity algorithm');
-  const { name, digestBytes } = hashRow(half.hash);
-  if (half.integrityKey.length !== digestBytes)
-    throw unusable(`AH ${name} with a key of ${half.integrityKey.length} bytes`);
-}
-
-function checkEspHalf(half: SaHalf, insideAh: boolean): void {
-  const keys = espKeys(half, false);
-  const fault = espKeyFault(keys);
-  if (fault !== undefined) throw unusable(`ESP: ${fault}`);
-  if (keys.encryption === 'null' && keys.hash === undefined && !insideAh)
-    throw unusable('ESP that neither encrypts nor authenticates');
-}
-
-function unsupported(what: string): IpseckitError {
-  return new IpseckitError('UNSUPPORTED', `The packet engine cannot carry ${what}.`, {
-    next: 'Negotiate the security association without it.',
-  });
-}
-
-function unusable(what: string): IpseckitError {
-  return new IpseckitError('INVALID_POLICY', `The packet engine refuses ${what}.`, {
-    next: 'Negotiate the security association again.',
-  });
 }

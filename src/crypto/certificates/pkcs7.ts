@@ -7,8 +7,8 @@ import { CertificateError } from './certificate.js';
 const signedData = '1.2.840.113549.1.7.2';
 const data = '1.2.840.113549.1.7.1';
 
-/** Certificates of one wrapping at most. */
-const maxCertificates = 16;
+/** Certificates of one peer that are looked at, in one wrapping or several: what goes beyond is no chain but an attack. */
+export const maxCertificates = 16;
 
 /** The DER of each certificate, in the order they stand in. Throws `CertificateError`. */
 export function certificatesOfPkcs7(bytes: Uint8Array): Uint8Array[] {

@@ -10,6 +10,7 @@ import type {
   SaHalf,
   SaPair,
 } from '../api.js';
+import { checkPair } from '../usable-pair.js';
 import { addStates, deleteStates, moveStates, ourStates, stateReports } from './kernel-states.js';
 import { pairRequestId } from './marks.js';
 import { refuseOtherClient } from './nat-clients.js';
@@ -18,7 +19,7 @@ import { PairBook, PairRecord, StackedPolicies } from './pair-book.js';
 import { pairPolicies } from './policies.js';
 import type { PolicyTable } from './policy-table.js';
 import type { XfrmRules } from './rules.js';
-import { checkPair, statesOf } from './states.js';
+import { statesOf } from './states.js';
 import { addBytes, byRequestId, noBytes, pairStatisticsOf, type ReportsByPair } from './statistics.js';
 
 /** The pairs in the kernel: their states, and the policies of what they carry in the places of their filters. */

@@ -1,14 +1,11 @@
 /** Pairs as states of the kernel: each SA is one. */
 import { type EncryptionId, encryption, hash } from '../../crypto/algorithms.js';
-import { espKeyFault } from '../../crypto/packet-cipher.js';
-import { IpseckitError } from '../../report/errors.js';
 import { addressFamily } from '../../wire/ip/address.js';
 import { mirrorSelector } from '../../wire/ip/selector.js';
 import { anySelector } from '../../wire/netlink/xfrm-selector.js';
 import type { XfrmLimits, XfrmMode, XfrmReplay, XfrmState } from '../../wire/netlink/xfrm-state.js';
 import { stateFlags } from '../../wire/netlink/xfrm-structures.js';
 import type { Endpoint, SaHalf, SaPair } from '../api.js';
-import { extendedSequenceFault } from '../extended-sequence.js';
 import { carriedSelector } from '../pair-places.js';
 import { coveringSelector } from './selectors.js';
 
@@ -80,49 +77,6 @@ function flagsOf({ local, extendedSequence }: SaPair, { protocol }: SaHalf): num
 /** Of a bundle only the innermost SA is in tunnel mode. */
 export function modeOf(pair: SaPair, index: number): XfrmMode {
   return index === 0 ? pair.mode : 'transport';
-}
-
-/** Throws `IpseckitError` UNSUPPORTED or INVALID_POLICY for a pair that must not be installed. */
-export function checkPair(pair: SaPair): void {
-  const sequenceFault = extendedSequenceFault(pair);
-  if (sequenceFault !== undefined) throw unusable(sequenceFault);
-  for (const halves of [pair.inbound, pair.outbound]) {
-    const ah = halves.find(({ protocol }) => protocol === 'ah');
-    const esp = halves.find(({ protocol }) => protocol === 'esp');
-    if (ah === undefined && esp === undefined) throw unusable('a pair without ESP and AH');
-    if (ah !== undefined && pair.udpEncapsulation !== undefined)
-      throw new IpseckitError('UNSUPPORTED', 'The kernel cannot carry AH in UDP (RFC 3948 2.1).', {
-        next: 'Negotiate ESP through NAT.',
-      });
-    if (ah !== undefined) checkAh(ah);
-    if (esp !== undefined) checkEsp(esp, ah !== undefined);
-  }
-}
-
-function checkAh({ hash: id, integrityKey }: SaHalf): void {
-  if (id === undefined) throw unusable('AH without an integrity algorithm');
-  if (integrityKey.length !== hash(id).digestBytes)
-    throw unusable(`AH ${hash(id).name} with a key of ${integrityKey.length} bytes`);
-}
-
-function checkEsp(half: SaHalf, insideAh: boolean): void {
-  const { encryption: id = 'null', hash: integrity, encryptionKey, integrityKey, icvBytes } = half;
-  const fault = espKeyFault({
-    encryption: id,
-    encryptionKey,
-    integrityKey,
-    ...(integrity === undefined ? {} : { hash: integrity }),
-    ...(icvBytes === undefined ? {} : { icvBytes }),
-  });
-  if (fault !== undefined) throw unusable(`ESP: ${fault}`);
-  if (id === 'null' && integrity === undefined && !insideAh)
-    throw unusable('ESP that neither encrypts nor authenticates');
-}
-
-function unusable(what: string): IpseckitError {
-  return new IpseckitError('INVALID_POLICY', `The packet engine refuses ${what}.`, {
-    next: 'Negotiate the security association again.',
-  });
 }
 
 function algorithmsOf(half: SaHalf): Pick<XfrmState, 'encryption' | 'authentication' | 'combined'> {

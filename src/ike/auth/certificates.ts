@@ -13,7 +13,11 @@ import {
   printTest,
 } from '../../crypto/certificates/chain.js';
 import { noCredentials, type OwnCertificate } from '../../crypto/certificates/credentials.js';
-import { certificatesOfPkcs7, pkcs7OfCertificates } from '../../crypto/certificates/pkcs7.js';
+import {
+  certificatesOfPkcs7,
+  maxCertificates,
+  pkcs7OfCertificates,
+} from '../../crypto/certificates/pkcs7.js';
 import { nameMatchesText } from '../../wire/der/distinguished-name.js';
 import { findPayloads, type PayloadChain } from '../../wire/isakmp/message.js';
 import { certificateEncodings } from '../../wire/isakmp/numbers.js';
@@ -28,8 +32,8 @@ import { requireCrls } from './revocation.js';
 const x509 = certificateEncodings['X509-SIGNATURE'];
 const pkcs7 = certificateEncodings.PKCS7;
 
-/** What is looked at of one peer, and remembered of names of CAs; what goes beyond is not a chain but an attack. */
-const limits = { certificates: 16, requests: 64, nameBytes: 1_024, namesBytes: 16_384 } as const;
+/** What is remembered of the names of CAs that a peer asks for. */
+const limits = { requests: 64, nameBytes: 1_024, namesBytes: 16_384 } as const;
 
 /** A request for each CA of the policy that is trusted here; one without a name where the policy hides the names. */
 export function certificateRequests(policy: MainModePolicy): CertReqPayload[] {
@@ -184,7 +188,7 @@ export function receivedCertificates(chain: PayloadChain): ReceivedCertificates 
   }
   const certificates: Certificate[] = [];
   const errors: CertificateError[] = [];
-  for (const [index, { der, wrapped }] of encoded.slice(0, limits.certificates).entries()) {
+  for (const [index, { der, wrapped }] of encoded.slice(0, maxCertificates).entries()) {
     try {
       certificates.push(parseCertificate(der));
     } catch (error) {

@@ -1,9 +1,7 @@
-/** Messages for people: one line for the progress of a negotiation, many for a debug log. */
-import { toHex } from '../bytes.js';
+/** Messages for people: one line for the progress of a negotiation, many for the replay of one. */
 import { declarationOf, payloadType } from './declarations.js';
 import { indent } from './fields.js';
-import type { IsakmpHeader } from './message.js';
-import { exchangeTypes, headerFlags, nameOf, notifyTypes } from './numbers.js';
+import { nameOf, notifyTypes } from './numbers.js';
 import type { Payload } from './payloads.js';
 
 /** `SA KE NONCE VID*3`, `HASH NOTIFY(R-U-THERE)`: payload names in order, neighbours of one name counted. */
@@ -19,24 +17,6 @@ export function summarisePayloads(payloads: readonly Payload[]): string {
 }
 
 /** Every field of the payloads, one line each, nested by indentation. */
-export function dumpPayloads(payloads: readonly Payload[]): string {
-  return payloadLines(payloads).join('\n');
-}
-
-/** Header and payloads, one field a line. Without payloads: the header of a message that was not decrypted. */
-export function dumpMessage(header: IsakmpHeader, payloads?: readonly Payload[]): string {
-  const { initiatorCookie, responderCookie, exchangeType, flags, messageId, length } = header;
-  return [
-    `${nameOf(exchangeTypes, exchangeType)}, message id ${messageId.toString(16).padStart(8, '0')}, ${length} bytes`,
-    ...indent([
-      `cookies ${toHex(initiatorCookie)} ${toHex(responderCookie)}`,
-      ...(flags === 0 ? [] : [`flags ${printFlags(flags)}`]),
-      ...(payloads === undefined ? ['payloads not decrypted'] : payloadLines(payloads)),
-    ]),
-  ].join('\n');
-}
-
-/** Every field of the payloads, one line each, nested by indentation. */
 export function payloadLines(payloads: readonly Payload[]): string[] {
   return payloads.flatMap(payload => {
     const declaration = declarationOf(payloadType(payload));
@@ -47,11 +27,4 @@ export function payloadLines(payloads: readonly Payload[]): string[] {
 function payloadName(payload: Payload): string {
   const { name } = declarationOf(payloadType(payload));
   return payload.kind === 'notify' ? `${name}(${nameOf(notifyTypes, payload.notifyType)})` : name;
-}
-
-function printFlags(flags: number): string {
-  return Array.from({ length: 8 }, (_, bit) => 1 << bit)
-    .filter(bit => flags & bit)
-    .map(bit => nameOf(headerFlags, bit))
-    .join(' ');
 }

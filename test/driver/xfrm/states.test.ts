@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { SaPair } from '../../../src/driver/api.js';
+import { checkPair } from '../../../src/driver/usable-pair.js';
 import { expiryCause } from '../../../src/driver/xfrm/events.js';
 import { PairRecord } from '../../../src/driver/xfrm/pair-book.js';
-import { checkPair, statesOf } from '../../../src/driver/xfrm/states.js';
+import { statesOf } from '../../../src/driver/xfrm/states.js';
 import { addBytes, dropsSince, noBytes, pairStatisticsOf } from '../../../src/driver/xfrm/statistics.js';
 import { IpseckitError } from '../../../src/report/errors.js';
 import { insides, one, other } from '../../support/driver-suite.js';

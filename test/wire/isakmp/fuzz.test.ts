@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toHex, WireError } from '../../../src/wire/bytes.js';
-import { dumpPayloads } from '../../../src/wire/isakmp/describe.js';
+import { payloadLines } from '../../../src/wire/isakmp/describe.js';
 import {
   decodeMessage,
   decodePayloads,
@@ -105,7 +105,7 @@ test(`${inputs} mutated messages: decoded, or refused with a WireError; every ei
           payloads,
         );
       else if (Buffer.compare(again, received) !== 0) assert.equal(toHex(again), toHex(received));
-      dumpPayloads(payloads);
+      payloadLines(payloads);
     }
   } catch (error) {
     console.log(`fuzz: failing input ${toHex(bytes)}`);

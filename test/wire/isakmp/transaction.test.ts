@@ -9,7 +9,7 @@ import {
   tlv,
   tv,
 } from '../../../src/wire/isakmp/attributes.js';
-import { dumpPayloads } from '../../../src/wire/isakmp/describe.js';
+import { payloadLines } from '../../../src/wire/isakmp/describe.js';
 import { transactionAttributes as types } from '../../../src/wire/isakmp/numbers.js';
 import {
   type Configuration,
@@ -92,7 +92,7 @@ describe('configuration of a gateway', () => {
       tlv(types.XAUTH_USER_NAME, Buffer.from('ann')),
       tlv(types.XAUTH_USER_PASSWORD, Buffer.from('secret')),
     ];
-    const dump = dumpPayloads([{ kind: 'attributes', messageType: 2, identifier: 7, attributes }]);
+    const dump = payloadLines([{ kind: 'attributes', messageType: 2, identifier: 7, attributes }]).join('\n');
     assert.match(dump, /XAUTH_USER_NAME 616e6e/);
     assert.match(dump, /XAUTH_USER_PASSWORD \(not shown\)/);
     assert.doesNotMatch(dump, /736563726574/);
