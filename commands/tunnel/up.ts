@@ -163,9 +163,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     const interrupted = interruption();
     const settings = readSettings(ipseckitHome());
     const vendorProfile = flags['vendor-profile'] ?? settings.vendorProfile;
-    // The kernel's engine takes no address from a gateway yet.
-    const engine =
-      flags.driver ?? settings.driver ?? (spec.modeConfig === undefined ? undefined : 'userspace');
+    const engine = flags.driver ?? settings.driver;
     const { driver, reason } = await chooseDriver(engine === undefined ? {} : { driver: engine });
     show(`engine: ${driver.name} (${reason})`);
     const tunnel = await openOneShot(spec, {

@@ -20,8 +20,8 @@ export interface PolicySource {
   readonly policy: Policy;
   /** What an ad-hoc tunnel asks of IKE beyond a policy's vocabulary. */
   readonly ike?: TunnelIkeSettings;
-  /** The address a gateway gave this host for it. */
-  readonly assigned?: AssignedAddress;
+  /** The addresses a gateway gave this host for it; absent while it has given none. */
+  readonly assigned?: readonly AssignedAddress[];
 }
 
 export interface TunnelIkeSettings {
@@ -279,7 +279,7 @@ export function mainModeMeaning({ policy, ike }: PolicySource, { authentication 
   );
   const { xauth, modeConfig, ...rest } = ike ?? {};
   const user = xauth && [xauth.user, xauth.password?.reveal()];
-  // The address is what came of the negotiation.
+  // The addresses are what came of the negotiation.
   return JSON.stringify([methods, policy.keyExchange, rest, user, modeConfig?.kind]);
 }
 

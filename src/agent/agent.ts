@@ -27,7 +27,7 @@ import type {
 import { IkeEngine } from '../ike/engine.js';
 import { type ExpansionNote, expandPolicies } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
-import type { IpAddress } from '../wire/ip/address.js';
+import { addressFamily, type IpAddress } from '../wire/ip/address.js';
 import type { Configuration } from '../wire/isakmp/transaction.js';
 import { type ActiveFilter, ActivePolicy, type PolicySource } from './active-policy.js';
 import { onCalendar } from './calendar.js';
@@ -146,6 +146,11 @@ export class Agent {
 
   get driverName(): Driver['name'] {
     return this.#deps.driver.name;
+  }
+
+  /** The address families this host takes part in. */
+  get families(): readonly (4 | 6)[] {
+    return this.#ownAddresses().some(address => addressFamily(address) === 6) ? [4, 6] : [4];
   }
 
   /** Opens the driver. Throws `IpseckitError` when the host refuses (privilege, port in use). */

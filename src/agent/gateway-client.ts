@@ -3,8 +3,8 @@ import { Secret } from '../crypto/secret.js';
 import type { AssignedAddress, Subnet } from '../driver/api.js';
 import { IpseckitError } from '../report/errors.js';
 import { addressFamily, ipAddress } from '../wire/ip/address.js';
-import type { Configuration } from '../wire/isakmp/transaction.js';
-import type { TunnelSpec } from './tunnel.js';
+import { assignedAddresses, type Configuration } from '../wire/isakmp/transaction.js';
+import { addressBits, sameFamily, type TunnelSpec } from './tunnel.js';
 
 /** The fields of a tunnel document about its gateway. Throws `IpseckitError` (USAGE, CONFLICT) naming the field. */
 export function parseGatewayClient(
@@ -40,19 +40,40 @@ export function parseGatewayClient(
 }
 
 /**
- * The tunnel as the gateway has configured it: from the address it assigned, to the networks asked for, else to those
- * it names, else to everywhere. Throws `IpseckitError` (NEGOTIATION_FAILED).
+ * The families of which an address is wanted: those of the networks asked for. A gateway that is to name them is asked for
+ * both, where the host has both.
+ */
+export function wantedFamilies({ traffic }: TunnelSpec, ofHost: readonly Family[]): readonly Family[] {
+  const asked = traffic.mode === 'tunnel' ? traffic.remoteNetworks : [];
+  if (asked.length === 0) return ofHost;
+  return families.filter(family => asked.some(isOf(family)));
+}
+
+/**
+ * The tunnel as the gateway has configured it: from the addresses it assigned, to the networks asked for, else to those
+ * it names, else to everywhere. An address of a family without a network is not used. Throws `IpseckitError`
+ * (NEGOTIATION_FAILED).
  */
 export function configuredTunnel(tunnel: TunnelSpec, configuration: Configuration): TunnelSpec {
-  const { address } = configuration;
   if (tunnel.modeConfig === undefined || tunnel.traffic.mode !== 'tunnel') return tunnel;
-  if (address === undefined)
-    throw new IpseckitError('NEGOTIATION_FAILED', `${tunnel.peer} assigned no address`);
   const { remoteNetworks: asked, excludedNetworks } = tunnel.traffic;
+  const addresses = assignedAddresses(configuration);
+  if (addresses.length === 0) throw unassigned(tunnel, 'no address');
   const named = asked.length > 0 ? asked : configuration.networks;
   // A gateway that names no network takes all traffic.
-  const remoteNetworks = named.length > 0 ? named : [everything];
-  const localNetworks = [{ address, prefixLength: 32 }];
+  const remoteNetworks =
+    named.length > 0 ? named : addresses.map(address => everything[addressFamily(address)]);
+  const localNetworks = addresses
+    .map(address => ({ address, prefixLength: addressBits(address) }))
+    .filter(local => remoteNetworks.some(sameFamily(local)));
+  // What was asked for must not stay outside; what the gateway names for want of a wish may.
+  const apart = remoteNetworks.filter(network => !localNetworks.some(sameFamily(network)));
+  const [stranded] = asked.length > 0 || localNetworks.length === 0 ? apart : [];
+  if (stranded !== undefined)
+    throw unassigned(
+      tunnel,
+      `no IPv${addressFamily(stranded.address)} address for ${stranded.address}/${stranded.prefixLength}`,
+    );
   return {
     ...tunnel,
     traffic: { mode: 'tunnel', localNetworks, remoteNetworks, excludedNetworks },
@@ -60,21 +81,42 @@ export function configuredTunnel(tunnel: TunnelSpec, configuration: Configuratio
   };
 }
 
-const everything: Subnet = { address: ipAddress('0.0.0.0'), prefixLength: 0 };
+type Family = 4 | 6;
 
-/** The address for the driver to give this host. */
-export function assignedAddress({ traffic, configuration }: TunnelSpec): AssignedAddress | undefined {
-  if (configuration?.address === undefined || traffic.mode !== 'tunnel') return undefined;
-  const ipv4 = (networks: readonly Subnet[]) =>
-    networks.filter(({ address }) => addressFamily(address) === 4);
-  const [networks, excluded] = [ipv4(traffic.remoteNetworks), ipv4(traffic.excludedNetworks)];
-  return { address: configuration.address, networks, excluded };
+const families: readonly Family[] = [4, 6];
+
+const everything: Readonly<Record<Family, Subnet>> = {
+  4: { address: ipAddress('0.0.0.0'), prefixLength: 0 },
+  6: { address: ipAddress('::'), prefixLength: 0 },
+};
+
+const isOf =
+  (family: Family) =>
+  ({ address }: Subnet) =>
+    addressFamily(address) === family;
+
+function unassigned({ peer }: TunnelSpec, what: string): IpseckitError {
+  return new IpseckitError('NEGOTIATION_FAILED', `${peer} assigned ${what}`, {
+    next: 'ask the gateway for networks of the families it has addresses for: --remote-net',
+  });
 }
 
-/** For people: `address 10.3.0.1, DNS 10.2.0.53`. */
-export function describeConfiguration({ address, dnsServers, domain }: Configuration): string {
+/** The addresses for the driver to give this host. */
+export function assignedToHost({ traffic, configuration }: TunnelSpec): readonly AssignedAddress[] {
+  if (configuration === undefined || traffic.mode !== 'tunnel') return [];
+  return traffic.localNetworks.map(local => ({
+    address: local.address,
+    networks: traffic.remoteNetworks.filter(sameFamily(local)),
+    excluded: traffic.excludedNetworks.filter(sameFamily(local)),
+  }));
+}
+
+/** For people: `address 10.3.0.1 and fd03::1, DNS 10.2.0.53`. */
+export function describeConfiguration(configuration: Configuration): string {
+  const { dnsServers, domain } = configuration;
+  const addresses = assignedAddresses(configuration);
   return [
-    ...(address === undefined ? [] : [`address ${address}`]),
+    ...(addresses.length === 0 ? [] : [`address ${addresses.join(' and ')}`]),
     ...(dnsServers.length === 0 ? [] : [`DNS ${dnsServers.join(' ')}`]),
     ...(domain === undefined ? [] : [`domain ${domain}`]),
   ].join(', ');

@@ -80,7 +80,7 @@ export async function takeDown(agent: Agent, name: string): Promise<void> {
 
 function putInForce(agent: Agent, tunnel: TunnelSpec): Promise<void> {
   const others = agent.sources.filter(source => !isOf(source, tunnel.name));
-  return agent.setSources([...others, tunnelSource(tunnel)]);
+  return agent.setSources([...others, tunnelSource(tunnel, agent.families)]);
 }
 
 function isOf({ origin, policy }: PolicySource, name: string): boolean {

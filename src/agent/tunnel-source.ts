@@ -10,13 +10,17 @@ import {
 import type { IpAddress } from '../wire/ip/address.js';
 import { ipProtocol } from '../wire/ip/packet.js';
 import type { PolicySource } from './active-policy.js';
-import { assignedAddress } from './gateway-client.js';
+import { assignedToHost, wantedFamilies } from './gateway-client.js';
 import { randomGuid } from './random-guid.js';
 import { type Network, optional, sameFamily, type TunnelSpec } from './tunnel.js';
 import { authenticationMethods } from './tunnel-authentication.js';
 
-/** The tunnel as a policy in force: two one-way rules in tunnel mode, one mirrored rule in transport mode. */
-export function tunnelSource(tunnel: TunnelSpec): PolicySource {
+/**
+ * The tunnel as a policy in force: two one-way rules in tunnel mode, one mirrored rule in transport mode. `families` are
+ * those of which this host has addresses.
+ */
+export function tunnelSource(tunnel: TunnelSpec, families: readonly (4 | 6)[] = [4, 6]): PolicySource {
+  const assigned = assignedToHost(tunnel);
   const policy: Policy = {
     id: randomGuid(),
     name: tunnel.name,
@@ -38,12 +42,18 @@ export function tunnelSource(tunnel: TunnelSpec): PolicySource {
       ...optional('xauth', tunnel.xauth),
       ...(tunnel.modeConfig === undefined
         ? {}
-        : { modeConfig: { kind: tunnel.modeConfig, ...optional('address', tunnel.configuration?.address) } }),
+        : {
+            modeConfig: {
+              kind: tunnel.modeConfig,
+              families: wantedFamilies(tunnel, families),
+              inUse: assigned.map(({ address }) => address),
+            },
+          }),
       ...optional('identity', tunnel.identity),
       ...optional('peerIdentity', tunnel.peerIdentity),
       ...optional('credentials', tunnel.authentication.credentials),
     },
-    ...optional('assigned', assignedAddress(tunnel)),
+    ...(assigned.length === 0 ? {} : { assigned }),
   };
 }
 

@@ -48,7 +48,7 @@ export interface TunnelSpec {
   readonly aggressive: boolean;
   /** The user, for a gateway that asks for one. */
   readonly xauth?: XauthUser;
-  /** How our address inside the gateway's network comes: asked for, or waited for; absent: it comes from nowhere. */
+  /** How our addresses inside the gateway's network come: asked for, or waited for; absent: they come from nowhere. */
   readonly modeConfig?: 'pull' | 'push';
   /** What the gateway has configured us with. */
   readonly configuration?: Configuration;
@@ -248,7 +248,8 @@ function address(value: Record<string, unknown>, field: string): IpAddress {
   return routable(parsed, field);
 }
 
-function addressBits(own: IpAddress): 32 | 128 {
+/** Bits of an address of the same family. */
+export function addressBits(own: IpAddress): 32 | 128 {
   return addressFamily(own) === 4 ? 32 : 128;
 }
 

@@ -99,7 +99,7 @@ export const tunnelFlags = {
   'mode-config': Flags.option({
     options: ['pull', 'push'] as const,
     summary:
-      "get this host's address inside the gateway's network from it, by asking (pull) or by waiting (push); without --remote-net also the networks behind it, or all traffic if it names none",
+      "get this host's addresses (IPv4, IPv6) inside the gateway's network from it, by asking (pull) or by waiting (push); without --remote-net also the networks behind it, or all traffic if it names none",
     exclusive: ['local-net'],
   })(),
   aggressive: Flags.boolean({

@@ -274,7 +274,7 @@ export interface SoftSaStatistics extends SoftSa {
   readonly packetsReceived: number;
 }
 
-/** An IPv4 address that a gateway gave this host inside its network, and the networks that are reached from it. */
+/** An address that a gateway gave this host inside its network, and the networks of its family that are reached from it. */
 export interface AssignedAddress {
   readonly address: IpAddress;
   readonly networks: readonly Subnet[];

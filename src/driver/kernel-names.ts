@@ -19,7 +19,9 @@ export const steeringNames = {
   fallbackRouteTable: 50052,
   /** Routes from addresses that gateways gave this host. */
   assignedRouteTable: 50053,
-  rulePreferences: { secure: 50, opened: 51, assigned: 52, fallback: 32_800 },
+  rulePreferences: { secure: 50, opened: 51, assigned: 52, afterAssigned: 53, fallback: 32_800 },
+  /** Ends what would go from an assigned IPv6 address when the process that serves it is gone. */
+  deadEndDevice: 'ipseckit-end',
 } as const;
 
 /** A mark as `nft` and `ip` write it. */

@@ -42,10 +42,14 @@ export interface MainModePolicy {
   /** As client of a gateway that insists on XAUTH: only its methods are offered. */
   readonly xauth?: XauthUser;
   /**
-   * As client of a gateway: our address inside its network comes from it, asked for (`pull`) or waited for (`push`).
-   * `address` is the one in use: it is asked for again, and when another one comes instead, `reconfigured` says so.
+   * As client of a gateway: our addresses inside its network come from it, asked for (`pull`) or waited for (`push`), at
+   * most one of each of `families`. Those `inUse` are asked for again, and when others come instead, `reconfigured` says so.
    */
-  readonly modeConfig?: { readonly kind: 'pull' | 'push'; readonly address?: IpAddress };
+  readonly modeConfig?: {
+    readonly kind: 'pull' | 'push';
+    readonly families: readonly (4 | 6)[];
+    readonly inUse?: readonly IpAddress[];
+  };
   /** RFC 3706, used only with peers that announce it. */
   readonly deadPeerDetection?: {
     readonly idleSeconds: number;

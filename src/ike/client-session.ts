@@ -2,7 +2,7 @@
  * What a client of a gateway goes through between main mode and the first quick mode: first XAUTH, which the gateway
  * begins, then mode-config, asked for or waited for. Each can be the policy's wish alone.
  */
-import type { Configuration } from '../wire/isakmp/transaction.js';
+import { assignedAddresses, type Configuration } from '../wire/isakmp/transaction.js';
 import type { FailureReason, MainModePolicy, NegotiationFailure, UserPrompt } from './api.js';
 import type { Context } from './context.js';
 import { mainModeDelete } from './deletion.js';
@@ -67,9 +67,11 @@ export function finish(context: Context, mainMode: EstablishedMainMode, client: 
   client.stage = 'done';
   const { local, peer, policy } = mainMode;
   const { configuration } = client;
-  const inUse = policy.modeConfig?.address;
-  if (inUse !== undefined && configuration?.address !== undefined && configuration.address !== inUse) {
-    context.listener.addressChanged(mainMode, `${peer} now assigns ${configuration.address}, not ${inUse}`);
+  const given = configuration === undefined ? [] : assignedAddresses(configuration);
+  const lost = (policy.modeConfig?.inUse ?? []).filter(address => !given.includes(address));
+  if (configuration !== undefined && given.length > 0 && lost.length > 0) {
+    const [now, before] = [given, lost].map(list => list.join(' and '));
+    context.listener.addressChanged(mainMode, `${peer} now assigns ${now}, not ${before}`);
     context.emit({ kind: 'reconfigured', local, peer, configuration });
   }
   context.listener.mainModeReady(mainMode);

@@ -1,42 +1,57 @@
 /** Mode-config as client (draft-dukes-ike-mode-cfg-02): the address and the servers a gateway gives us. */
 import { WireError } from '../wire/bytes.js';
-import { addressBytes, type IpAddress } from '../wire/ip/address.js';
+import { addressBytes, addressFamily, type IpAddress } from '../wire/ip/address.js';
+import { isLinkLocal } from '../wire/ip/ip.js';
 import { tlv } from '../wire/isakmp/attributes.js';
 import { transactionAttributes as types } from '../wire/isakmp/numbers.js';
 import type { AttributesPayload } from '../wire/isakmp/payloads.js';
-import { type Configuration, readConfiguration } from '../wire/isakmp/transaction.js';
+import {
+  addressAttribute,
+  assignedAddresses,
+  type Configuration,
+  familyAttributes,
+  readConfiguration,
+} from '../wire/isakmp/transaction.js';
 import { type ClientSession, failSession, finish } from './client-session.js';
 import type { Context } from './context.js';
 import type { EstablishedMainMode } from './main-mode.js';
 import { answer, ask, type TransactionRequest } from './transaction.js';
 
-/** What we ask for besides the address. */
-const wanted = [
-  types.INTERNAL_IP4_NETMASK,
-  types.INTERNAL_IP4_DNS,
-  types.INTERNAL_IP4_NBNS,
-  types.INTERNAL_ADDRESS_EXPIRY,
-  types.INTERNAL_IP4_SUBNET,
-  types.APPLICATION_VERSION,
-  types.UNITY_BANNER,
-  types.UNITY_DEF_DOMAIN,
-  types.UNITY_SPLIT_INCLUDE,
-] as const;
+/** What we ask for besides addresses: what has a meaning for one family, and what has for any. */
+const wanted = {
+  4: [
+    types.INTERNAL_IP4_NETMASK,
+    types.INTERNAL_IP4_DNS,
+    types.INTERNAL_IP4_NBNS,
+    types.INTERNAL_IP4_SUBNET,
+    types.UNITY_SPLIT_INCLUDE,
+  ],
+  6: [types.INTERNAL_IP6_DNS, types.INTERNAL_IP6_NBNS, types.INTERNAL_IP6_SUBNET],
+  any: [types.INTERNAL_ADDRESS_EXPIRY, types.APPLICATION_VERSION, types.UNITY_BANNER, types.UNITY_DEF_DOMAIN],
+} as const;
 
-/** Asks for an address: the one in use with this gateway already, if there is one. */
+/** Asks for an address of each family: the one in use with this gateway already, if there is one. */
 export function requestConfiguration(
   context: Context,
   mainMode: EstablishedMainMode,
   client: ClientSession,
 ): void {
-  const inUse =
-    mainMode.policy.modeConfig?.address ??
-    context.mainModes.ofPeer(mainMode.peer).find(other => other.client?.configuration?.address !== undefined)
-      ?.client?.configuration?.address;
-  const empty = new Uint8Array(0);
-  const address = inUse === undefined ? empty : addressBytes(inUse);
-  const attributes = [tlv(types.INTERNAL_IP4_ADDRESS, address), ...wanted.map(type => tlv(type, empty))];
-  ask(context, mainMode, client, attributes, () =>
+  const { families = [4], inUse = [] } = mainMode.policy.modeConfig ?? {};
+  const known = [
+    ...inUse,
+    ...context.mainModes
+      .ofPeer(mainMode.peer)
+      .flatMap(({ client: other }) =>
+        other?.configuration === undefined ? [] : assignedAddresses(other.configuration),
+      ),
+  ];
+  const empty = (type: number) => tlv(type, new Uint8Array(0));
+  const addresses = families.map(family => {
+    const address = known.find(one => addressFamily(one) === family);
+    return address === undefined ? empty(familyAttributes[family].address) : addressAttribute(address);
+  });
+  const others = [...families.flatMap(family => wanted[family]), ...wanted.any];
+  ask(context, mainMode, client, [...addresses, ...others.map(empty)], () =>
     failSession(context, mainMode, client, {
       point: 'peer',
       reason: 'no-response',
@@ -81,7 +96,7 @@ export function receiveSet(
   answer(context, mainMode, client, request, acknowledged);
   if (client.stage === 'mode-config') take(context, mainMode, client, configuration);
   // Some gateways set before they say that the user is accepted.
-  else if (client.stage === 'xauth' && configuration.address !== undefined)
+  else if (client.stage === 'xauth' && assignedAddresses(configuration).length > 0)
     client.configuration = configuration;
 }
 
@@ -92,12 +107,13 @@ function take(
   configuration: Configuration,
 ): void {
   const { peer } = mainMode;
-  const { address } = configuration;
-  if (address === undefined || !isUsable(address) || address === peer) {
+  const addresses = assignedAddresses(configuration);
+  const unusable = addresses.find(address => !isUsable(address) || address === peer);
+  if (addresses.length === 0 || unusable !== undefined) {
     const text =
-      address === undefined
+      unusable === undefined
         ? `${peer} assigned no address`
-        : `${peer} assigned ${address}, which no host can have`;
+        : `${peer} assigned ${unusable}, which no host can have`;
     failSession(context, mainMode, client, {
       point: 'peer',
       reason: 'no-address',
@@ -107,16 +123,17 @@ function take(
   } else {
     client.configuration = configuration;
     const servers = configuration.dnsServers.join(' ');
-    const detail = `address ${address}${servers === '' ? '' : `, DNS ${servers}`}`;
+    const detail = `address ${addresses.join(' and ')}${servers === '' ? '' : `, DNS ${servers}`}`;
     context.progress(peer, 'note', 'mode-config', detail);
     finish(context, mainMode, client);
   }
 }
 
-/** Whether a host can have an address as its own: no wildcard, loopback, multicast or reserved one. */
+/** Whether a host can have an address as its own everywhere: no wildcard, loopback, multicast, reserved or link-local one. */
 function isUsable(address: IpAddress): boolean {
   const bytes = addressBytes(address);
   const [first = 0] = bytes;
   if (bytes.length === 4) return first !== 0 && first !== 127 && first < 224;
-  return first !== 0xff && bytes.subarray(0, -1).some(byte => byte !== 0);
+  // ::/64 has the wildcard, loopback, and IPv4 addresses written as IPv6 in it.
+  return first !== 0xff && !isLinkLocal(address) && bytes.subarray(0, 8).some(byte => byte !== 0);
 }

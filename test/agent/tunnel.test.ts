@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
-import { configuredTunnel } from '../../src/agent/gateway-client.js';
+import { configuredTunnel, describeConfiguration } from '../../src/agent/gateway-client.js';
 import { describeTraffic, parseTunnel } from '../../src/agent/tunnel.js';
 import { tunnelSource } from '../../src/agent/tunnel-source.js';
 import { IpseckitError } from '../../src/report/errors.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
+import type { Configuration } from '../../src/wire/isakmp/transaction.js';
 
 const document = {
   format: 'ipseckit-tunnel',
@@ -78,18 +79,67 @@ describe('parseTunnel', () => {
     const configured = configuredTunnel(tunnel, configuration);
     assert.equal(describeTraffic(configured), '10.3.0.7/32 <-> 10.2.0.0/16');
     const source = tunnelSource(configured);
-    assert.deepEqual(source.assigned, {
-      address: '10.3.0.7',
-      networks: configuration.networks,
-      excluded: [],
-    });
-    assert.equal(source.ike?.modeConfig?.address, '10.3.0.7');
+    assert.deepEqual(source.assigned, [
+      { address: '10.3.0.7', networks: configuration.networks, excluded: [] },
+    ]);
+    assert.deepEqual(source.ike?.modeConfig?.inUse, ['10.3.0.7']);
     const named = configuredTunnel(parseTunnel({ ...asked, remoteNetworks: ['10.9.0.0/16'] }), configuration);
     assert.equal(describeTraffic(named), '10.3.0.7/32 <-> 10.9.0.0/16');
     const all = configuredTunnel(tunnel, { ...configuration, networks: [] });
     assert.equal(describeTraffic(all), '10.3.0.7/32 <-> 0.0.0.0/0');
     const { address: _, ...withoutAddress } = configuration;
     assert.throws(() => configuredTunnel(tunnel, withoutAddress), /no address/);
+  });
+
+  test('a gateway that gives an address of each family: each reaches the networks of its own', () => {
+    const asked = { ...document, modeConfig: 'pull' };
+    const given = {
+      ...{ address: ipAddress('10.3.0.7'), address6: ipAddress('fd03::7') },
+      ...{ dnsServers: [], winsServers: [], networks: [] },
+    };
+    const net6 = { address: ipAddress('fd02::'), prefixLength: 64 };
+    const wanted = (...remoteNetworks: string[]) =>
+      parseTunnel({ ...asked, ...(remoteNetworks.length === 0 ? {} : { remoteNetworks }) });
+    const families = (spec: ReturnType<typeof wanted>, host: readonly (4 | 6)[] = [4, 6]) =>
+      tunnelSource(spec, host).ike?.modeConfig?.families;
+    assert.deepEqual(families(wanted()), [4, 6]);
+    assert.deepEqual(families(wanted(), [4]), [4]);
+    assert.deepEqual(families(wanted('fd02::/64'), [4]), [6]);
+    assert.deepEqual(families(wanted('fd02::/64', '10.2.0.0/16')), [4, 6]);
+    const traffic = (spec: ReturnType<typeof wanted>, configuration: Configuration) =>
+      describeTraffic(configuredTunnel(spec, configuration));
+    assert.equal(traffic(wanted(), given), '10.3.0.7/32 fd03::7/128 <-> 0.0.0.0/0 ::/0');
+    assert.equal(traffic(wanted('fd02::/64'), given), 'fd03::7/128 <-> fd02::/64');
+    // What the gateway names, and nothing else; an address that leads nowhere is not used.
+    assert.equal(traffic(wanted(), { ...given, networks: [net6] }), 'fd03::7/128 <-> fd02::/64');
+    assert.deepEqual(
+      tunnelSource(configuredTunnel(wanted(), { ...given, networks: [net6] })).ike?.modeConfig?.inUse,
+      ['fd03::7'],
+    );
+    const { address6: _, ...ipv4 } = given;
+    assert.equal(traffic(wanted(), ipv4), '10.3.0.7/32 <-> 0.0.0.0/0');
+    assert.throws(
+      () => traffic(wanted('10.2.0.0/16', 'fd02::/64'), ipv4),
+      /assigned no IPv6 address for fd02::\/64/,
+    );
+    assert.throws(() => traffic(wanted(), { ...ipv4, networks: [net6] }), /assigned no IPv6 address/);
+    assert.equal(describeConfiguration(given), 'address 10.3.0.7 and fd03::7');
+    const excluding = parseTunnel({
+      ...{
+        ...asked,
+        remoteNetworks: ['0.0.0.0/0', '::/0'],
+        excludedNetworks: ['fd01::/64', '192.168.1.0/24'],
+      },
+    });
+    assert.deepEqual(
+      tunnelSource(configuredTunnel(excluding, given)).assigned?.map(({ networks, excluded }) =>
+        [...networks, ...excluded].map(({ address }) => address),
+      ),
+      [
+        ['0.0.0.0', '192.168.1.0'],
+        ['::', 'fd01::'],
+      ],
+    );
   });
 
   test('while the gateway has assigned no address, all traffic goes on but IKE, which no filter sees', () => {

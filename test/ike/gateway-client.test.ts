@@ -11,7 +11,7 @@ import type {
   UserPrompt,
 } from '../../src/ike/api.js';
 import { IkeEngine } from '../../src/ike/engine.js';
-import { ipAddress } from '../../src/wire/ip/address.js';
+import { addressFamily, type IpAddress, ipAddress } from '../../src/wire/ip/address.js';
 import { hostRange } from '../../src/wire/ip/selector.js';
 import { tlv } from '../../src/wire/isakmp/attributes.js';
 import { transactionAttributes as types } from '../../src/wire/isakmp/numbers.js';
@@ -73,7 +73,7 @@ class Scene {
 
   acquire(address = configuration.address ?? local): void {
     const source = hostRange(address);
-    const destination = hostRange(ipAddress('10.2.0.1'));
+    const destination = hostRange(ipAddress(addressFamily(address) === 4 ? '10.2.0.1' : 'fd02::1'));
     const selector = { source, destination, protocol: 0, sourcePort: 0, destinationPort: 0 };
     const quickMode = { methods: [esp3des], mode: 'tunnel', selector } as const;
     this.apply('client', this.client.acquire({ id: 'traffic', local, peer, quickMode }, this.nowMs));
@@ -141,7 +141,7 @@ class Scene {
   }
 }
 
-const pull = clientPolicy('right', { modeConfig: { kind: 'pull' } });
+const pull = clientPolicy('right', { modeConfig: { kind: 'pull', families: [4] } });
 
 describe('a client of a gateway', () => {
   test('user, address, then the pair from that address', () => {
@@ -165,8 +165,32 @@ describe('a client of a gateway', () => {
     assert.equal(scene.gateway.answered, 1);
   });
 
+  test('an address of each family; one in use is asked for again, and one that is lost is told', () => {
+    const both = { ...configuration, address6: ipAddress('fd03::7') };
+    const asks = (inUse: readonly IpAddress[]) =>
+      clientPolicy('right', { modeConfig: { kind: 'pull', families: [4, 6], inUse } });
+    const scene = new Scene(1, asks([]), { configuration: both }).connect();
+    assert.ok(scene.run(5_000, () => scene.connected.length > 0));
+    assert.deepEqual(scene.connected, [both]);
+    assert.deepEqual(scene.gateway.asked[0]?.slice(0, 2), [
+      'INTERNAL_IP4_ADDRESS (empty)',
+      'INTERNAL_IP6_ADDRESS (empty)',
+    ]);
+    scene.acquire(both.address6);
+    assert.ok(scene.run(5_000, () => scene.acquired.length > 0));
+    assert.equal(scene.pairs.ours[0]?.selector.source.first, 'fd03::7');
+
+    const again = new Scene(1, asks([ipAddress('fd03::9')]), { configuration: both }).connect();
+    assert.ok(again.run(5_000, () => again.connected.length > 0));
+    assert.equal(again.gateway.asked[0]?.[1], `INTERNAL_IP6_ADDRESS fd03${'00'.repeat(13)}0980`);
+    assert.deepEqual(again.reconfigured, [both]);
+    const same = new Scene(1, asks([both.address6]), { configuration: both }).connect();
+    assert.ok(same.run(5_000, () => same.connected.length > 0));
+    assert.deepEqual(same.reconfigured, []);
+  });
+
   test('what is pushed is taken and acknowledged', () => {
-    const policy = clientPolicy('right', { modeConfig: { kind: 'push' } });
+    const policy = clientPolicy('right', { modeConfig: { kind: 'push', families: [4] } });
     const scene = new Scene(1, policy, { configuration, pushes: true }).connect();
     assert.ok(scene.run(5_000, () => scene.connected.length > 0));
     assert.deepEqual(scene.connected, [configuration]);
@@ -235,11 +259,23 @@ describe('a client of a gateway', () => {
         'no-address',
       ],
     );
+    const noHost6 = ['::', '::1', '::ffff:10.3.0.7', 'ff02::1', 'fe80::1', 'febf::1'].map(
+      (address): [MainModePolicy, GatewayOptions, string] => [
+        pull,
+        { questions: [], configuration: { ...configuration, address6: ipAddress(address) } },
+        'no-address',
+      ],
+    );
     const cases: readonly [MainModePolicy, GatewayOptions, string][] = [
       ...noHost,
+      ...noHost6,
       [pull, { silent: true }, 'xauth-failed'],
       [pull, {}, 'no-response'],
-      [clientPolicy('right', { modeConfig: { kind: 'push' } }), { configuration }, 'no-address'],
+      [
+        clientPolicy('right', { modeConfig: { kind: 'push', families: [4] } }),
+        { configuration },
+        'no-address',
+      ],
       [pull, { configuration: noAddress }, 'no-address'],
       [pull, { configuration, questions: [chap] }, 'xauth-failed'],
       [pull, { configuration, questions: many, accepts: () => true }, 'xauth-failed'],
@@ -261,7 +297,7 @@ describe('a client of a gateway', () => {
 
   test('another address than the one in use: what waits for that one hears so, and the new one is told', () => {
     const inUse = ipAddress('10.3.0.9');
-    const policy = clientPolicy('right', { modeConfig: { kind: 'pull', address: inUse } });
+    const policy = clientPolicy('right', { modeConfig: { kind: 'pull', families: [4], inUse: [inUse] } });
     const scene = new Scene(1, policy, { configuration });
     scene.acquire(inUse);
     assert.ok(scene.run(5_000, () => scene.failures.length > 0));
@@ -291,7 +327,9 @@ describe('a client of a gateway', () => {
     let failed = 0;
     for (let seed = 1; seed <= 300; seed++) {
       const push = seed % 2 === 0;
-      const policy = clientPolicy('right', { modeConfig: { kind: push ? 'push' : 'pull' } });
+      const policy = clientPolicy('right', {
+        modeConfig: { kind: push ? 'push' : 'pull', families: [4, 6] },
+      });
       const scene = new Scene(seed, policy, { configuration, pushes: push }, network);
       scene.acquire();
       assert.ok(

@@ -29,7 +29,12 @@ import {
   xauthMethods,
 } from '../../src/wire/isakmp/numbers.js';
 import type { AttributesPayload } from '../../src/wire/isakmp/payloads.js';
-import { type Configuration, printableText, writeConfiguration } from '../../src/wire/isakmp/transaction.js';
+import {
+  type Configuration,
+  printableText,
+  printTransactionAttributes,
+  writeConfiguration,
+} from '../../src/wire/isakmp/transaction.js';
 import { esp3des, mainModePolicy } from './harness.js';
 
 export interface GatewayOptions {
@@ -68,6 +73,8 @@ export class Gateway {
   /** Answers given so far. */
   answered = 0;
   acknowledged = 0;
+  /** What it was asked to configure, a line an attribute. */
+  readonly asked: string[][] = [];
 
   constructor(random: () => number, options: GatewayOptions = {}) {
     this.#options = options;
@@ -234,6 +241,7 @@ export class Gateway {
     }
     const { configuration } = this.#options;
     if (payload.messageType !== transactionTypes.REQUEST || configuration === undefined) return;
+    this.asked.push(printTransactionAttributes(payload.attributes));
     const payloads = withHash(
       keys,
       [messageIdBytes(header.messageId)],

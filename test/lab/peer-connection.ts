@@ -17,7 +17,7 @@ export interface PeerConnection {
   readonly ah?: readonly string[];
   readonly mode: 'transport' | 'tunnel';
   /** `10.1.0.0/24`, `dynamic[tcp/80]`; the connection's own address when absent. */
-  readonly localSelector?: string;
+  readonly localSelector?: string | readonly string[];
   readonly remoteSelector?: string;
   readonly localId?: string;
   readonly remoteId?: string;
@@ -40,11 +40,15 @@ export interface PeerConnection {
   /** The user it is itself to a gateway that asks for one. */
   readonly asUser?: { readonly name: string; readonly password: string };
   /** Addresses for the peer (`10.3.0.0/24`), and what else mode-config gives it, as swanctl.conf names it. */
-  readonly pool?: ViciMessage & { readonly addrs: string };
+  readonly pool?: Pool;
+  /** A second pool, of the other family. */
+  readonly pool6?: Pool;
   /** Further settings of the connection and of the child, as swanctl.conf names them. */
   readonly extra?: ViciMessage;
   readonly childExtra?: ViciMessage;
 }
+
+type Pool = ViciMessage & { readonly addrs: string };
 
 /** What strongSwan authenticates itself with and trusts. */
 export interface PeerCertificates {
@@ -71,7 +75,7 @@ export function loadConnMessage(one: PeerConnection): ViciMessage {
       dpd_delay: seconds(one.dpdDelaySeconds),
       dpd_timeout: seconds(one.dpdTimeoutSeconds),
       ...one.extra,
-      ...(one.pool === undefined ? {} : { pools: [one.name] }),
+      ...(poolsOf(one).length === 0 ? {} : { pools: poolsOf(one).map(([name]) => name) }),
       local: localAuthentication(one),
       remote: {
         auth: one.certificates ? 'pubkey' : 'psk',
@@ -100,13 +104,13 @@ export function loadSharedMessage(one: PeerConnection): ViciMessage {
 export function credentialMessages(
   one: PeerConnection,
 ): (readonly [command: string, message: ViciMessage])[] {
-  const { certificates, asUser, pool, name } = one;
+  const { certificates, asUser } = one;
   const users = { ...one.users, ...(asUser === undefined ? {} : { [asUser.name]: asUser.password }) };
   const others = [
     ...Object.entries(users).map(
       ([user, data]) => ['load-shared', { id: user, type: 'XAUTH', data, owners: [user] }] as const,
     ),
-    ...(pool === undefined ? [] : [['load-pool', { [name]: pool }] as const]),
+    ...poolsOf(one).map(([name, pool]) => ['load-pool', { [name]: pool }] as const),
   ];
   if (certificates === undefined) return [['load-shared', loadSharedMessage(one)], ...others];
   return [
@@ -117,6 +121,13 @@ export function credentialMessages(
   ];
 }
 
+function poolsOf({ name, pool, pool6 }: PeerConnection): (readonly [name: string, pool: Pool])[] {
+  return [
+    ...(pool === undefined ? [] : [[name, pool] as const]),
+    ...(pool6 === undefined ? [] : [[`${name}6`, pool6] as const]),
+  ];
+}
+
 const remoteId = (one: PeerConnection): string => one.remoteId ?? one.remote;
 
 function child(one: PeerConnection): ViciMessage {
@@ -124,7 +135,7 @@ function child(one: PeerConnection): ViciMessage {
     mode: one.mode,
     esp_proposals: one.esp,
     ah_proposals: one.ah,
-    local_ts: [one.localSelector ?? 'dynamic'],
+    local_ts: [one.localSelector ?? 'dynamic'].flat(),
     remote_ts: [one.remoteSelector ?? 'dynamic'],
     rekey_time: seconds(one.childRekeySeconds),
     life_time: seconds(one.childLifeSeconds),

@@ -108,6 +108,12 @@ export function fullTunnelTests(title: string, { engine, esp, skip, only }: Full
       pool: { addrs: '10.3.0.7-10.3.0.9', dns: ['10.2.0.53'] },
     };
 
+    const both: PeerConnection = {
+      ...gateway,
+      localSelector: ['0.0.0.0/0', '::/0'],
+      pool6: { addrs: 'fd03::7-fd03::9', dns: ['fd02::53'] },
+    };
+
     const tunnel = (overrides: Partial<TunnelDocument> = {}): Omit<TunnelDocument, 'format' | 'version'> => ({
       ...{ name: 'all', local: ours, peer: theirs, presharedKey, modeConfig: 'pull' },
       ...{ xauthUser: user.name, xauthPassword: user.password },
@@ -152,6 +158,35 @@ export function fullTunnelTests(title: string, { engine, esp, skip, only }: Full
         }),
     );
 
+    declare('an address of each family, in a tunnel of each', () =>
+      logged(async () => {
+        const before = routing();
+        const mainRoutes = () => routing().map(([, main]) => main);
+        const main = mainRoutes();
+        for (const [local, peer] of [
+          [ours, theirs],
+          [ours6, theirs6],
+        ] as const) {
+          await charon.load({ ...both, local: peer });
+          const { traffic } = await agent.tunnelUp(tunnel({ local, peer }));
+          assert.equal(traffic, '10.3.0.7/32 fd03::7/128 <-> 0.0.0.0/0 ::/0');
+          for (const to of [server, server6])
+            assert.deepEqual(await ping(lab.ours, to, { count: 3 }), { sent: 3, received: 3 });
+          await transfer(lab.ours, behind, server6, { bytes: 300_000 });
+          assert.equal(await seenFrom(server), '10.3.0.7');
+          assert.equal(await seenFrom(server6), 'fd03::7');
+          // The gateway's own address.
+          assert.equal(await seenFrom(theirs6), 'fd03::7');
+          // A connection that has its address goes the way it came.
+          assert.equal(await seenFrom(server6, ours6), ours6);
+          assert.deepEqual(mainRoutes(), main);
+          await down();
+          assert.deepEqual(routing(), before);
+          assert.equal(await seenFrom(server6), ours6);
+        }
+      }),
+    );
+
     declare('a network that contains the gateway, and what is excluded from it', () =>
       logged(async () => {
         await charon.load(gateway);
@@ -181,19 +216,25 @@ export function fullTunnelTests(title: string, { engine, esp, skip, only }: Full
     declare('killed, it leaves no way in clear; the next start cleans up', () =>
       logged(async () => {
         const before = routing();
-        await charon.load(gateway);
+        const devices = () => lab.ours.run('ip', '-o', 'link');
+        await charon.load(both);
         await agent.tunnelUp(tunnel());
         await agent.stop('SIGKILL');
         assert.match(await seenFrom(server), /^E(NET|HOST)UNREACH$/);
+        assert.equal(await seenFrom(server6), 'silence');
         assert.equal(await seenFrom(server, ours), ours);
+        assert.equal(await seenFrom(server6, ours6), ours6);
         await agent.restart();
         await waitFor(
           'the tunnel to be back',
-          async () => (await seenFrom(server)).startsWith('10.3.0.'),
+          async () =>
+            (await seenFrom(server)).startsWith('10.3.0.') && (await seenFrom(server6)).startsWith('fd03::'),
           60,
         );
+        assert.match(devices(), /ipseckit-end/);
         await down();
         assert.deepEqual(routing(), before);
+        assert.doesNotMatch(devices(), /ipseckit-end/);
       }),
     );
 

@@ -22,6 +22,7 @@ import { makeLab, type OwnLab, withLogs } from './lab.js';
 const ours = '10.69.0.1';
 const theirs = '10.69.0.2';
 const inside = '10.2.0.1';
+const inside6 = 'fd02::1';
 const presharedKey = 'a group key';
 const user = 'ann';
 const password = 'ann has a password';
@@ -39,7 +40,8 @@ describe('strongSwan as a gateway for clients', {
       charonSettings: 'cisco_unity = yes\n  i_dont_care_about_security_and_use_aggressive_mode_psk = yes',
     });
     ({ agent, charon } = lab);
-    lab.theirs.run('ip', 'address', 'add', `${inside}/24`, 'dev', 'lo');
+    for (const address of [`${inside}/24`, `${inside6}/64`])
+      lab.theirs.run('ip', 'address', 'add', address, 'dev', 'lo');
   });
 
   after(() => lab?.stop());
@@ -108,6 +110,36 @@ describe('strongSwan as a gateway for clients', {
       const { traffic } = await agent.tunnelUp(rest);
       assert.equal(traffic, '10.3.0.7/32 <-> 10.2.0.0/24');
       await checkTunnel();
+    }));
+
+  test('an IPv6 address alone, and a network for it that the gateway names', () =>
+    logged(async () => {
+      const { pool: _, ...withoutPool } = gateway;
+      await charon.load({
+        ...withoutPool,
+        localSelector: 'fd02::/64',
+        pool6: { addrs: 'fd03::7-fd03::9', dns: ['fd02::53'], subnet: ['fd02::/64'] },
+      });
+      const { remoteNetworks: __, ...rest } = tunnel();
+      const { configuration, traffic } = await agent.tunnelUp(rest);
+      assert.equal(configuration?.address, undefined);
+      assert.equal(configuration?.address6, 'fd03::7');
+      assert.deepEqual(configuration?.dnsServers, ['fd02::53']);
+      assert.equal(traffic, 'fd03::7/128 <-> fd02::/64');
+      const { stdout } = await agent.command('ipseckit', 'tunnel', 'list');
+      assert.match(stdout, /address fd03::7, DNS fd02::53/);
+      assert.ok(lab.ours.run('ip', '-6', 'route', 'get', inside6).includes(' src fd03::7 '));
+      assert.deepEqual(await ping(lab.ours, inside6, { count: 3 }), { sent: 3, received: 3 });
+      const [child] = await charon.installedChildren();
+      assert.deepEqual(child?.remoteSelectors, ['fd03::7/128']);
+      // A tunnel for a network that this address is no use to does not come up without it.
+      await agent.call('tunnelDown', { name: 'office' });
+      await waitFor('strongSwan to forget', async () => (await charon.listSas()).length === 0);
+      await assert.rejects(
+        agent.tunnelUp(tunnel({ remoteNetworks: ['10.2.0.0/24', 'fd02::/64'] })),
+        /assigned no IPv4 address for 10\.2\.0\.0\/24/,
+      );
+      assert.doesNotMatch(lab.ours.run('ip', '-o', 'address'), /fd03::/);
     }));
 
   test('a gateway that pushes', () =>

@@ -7,7 +7,12 @@ import { attributeNumber, type DataAttribute } from '../../wire/isakmp/attribute
 import { findPayload, type PayloadChain } from '../../wire/isakmp/message.js';
 import { nameOf, transactionTypes, transactionAttributes as types } from '../../wire/isakmp/numbers.js';
 import type { AttributesPayload } from '../../wire/isakmp/payloads.js';
-import { type Configuration, printableText, readConfiguration } from '../../wire/isakmp/transaction.js';
+import {
+  assignedAddresses,
+  type Configuration,
+  printableText,
+  readConfiguration,
+} from '../../wire/isakmp/transaction.js';
 import type { MessageRecord } from './message-record.js';
 import type { Sides } from './outcome.js';
 import type { ReplayConfiguration, ReplayXauth, Role } from './report.js';
@@ -169,12 +174,12 @@ export class TransactionsReplay {
   #modeConfig({ from }: MessageRecord, { messageType, attributes }: AttributesPayload): string {
     if (messageType === transactionTypes.ACK) return 'acknowledged';
     if (messageType === transactionTypes.REQUEST) {
-      const { address } = readConfiguration(attributes);
+      const addresses = assignedAddresses(readConfiguration(attributes)).join(' and ');
       const names = attributes.map(({ type }) => nameOf(types, type));
-      return `asks for ${address === undefined ? '' : `the address ${address} and `}${names.join(', ')}`;
+      return `asks for ${addresses === '' ? '' : `the address ${addresses} and `}${names.join(', ')}`;
     }
     const given = readConfiguration(attributes);
-    if (given.address === undefined && messageType === transactionTypes.REPLY)
+    if (assignedAddresses(given).length === 0 && messageType === transactionTypes.REPLY)
       this.#fail('no-address', from, `${this.#sides[from].address} assigned no address`);
     this.#configuration = { from, given };
     return `gives ${printConfiguration(given)}`;

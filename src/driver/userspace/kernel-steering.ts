@@ -239,7 +239,7 @@ export async function removeTable(options: { readonly mayFail?: boolean } = {}):
 /** Removes rules and routes. What a table that is still there marks is dropped then. */
 export async function removeRouting(): Promise<void> {
   for (const family of ipFamilies())
-    await run('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`, {
+    await run('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval(family).join('\n')}\n`, {
       mayFail: true,
     });
 }
@@ -248,7 +248,7 @@ export async function removeRouting(): Promise<void> {
 export function removeSteeringSync(): void {
   runSync('nft', ['-f', '-'], nftRemoval());
   for (const family of ipFamilies())
-    runSync('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval().join('\n')}\n`);
+    runSync('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval(family).join('\n')}\n`);
 }
 
 /** Counts per filter from what `nft -j list table` printed about the rules of `filters`. */

@@ -6,7 +6,7 @@ import { addressFamily } from '../../wire/ip/address.js';
 import { isLinkLocal } from '../../wire/ip/ip.js';
 import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter } from '../api.js';
-import { assignedRemoval } from '../assigned-addresses.js';
+import { assignedRemoval } from '../assigned-routes.js';
 import { hex, lastMetric, noMark, steeringNames } from '../kernel-names.js';
 import type { SteeringOptions } from './steering.js';
 
@@ -32,13 +32,13 @@ export function secureRoute(tun: string): string {
   return `default dev ${tun} table ${steeringNames.secureRouteTable}`;
 }
 
-/** Lines for `ip -4 -force -batch` and `ip -6 …`: removes what `routingSetup`, `AssignedAddresses` and `fallbackRoutes` made; each may fail. */
-export function routingRemoval(): string[] {
+/** Lines for `ip -force -batch` of one family: removes what `routingSetup`, `AssignedAddresses` and `fallbackRoutes` made; each may fail. */
+export function routingRemoval(family: 4 | 6): string[] {
   const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
   return [
     `rule del pref ${rulePreferences.secure} lookup ${secureRouteTable}`,
     `rule del pref ${rulePreferences.opened} lookup ${secureRouteTable}`,
-    ...assignedRemoval,
+    ...assignedRemoval(family),
     `rule del pref ${rulePreferences.fallback} lookup ${fallbackRouteTable}`,
     `route flush table ${secureRouteTable}`,
     `route flush table ${fallbackRouteTable}`,

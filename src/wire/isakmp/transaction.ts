@@ -1,6 +1,6 @@
 /** What the attributes of the transaction exchange hold: the configuration a gateway gives its clients. */
 import { ByteReader, ByteWriter, toHex, WireError } from '../bytes.js';
-import { addressBytes, addressFromBytes, type IpAddress } from '../ip/address.js';
+import { addressBytes, addressFamily, addressFromBytes, type IpAddress } from '../ip/address.js';
 import { maskToPrefix, subnetRange } from '../ip/selector.js';
 import { escapeHidden } from '../printable.js';
 import { attributeNumber, type DataAttribute, tlv } from './attributes.js';
@@ -14,12 +14,14 @@ export interface ConfiguredNetwork {
 
 /** What a gateway configures its client with (draft-dukes-ike-mode-cfg-02 3.4, Cisco Unity). */
 export interface Configuration {
-  /** Our address inside its network. */
+  /** Our IPv4 address inside its network. */
   readonly address?: IpAddress;
+  /** Our IPv6 address there. */
+  readonly address6?: IpAddress;
   readonly netmask?: IpAddress;
   readonly dnsServers: readonly IpAddress[];
   readonly winsServers: readonly IpAddress[];
-  /** What lies behind it (INTERNAL_IP4_SUBNET, UNITY_SPLIT_INCLUDE); nothing when it does not say. */
+  /** What lies behind it (INTERNAL_IP4_SUBNET, INTERNAL_IP6_SUBNET, UNITY_SPLIT_INCLUDE); nothing when it does not say. */
   readonly networks: readonly ConfiguredNetwork[];
   readonly domain?: string;
   /** Text for the user, without control characters. */
@@ -32,9 +34,28 @@ export interface Configuration {
 /** Networks, servers and bytes of text looked at; a gateway has no use for more. */
 const limits = { entries: 64, textBytes: 4_096 } as const;
 
+/** Attributes that both families have. */
+export const familyAttributes = {
+  4: {
+    address: types.INTERNAL_IP4_ADDRESS,
+    dns: types.INTERNAL_IP4_DNS,
+    nbns: types.INTERNAL_IP4_NBNS,
+    subnet: types.INTERNAL_IP4_SUBNET,
+  },
+  6: {
+    address: types.INTERNAL_IP6_ADDRESS,
+    dns: types.INTERNAL_IP6_DNS,
+    nbns: types.INTERNAL_IP6_NBNS,
+    subnet: types.INTERNAL_IP6_SUBNET,
+  },
+} as const;
+
 /** Network and mask. Cisco's entries have 6 more bytes, protocol and ports, which nobody uses; strongSwan sends either. */
 const splitEntryBytes = 14;
 const subnetBytes = 8;
+
+/** An IPv6 network: address and prefix length. */
+const subnet6Bytes = 17;
 
 /** Reads a configuration. Attributes it does not know, and empty ones, are ignored. Throws `WireError`. */
 export function readConfiguration(attributes: readonly DataAttribute[]): Configuration {
@@ -44,9 +65,13 @@ export function readConfiguration(attributes: readonly DataAttribute[]): Configu
         ? [attribute.bytes]
         : [],
     );
-  const addresses = (type: number) => valuesOf(type).slice(0, limits.entries).map(ipv4);
+  const { 4: four, 6: six } = familyAttributes;
+  const addresses = (type: number) => valuesOf(type).map(ipv4);
+  const servers = (kind: 'dns' | 'nbns') =>
+    [...addresses(four[kind]), ...valuesOf(six[kind]).map(ipv6)].slice(0, limits.entries);
   const texts = (type: number) => valuesOf(type).map(printableText);
-  const [address] = addresses(types.INTERNAL_IP4_ADDRESS);
+  const [address] = addresses(four.address);
+  const [address6] = valuesOf(six.address).map(assignedIpv6);
   const [netmask] = addresses(types.INTERNAL_IP4_NETMASK);
   const expiry = attributes.find(({ type }) => type === types.INTERNAL_ADDRESS_EXPIRY);
   const expirySeconds = expiry && attributeNumber(expiry);
@@ -55,11 +80,13 @@ export function readConfiguration(attributes: readonly DataAttribute[]): Configu
   const [applicationVersion] = texts(types.APPLICATION_VERSION);
   return {
     ...(address === undefined ? {} : { address }),
+    ...(address6 === undefined ? {} : { address6 }),
     ...(netmask === undefined ? {} : { netmask }),
-    dnsServers: addresses(types.INTERNAL_IP4_DNS),
-    winsServers: addresses(types.INTERNAL_IP4_NBNS),
+    dnsServers: servers('dns'),
+    winsServers: servers('nbns'),
     networks: distinct([
-      ...valuesOf(types.INTERNAL_IP4_SUBNET).flatMap(networks),
+      ...valuesOf(four.subnet).flatMap(networks),
+      ...valuesOf(six.subnet).flatMap(networks6),
       ...valuesOf(types.UNITY_SPLIT_INCLUDE).flatMap(networks),
     ]).slice(0, limits.entries),
     ...(domain === undefined ? {} : { domain }),
@@ -69,26 +96,25 @@ export function readConfiguration(attributes: readonly DataAttribute[]): Configu
   };
 }
 
+/** The addresses a gateway has assigned: none, one, or one of each family. */
+export function assignedAddresses({ address, address6 }: Configuration): IpAddress[] {
+  return [address, address6].flatMap(given => given ?? []);
+}
+
 /** The inverse, for what a gateway would send. */
 export function writeConfiguration(configuration: Configuration): DataAttribute[] {
-  const { address, netmask, dnsServers, winsServers, domain, banner, applicationVersion, expirySeconds } =
-    configuration;
+  const { netmask, dnsServers, winsServers, networks } = configuration;
+  const { domain, banner, applicationVersion, expirySeconds } = configuration;
   const one = (type: number, bytes: Uint8Array | undefined) =>
     bytes === undefined ? [] : [tlv(type, bytes)];
   const text = (value: string | undefined) => (value === undefined ? undefined : Buffer.from(value, 'utf8'));
-  const mask = (prefixLength: number) =>
-    prefixLength === 0 ? 0 : (0xffff_ffff << (32 - prefixLength)) >>> 0;
+  const attributesOf = (of: IpAddress) => familyAttributes[addressFamily(of)];
   return [
-    ...one(types.INTERNAL_IP4_ADDRESS, address && addressBytes(address)),
+    ...assignedAddresses(configuration).map(addressAttribute),
     ...one(types.INTERNAL_IP4_NETMASK, netmask && addressBytes(netmask)),
-    ...dnsServers.map(server => tlv(types.INTERNAL_IP4_DNS, addressBytes(server))),
-    ...winsServers.map(server => tlv(types.INTERNAL_IP4_NBNS, addressBytes(server))),
-    ...configuration.networks.map(network =>
-      tlv(
-        types.INTERNAL_IP4_SUBNET,
-        new ByteWriter().bytes(addressBytes(network.address)).u32(mask(network.prefixLength)).finish(),
-      ),
-    ),
+    ...dnsServers.map(server => tlv(attributesOf(server).dns, addressBytes(server))),
+    ...winsServers.map(server => tlv(attributesOf(server).nbns, addressBytes(server))),
+    ...networks.map(network => tlv(attributesOf(network.address).subnet, networkBytes(network))),
     ...one(types.UNITY_DEF_DOMAIN, text(domain)),
     ...one(types.UNITY_BANNER, text(banner)),
     ...one(types.APPLICATION_VERSION, text(applicationVersion)),
@@ -97,6 +123,19 @@ export function writeConfiguration(configuration: Configuration): DataAttribute[
       expirySeconds === undefined ? undefined : new ByteWriter().u32(expirySeconds).finish(),
     ),
   ];
+}
+
+/** An address as it is assigned, or asked for again; IPv6 ones with a prefix length, for strongSwan reads no other. */
+export function addressAttribute(address: IpAddress): DataAttribute {
+  const family = addressFamily(address);
+  const bytes = new ByteWriter().bytes(addressBytes(address));
+  return tlv(familyAttributes[family].address, (family === 4 ? bytes : bytes.u8(128)).finish());
+}
+
+function networkBytes({ address, prefixLength }: ConfiguredNetwork): Uint8Array {
+  const bytes = new ByteWriter().bytes(addressBytes(address));
+  if (addressFamily(address) === 6) return bytes.u8(prefixLength).finish();
+  return bytes.u32(prefixLength === 0 ? 0 : (0xffff_ffff << (32 - prefixLength)) >>> 0).finish();
 }
 
 /** Text of a peer, for a terminal: what could steer one becomes a space. */
@@ -137,6 +176,28 @@ function distinct(networks: readonly ConfiguredNetwork[]): ConfiguredNetwork[] {
 function ipv4(bytes: Uint8Array): IpAddress {
   if (bytes.length !== 4) throw new WireError('bad-length', 0, `an IPv4 address of ${bytes.length} bytes`);
   return addressFromBytes(bytes);
+}
+
+function ipv6(bytes: Uint8Array): IpAddress {
+  if (bytes.length !== 16) throw new WireError('bad-length', 0, `an IPv6 address of ${bytes.length} bytes`);
+  return addressFromBytes(bytes);
+}
+
+/** The draft has the address alone, strongSwan a prefix length behind it, as IKEv2 does (RFC 7296 3.15.1). */
+function assignedIpv6(bytes: Uint8Array): IpAddress {
+  return ipv6(bytes.length === 17 ? bytes.subarray(0, 16) : bytes);
+}
+
+function networks6(bytes: Uint8Array): ConfiguredNetwork[] {
+  if (bytes.length % subnet6Bytes !== 0)
+    throw new WireError('bad-length', 0, `IPv6 networks in ${bytes.length} bytes`);
+  const reader = new ByteReader(bytes);
+  return Array.from({ length: bytes.length / subnet6Bytes }, () => {
+    const address = ipv6(reader.bytes(16, 'network'));
+    const prefixLength = reader.u8('prefix length');
+    if (prefixLength > 128) throw new WireError('bad-value', 16, `the prefix length ${prefixLength}`);
+    return { address: subnetRange(address, prefixLength).first, prefixLength };
+  });
 }
 
 function networks(bytes: Uint8Array): ConfiguredNetwork[] {

@@ -316,7 +316,7 @@ test('routing set-up and removal name the same rules and tables', () => {
     'rule add pref 51 iif lo fwmark 0x30000000/0x30000000 lookup 50051',
     'rule add pref 32800 fwmark 0/0x30000000 lookup 50052',
   ]);
-  assert.deepEqual(routingRemoval(), [
+  assert.deepEqual(routingRemoval(4), [
     'rule del pref 50 lookup 50051',
     'rule del pref 51 lookup 50051',
     'rule del pref 52 lookup 50053',

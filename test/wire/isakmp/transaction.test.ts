@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { WireError } from '../../../src/wire/bytes.js';
-import { ipAddress } from '../../../src/wire/ip/address.js';
+import { addressBytes, ipAddress } from '../../../src/wire/ip/address.js';
 import {
   type DataAttribute,
   decodeAttributes,
@@ -21,12 +21,15 @@ import { generator } from '../../ike/harness.js';
 
 const whole: Configuration = {
   address: ipAddress('10.3.0.7'),
+  address6: ipAddress('fd03::7'),
   netmask: ipAddress('255.255.255.0'),
-  dnsServers: [ipAddress('10.2.0.53'), ipAddress('10.2.0.54')],
-  winsServers: [ipAddress('10.2.0.137')],
+  dnsServers: [ipAddress('10.2.0.53'), ipAddress('10.2.0.54'), ipAddress('fd02::53')],
+  winsServers: [ipAddress('10.2.0.137'), ipAddress('fd02::137')],
   networks: [
     { address: ipAddress('10.2.0.0'), prefixLength: 16 },
     { address: ipAddress('0.0.0.0'), prefixLength: 0 },
+    { address: ipAddress('fd02::'), prefixLength: 64 },
+    { address: ipAddress('::'), prefixLength: 0 },
   ],
   domain: 'example.com',
   banner: 'Be nice',
@@ -52,11 +55,25 @@ describe('configuration of a gateway', () => {
       ]);
   });
 
+  test('an IPv6 address comes alone, or with a prefix length as strongSwan sends it', () => {
+    const bytes = [...addressBytes(ipAddress('fd03::7'))];
+    for (const value of [bytes, [...bytes, 64]])
+      assert.equal(
+        readConfiguration([tlv(types.INTERNAL_IP6_ADDRESS, Uint8Array.from(value))]).address6,
+        'fd03::7',
+      );
+  });
+
   test('what cannot be right is refused', () => {
     const refused: readonly DataAttribute[] = [
       tlv(types.INTERNAL_IP4_ADDRESS, Uint8Array.of(1, 2, 3)),
       tlv(types.INTERNAL_IP4_DNS, new Uint8Array(16)),
       tlv(types.INTERNAL_IP4_SUBNET, new Uint8Array(9)),
+      tlv(types.INTERNAL_IP6_ADDRESS, new Uint8Array(15)),
+      tlv(types.INTERNAL_IP6_ADDRESS, new Uint8Array(18)),
+      tlv(types.INTERNAL_IP6_DNS, new Uint8Array(17)),
+      tlv(types.INTERNAL_IP6_SUBNET, new Uint8Array(16)),
+      tlv(types.INTERNAL_IP6_SUBNET, new Uint8Array(17).fill(129)),
       tlv(types.INTERNAL_IP4_SUBNET, Uint8Array.of(10, 0, 0, 0, 255, 0, 255, 0)),
     ];
     for (const attribute of refused) assert.throws(() => readConfiguration([attribute]), WireError);
