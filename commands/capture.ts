@@ -39,7 +39,8 @@ export default class CaptureCommand extends IpseckitCommand<CaptureSummary> {
       summary: 'only this device on the wire; all but lo when left out',
       helpValue: 'DEVICE',
     }),
-    duration: Flags.integer({ summary: 'end after so many seconds', min: 1 }),
+    // A timer takes no more.
+    duration: Flags.integer({ summary: 'end after so many seconds', min: 1, max: 2_147_483 }),
     count: Flags.integer({ summary: 'end after so many packets', min: 1 }),
     'max-size': Flags.integer({ summary: 'end when the file has so many megabytes', min: 1 }),
     'no-keys': Flags.boolean({ summary: 'write packets only' }),
@@ -81,8 +82,11 @@ export default class CaptureCommand extends IpseckitCommand<CaptureSummary> {
         aborted(interrupted).then((): CaptureEnd => 'interrupted'),
       ]);
     } finally {
-      summary = await capture.close(endedBy);
-      keys?.close();
+      try {
+        summary = await capture.close(endedBy);
+      } finally {
+        keys?.close();
+      }
     }
     this.print(...describeCapture(summary));
     return summary;

@@ -6,6 +6,7 @@ import { IpseckitCommand } from '../src/cli/base.js';
 import { readEvents } from '../src/monitor/events.js';
 import { ipseckitHome } from '../src/policy/stores/home.js';
 import { IpseckitError } from '../src/report/errors.js';
+import { type IpAddress, parseIpAddress } from '../src/wire/ip/address.js';
 
 export default class EventsCommand extends IpseckitCommand<readonly LoggedEvent[]> {
   static override summary =
@@ -35,11 +36,17 @@ export default class EventsCommand extends IpseckitCommand<readonly LoggedEvent[
     const { events, unreadable } = readEvents(path, {
       last: flags.last,
       ...(flags.id === undefined ? {} : { ids: flags.id }),
-      ...(flags.peer === undefined ? {} : { peer: flags.peer }),
+      ...(flags.peer === undefined ? {} : { peer: peerAddress(flags.peer) }),
     });
     for (const event of events) this.print(`${new Date(event.atMs).toISOString()} ${printEvent(event)}`);
     if (events.length === 0) this.print(existsSync(path) ? 'No events match.' : `No events yet (${path}).`);
     if (unreadable > 0) this.logToStderr(`${unreadable} lines of ${path} are no events and were left out`);
     return events;
   }
+}
+
+function peerAddress(text: string): IpAddress {
+  const address = parseIpAddress(text);
+  if (address !== undefined) return address;
+  throw new IpseckitError('USAGE', `--peer: '${text}' is no IP address`, { next: 'write an address' });
 }

@@ -55,7 +55,11 @@ export default class PolicyExportCommand extends IpseckitCommand<PolicyExport> {
     const single = result.files.length === 1;
     for (const { name, path, text } of result.files) {
       if (path !== undefined) this.print(`${name}: ${path}`);
-      else this.print(...(single ? [] : [`# ${name}`]), text?.trimEnd() ?? '');
+      else {
+        if (!single) this.print(`# ${name}`);
+        // To the letter: it may go into a file.
+        this.log(text?.trimEnd() ?? '');
+      }
     }
     for (const note of result.notes) this.logToStderr(printNote(note));
     return result;

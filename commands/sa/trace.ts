@@ -4,6 +4,7 @@ import type { DropTrace } from '../../src/agent/drop-trace.js';
 import { agentCall } from '../../src/cli/agent.js';
 import { IpseckitCommand } from '../../src/cli/base.js';
 import { interruption } from '../../src/cli/one-shot.js';
+import { readerHasGone } from '../../src/cli/output.js';
 import { DropFollower, type NewDrops } from '../../src/cli/trace/follower.js';
 import { parseSelection, select, selectsAll } from '../../src/cli/trace/selection.js';
 import { dropsText, filterText, packetCount, recordText, traceText } from '../../src/cli/trace/text.js';
@@ -43,7 +44,8 @@ export default class SaTraceCommand extends IpseckitCommand<DropTrace> {
     this.#following = true;
     const interrupted = interruption();
     const follower = new DropFollower(selection, trace);
-    while (!interrupted.aborted) {
+    // Nobody reads on behind `| head`.
+    while (!interrupted.aborted && !readerHasGone()) {
       await wait(followEveryMs, undefined, { signal: interrupted }).catch(() => {});
       trace = await agentCall('drops', {}, { timeoutMs });
       this.#tell(follower.next(trace));

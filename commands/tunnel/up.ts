@@ -28,6 +28,7 @@ import type { QuickModeInfo } from '../../src/ike/api.js';
 import type { VendorProfile } from '../../src/ike/vendor-profile.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { IpseckitError } from '../../src/report/errors.js';
+import { forTerminal } from '../../src/report/terminal.js';
 import type { Configuration } from '../../src/wire/isakmp/transaction.js';
 
 type Result = { readonly capture?: CaptureSummary } & (
@@ -97,7 +98,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
     const spec = parseTunnel(document);
     refuseLockout(spec, shellConnection(process.env.SSH_CONNECTION));
     const show = (text: string) => {
-      if (!flags.quiet) process.stderr.write(`${text}\n`);
+      if (!flags.quiet) process.stderr.write(`${forTerminal(text)}\n`);
     };
     if (spec.aggressive) process.stderr.write(`${aggressiveWarning(spec)}\n`);
     const capture =

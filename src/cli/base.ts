@@ -1,6 +1,7 @@
 import { Command, Errors } from '@oclif/core';
 import type { IpseckitError } from '../report/errors.js';
 import { isColourTerminal, renderTable } from '../report/table.js';
+import { forTerminal } from '../report/terminal.js';
 import { asIpseckitError, describeError } from './errors.js';
 import { usageError } from './usage-errors.js';
 
@@ -15,13 +16,19 @@ export abstract class IpseckitCommand<Result> extends Command {
 
   /** Prints lines for people; silent with `--json`. */
   protected print(...lines: readonly string[]): void {
-    for (const line of lines) this.log(line);
+    for (const line of lines) this.log(forTerminal(line));
+  }
+
+  /** Says something on stderr; silent with `--json`. */
+  override logToStderr(text = ''): void {
+    super.logToStderr(forTerminal(text));
   }
 
   /** Prints a table with these titles; titles bold on a terminal. */
   protected printTable(titles: readonly string[], rows: readonly (readonly string[])[]): void {
     const columns = titles.map(title => ({ title }));
-    this.log(renderTable(columns, rows, isColourTerminal(process.stdout)));
+    const cells = rows.map(row => row.map(forTerminal));
+    this.log(renderTable(columns, cells, isColourTerminal(process.stdout)));
   }
 
   protected override async catch(error: Error): Promise<void> {

@@ -1,4 +1,5 @@
 import { IpseckitError } from '../report/errors.js';
+import { forTerminal } from '../report/terminal.js';
 
 /** Any error as one a user can read: what is not ours is a fault of ipseckit. */
 export function asIpseckitError(error: unknown): IpseckitError {
@@ -12,5 +13,6 @@ export function asIpseckitError(error: unknown): IpseckitError {
 /** The lines an error prints on stderr; the stack of a fault only when `IPSECKIT_DEBUG` asks for it. */
 export function describeError(error: IpseckitError): string {
   const cause = error.cause instanceof Error && process.env.IPSECKIT_DEBUG ? `${error.cause.stack}\n` : '';
-  return `error: ${error.message}\n${error.next === undefined ? '' : `next: ${error.next}\n`}${cause}`;
+  const next = error.next === undefined ? '' : `next: ${error.next}\n`;
+  return forTerminal(`error: ${error.message}\n${next}${cause}`);
 }

@@ -9,6 +9,7 @@ import { parseIpsecpol } from '../policy/ipsecpol/parse.js';
 import type { Policy } from '../policy/model.js';
 import type { PolicyStore } from '../policy/stores/store.js';
 import { IpseckitError } from '../report/errors.js';
+import { forTerminal } from '../report/terminal.js';
 import { agentCall, agentCallIfRunning } from './agent.js';
 import { buildContextFor } from './build-context.js';
 import { asIpseckitError, describeError } from './errors.js';
@@ -42,7 +43,7 @@ export async function ipsecpolMain(argv: readonly string[]): Promise<number> {
   guardOutput();
   try {
     const { text, notes } = await runIpsecpol(argv);
-    process.stderr.write(notes.map(note => `${note}\n`).join(''));
+    process.stderr.write(forTerminal(notes.map(note => `${note}\n`).join('')));
     process.stdout.write(`${text}\n`);
     return 0;
   } catch (error) {

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { Config, Errors, flush, run } from '@oclif/core';
 import { asCommandError } from './base.js';
 import { describeError } from './errors.js';
-import { guardOutput } from './output.js';
+import { guardOutput, readerGone } from './output.js';
 import { unknownCommand } from './usage-errors.js';
 
 /** Runs one `ipseckit` command line; what a command does not catch (an unknown command) ends like its own errors. */
@@ -21,5 +21,6 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.stderr.write(describeError(known));
     }
   }
-  await flush();
+  // What waits for a reader that has gone is never flushed.
+  await Promise.race([flush(), readerGone]);
 }

@@ -8,6 +8,7 @@ import { runNetdiag } from '../diag/netdiag/run.js';
 import { systemProbes } from '../diag/netdiag/system-probes.js';
 import { ipseckitHome } from '../policy/stores/home.js';
 import { IpseckitError } from '../report/errors.js';
+import { forTerminal } from '../report/terminal.js';
 import { asIpseckitError, describeError } from './errors.js';
 import { guardOutput } from './output.js';
 
@@ -24,7 +25,7 @@ export async function netdiagMain(argv: readonly string[]): Promise<number> {
       process.stdout.write(`${netdiagUsage()}\n`);
       return 0;
     }
-    return exitCodeOf(await netdiag(request, text => process.stdout.write(text)));
+    return exitCodeOf(await netdiag(request, text => process.stdout.write(forTerminal(text))));
   } catch (error) {
     const known = asIpseckitError(error);
     process.stderr.write(describeError(known));

@@ -1,5 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { Secret } from '../crypto/secret.js';
+import { StoreFormatError } from '../policy/stores/format-error.js';
+import { decodeText } from '../policy/stores/text-encoding.js';
 import { IpseckitError } from '../report/errors.js';
 
 /**
@@ -13,9 +15,12 @@ export function readSecretFile(path: string, what = 'preshared key'): Secret<str
       throw new IpseckitError('ACCESS_DENIED', `others may read or change the ${what} file ${path}`, {
         next: `chmod 600 ${path}`,
       });
-    text = readFileSync(path, 'utf8');
+    // An editor of Windows may have written it: its byte order mark is no part of the secret.
+    text = decodeText(readFileSync(path));
   } catch (error) {
     if (error instanceof IpseckitError) throw error;
+    if (error instanceof StoreFormatError)
+      throw new IpseckitError('USAGE', `the ${what} file ${path} is no text`, { next: 'save it as UTF-8' });
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     throw new IpseckitError(
       code === 'EACCES' ? 'ACCESS_DENIED' : 'USAGE',

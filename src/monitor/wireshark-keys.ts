@@ -2,7 +2,7 @@ import { type EncryptionId, type HashId, hash as hashRow } from '../crypto/algor
 import type { SaHalf, SaPair } from '../driver/api.js';
 import type { ExportedKeys } from '../ike/api.js';
 import { toHex } from '../wire/bytes.js';
-import type { IpAddress } from '../wire/ip/address.js';
+import { addressFamily, type IpAddress } from '../wire/ip/address.js';
 
 /** The two tables of a Wireshark profile that decrypt IKEv1 and ESP, by file name. */
 export type KeyTable = 'ikev1_decryption_table' | 'esp_sa';
@@ -54,7 +54,7 @@ function espLine(
   if (half.protocol !== 'esp' || half.encryption === undefined) return undefined;
   const [integrity, integrityKey] = integrityOf(half, extendedSequence);
   const fields = [
-    'IPv4',
+    addressFamily(source) === 4 ? 'IPv4' : 'IPv6',
     source,
     destination,
     `0x${half.spi.toString(16).padStart(8, '0')}`,

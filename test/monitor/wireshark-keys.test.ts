@@ -52,6 +52,13 @@ describe('key tables for Wireshark', () => {
     assert.match(first?.line ?? '', /"0x[0-9a-f]{32}","ANY 128 bit authentication \[no checking\]",""$/);
   });
 
+  test('of an SA between IPv6 addresses they say so', () => {
+    const { pair } = staticEnds({ ...ends, esp: { encryption: 'aes128', hash: 'sha1' } }, 1).one;
+    const [local, peer] = [ipAddress('2001:db8::1'), ipAddress('2001:db8::2')];
+    const [first] = wiresharkLines({ kind: 'sa', pair: { ...pair, local, peer } });
+    assert.match(first?.line ?? '', /^"IPv6","2001:db8::1","2001:db8::2",/);
+  });
+
   test('AH needs no keys to be read', () => {
     const { pair } = staticEnds({ ...ends, ah: { hash: 'sha1' } }, 1).one;
     assert.deepEqual(wiresharkLines({ kind: 'sa', pair }), []);

@@ -98,4 +98,19 @@ describe('distinguished names', () => {
     ])
       assert.equal(parseNameText(text), undefined, text);
   });
+
+  test('blanks without end are read in one go', () => {
+    const blanks = ' '.repeat(100_000);
+    for (const text of [`CN=${blanks}"`, `CN=a${blanks}"`, `CN="a"${blanks}b`, `CN${blanks}b`])
+      assert.equal(parseNameText(text), undefined);
+    assert.deepEqual(
+      parseNameText(`${blanks}CN${blanks}=${blanks}"a "${blanks},${blanks}O=${blanks}b${blanks}`)?.map(
+        ({ type, value }) => [type, value],
+      ),
+      [
+        ['CN', 'a '],
+        ['O', 'b'],
+      ],
+    );
+  });
 });

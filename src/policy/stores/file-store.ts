@@ -1,5 +1,5 @@
 /** A `.reg` or `.json` file as a store of policies: what commands do to the local store, they can do to it. */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { IpseckitError } from '../../report/errors.js';
 import { policyNotFound, sameName } from '../build.js';
@@ -119,7 +119,9 @@ export class FileStore implements PolicyStore {
       const { collection, bytes } = store.#load();
       const after = change(collection);
       if (after === undefined) return false;
-      writeWholeFile(this.where, this.#print(bytes, collection, after), statSync(this.where).mode & 0o777);
+      // A link stays one: what it leads to is changed.
+      const file = realpathSync(this.where);
+      writeWholeFile(file, this.#print(bytes, collection, after), statSync(file).mode & 0o777);
       return true;
     });
   }

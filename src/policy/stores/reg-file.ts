@@ -43,7 +43,7 @@ class RegParser {
   }
 
   parse(): RegKey[] {
-    const header = this.#match(/\s*([^\r\n]*?)[ \t]*(?:\r?\n|\r|$)/y)?.[1] ?? '';
+    const header = this.#match(/\s*([^\r\n]*)(?:\r?\n|\r|$)/y)?.[1]?.trimEnd() ?? '';
     this.#isOld = header === oldHeader;
     if (!this.#isOld && header.toLowerCase() !== regFileHeader.toLowerCase()) {
       const quoted = JSON.stringify(header.slice(0, 40)).replace(/\p{Cc}|\\u[\da-f]{4}/gu, '.');
@@ -141,12 +141,14 @@ class RegParser {
   }
 
   #parseString(expected: string): string {
-    const match = this.#match(/"((?:[^"\\]|\\[\s\S])*)"/y);
-    if (match === undefined)
-      this.#fail(
-        this.#text[this.#position] === '"' ? 'the closing quote is missing' : `expected ${expected}`,
-      );
-    return (match[1] ?? '').replace(/\\([\s\S])/g, '$1');
+    if (this.#text[this.#position] !== '"') this.#fail(`expected ${expected}`);
+    const start = this.#position + 1;
+    // Not by a regular expression: its stack ends before long values do.
+    let end = start;
+    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1;
+    if (end >= this.#text.length) this.#fail('the closing quote is missing');
+    this.#position = end + 1;
+    return this.#text.slice(start, end).replace(/\\([\s\S])/g, '$1');
   }
 
   #skipBlankLines(): void {

@@ -112,26 +112,25 @@ function quoteValue(value: string): string {
  */
 export function parseNameText(text: string): NameAttribute[] | undefined {
   const attributes: NameAttribute[] = [];
-  const pattern = /\s*([A-Za-z][\w.-]*|\d[\d.]*)\s*=\s*("(?:[^"]|"")*"|(?:\\.|[^,;+"\\])*)\s*([,;+]|$)/y;
+  // No two neighbours match the same blanks: each text is read in one go, whatever is wrong with it.
+  const pattern = /\s*([A-Za-z][\w.-]*|\d[\d.]*)\s*=(\s*"(?:[^"]|"")*"\s*|(?:\\.|[^,;+"\\])*)([,;+]|$)/y;
   let rdn = 0;
   for (;;) {
     const match = pattern.exec(text);
     if (match === null) return undefined;
     const [, type = '', raw = '', separator = ''] = match;
     attributes.push({ rdn, type: canonicalNames.get(type.toUpperCase()) ?? type, value: unquoteValue(raw) });
-    if (separator === '')
-      return pattern.lastIndex === text.length || separator === '' ? attributes : undefined;
+    if (separator === '') return attributes;
     if (separator !== '+') rdn++;
   }
 }
 
-function unquoteValue(raw: string): string {
+function unquoteValue(written: string): string {
+  const raw = written.trim();
   if (raw.startsWith('"')) return raw.slice(1, -1).replaceAll('""', '"');
-  return raw
-    .trim()
-    .replace(/\\([\da-fA-F]{2}|.)/g, (_, escaped: string) =>
-      escaped.length === 2 ? String.fromCharCode(Number.parseInt(escaped, 16)) : escaped,
-    );
+  return raw.replace(/\\([\da-fA-F]{2}|.)/g, (_, escaped: string) =>
+    escaped.length === 2 ? String.fromCharCode(Number.parseInt(escaped, 16)) : escaped,
+  );
 }
 
 /**

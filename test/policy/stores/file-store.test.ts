@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -160,4 +160,13 @@ describe('what Windows left in a .reg file', () => {
       assert.deepEqual(read && policyToDocument(read), policyToDocument(written));
     }
   });
+});
+
+test('a link to a file stays one, and what it leads to is changed', async () => {
+  const path = fileOf('json');
+  const link = join(folder, 'link.json');
+  symlinkSync(path, link);
+  assert.ok(await open(link, 'json').store.delete(clients.name));
+  assert.ok(lstatSync(link).isSymbolicLink());
+  assert.equal(await open(path, 'json').store.read(clients.name), undefined);
 });

@@ -250,3 +250,18 @@ test('short texts of the grammar: keys or a StoreFormatError', t => {
   }
   assert.ok(read > 10_000, `${read} read`);
 });
+
+test('long values and long blanks are read, or refused at their place', () => {
+  const text = 'a'.repeat(20_000_000);
+  const value = (written: string) =>
+    parseRegFile(Buffer.from(`${header}\r\n\r\n[X]\r\n"v"=${written}\r\n`))[0]?.values.get('v');
+  assert.deepEqual(value(`"${text}"`), { type: 'string', text });
+  assert.throws(() => value(`"${text}`), {
+    name: 'StoreFormatError',
+    message: /the closing quote is missing/,
+  });
+  assert.throws(() => value('"\\"'), /the closing quote is missing/);
+  const blanks = ' '.repeat(1_000_000);
+  assert.throws(() => parseRegFile(Buffer.from(`a${blanks}x\n`)), /no registry file/);
+  assert.deepEqual(parseRegFile(Buffer.from(`${header}${blanks}\n`)), []);
+});

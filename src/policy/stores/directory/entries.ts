@@ -146,16 +146,20 @@ export function partsOfPolicy(objects: readonly StoredObject[], id: Guid): Objec
         ofOwner.set(objectKey(owner), [...(ofOwner.get(objectKey(owner)) ?? []), object]);
   }
   const parts = new Map<string, StoredObject>();
-  const visit = (name: ObjectName, wanted: ObjectClass) => {
+  const policy: ObjectName = { class: 'ipsecPolicy', id };
+  // A list of what is left to visit, and no recursion: references may make a chain of any length.
+  const left: { readonly name: ObjectName; readonly wanted: ObjectClass }[] = [
+    { name: policy, wanted: 'ipsecPolicy' },
+  ];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const { name, wanted } = next;
     const object = name.class === wanted ? byKey.get(objectKey(name)) : undefined;
-    if (object === undefined || parts.has(objectKey(object))) return;
+    if (object === undefined || parts.has(objectKey(object))) continue;
     parts.set(objectKey(object), object);
     for (const attribute of referenceNames)
       for (const reference of object.references[attribute] ?? [])
-        visit(reference, referenceAttributes[attribute].to);
-    for (const list of ofOwner.get(objectKey(object)) ?? []) visit(list, 'ipsecFilter');
-  };
-  const policy: ObjectName = { class: 'ipsecPolicy', id };
-  visit(policy, 'ipsecPolicy');
+        left.push({ name: reference, wanted: referenceAttributes[attribute].to });
+    for (const list of ofOwner.get(objectKey(object)) ?? []) left.push({ name: list, wanted: 'ipsecFilter' });
+  }
   return { objects: [...parts.values()], active: policy };
 }

@@ -18,9 +18,14 @@ const bothVersions = 3;
 const portTypes = { any: 0, single: 1, range: 2 } as const;
 /** A range of ports is one filter a port; more than so many are left out. */
 const mostPorts = 64;
+/** Filters that the ranges of one specification may become; a few bytes can say millions. */
+const mostFilters = 1_024;
 
-/** The filters of a specification: several for ranges, none when it is too wide or unknown, which is noted. */
-export function filterFromSpec2(spec: FilterSpec2, book: NoteBook): Filter[] {
+/**
+ * The filters of a specification: several for ranges, none when it is too wide or unknown, which is noted. `room` is how
+ * many there may be.
+ */
+export function filterFromSpec2(spec: FilterSpec2, book: NoteBook, room = mostFilters): Filter[] {
   const { id, description, mirrored, protocol } = spec;
   const sources = addressesOf(spec.source, spec.sourceName);
   const destinations = addressesOf(spec.destination, spec.destinationName);
@@ -32,6 +37,11 @@ export function filterFromSpec2(spec: FilterSpec2, book: NoteBook): Filter[] {
   }
   if (!sourcePorts || !destinationPorts || sourcePorts.length * destinationPorts.length > mostPorts) {
     book.add('dropped', `its range of ports is wider than ${mostPorts}`);
+    return [];
+  }
+  const count = sources.length * destinations.length * sourcePorts.length * destinationPorts.length;
+  if (count > 1 && count > Math.min(room, mostFilters)) {
+    book.add('dropped', `its ranges would become ${count} filters`);
     return [];
   }
   const filters = sources.flatMap(source =>
@@ -83,6 +93,12 @@ function addressesOf(
     case undefined:
       return undefined;
     case 'any':
+      // Of IPv6 alone it must not take IPv4 with it.
+      return [
+        family === 6
+          ? { kind: 'subnet', address: addressFromBytes(new Uint8Array(16)), prefixLength: 0 }
+          : { kind },
+      ];
     case 'me':
       return [{ kind }];
     case 'dns':

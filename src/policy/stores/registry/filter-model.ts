@@ -18,15 +18,22 @@ import { filterFromSpec2, filterToSpec2 } from './filter-model-v2.js';
 import { keyOf } from './ids.js';
 
 const hostMask = ipAddress('255.255.255.255');
+/** Filters that all ranges of a list may become. */
+const mostOfRanges = 20_000;
 
 /** The filters a blob holds; those ipseckit cannot express are left out and noted. */
 export function filtersFromData({ specs, specs2 = [] }: FilterData, book: NoteBook): Filter[] {
   const replaced = new Set(specs2.filter(({ flags }) => (flags & replacesV1) !== 0).map(({ id }) => id));
+  let room = mostOfRanges;
   return joinNames([
     ...specs
       .filter(({ id }) => !replaced.has(id))
       .flatMap((spec, i) => filterFromSpec1(spec, book.in(`filter ${i + 1}`)) ?? []),
-    ...specs2.flatMap((spec, i) => filterFromSpec2(spec, book.in(`filter ${i + 1} of V2`))),
+    ...specs2.flatMap((spec, i) => {
+      const filters = filterFromSpec2(spec, book.in(`filter ${i + 1} of V2`), room);
+      if (filters.length > 1) room -= filters.length;
+      return filters;
+    }),
   ]);
 }
 

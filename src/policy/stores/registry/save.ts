@@ -32,7 +32,7 @@ export interface SavedObjects {
 
 /**
  * The objects of these policies, as Windows would write them. What a Windows store cannot hold is left out and noted.
- * Throws `IpseckitError` (UNSUPPORTED) when that leaves a rule or a policy without any method.
+ * Throws `IpseckitError` (UNSUPPORTED) when that leaves a rule without any method.
  */
 export function saveObjects(collection: PolicyCollection, options: SaveOptions): SavedObjects {
   const book = new NoteBook();

@@ -5,10 +5,17 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { readSettings } from '../../../../src/agent/settings.js';
 import { policyToDocument } from '../../../../src/policy/document.js';
+import { derivedGuid } from '../../../../src/policy/guid.js';
 import { askDirectory } from '../../../../src/policy/stores/directory/connection.js';
 import { DirectoryStore } from '../../../../src/policy/stores/directory/directory-store.js';
-import { assignmentDn, gpoDn, policyContainer } from '../../../../src/policy/stores/directory/entries.js';
+import {
+  assignmentDn,
+  gpoDn,
+  partsOfPolicy,
+  policyContainer,
+} from '../../../../src/policy/stores/directory/entries.js';
 import type { DirectorySettings } from '../../../../src/policy/stores/directory/settings.js';
+import type { StoredObject } from '../../../../src/policy/stores/registry/objects.js';
 import { MemoryDirectory } from '../../../support/directory.js';
 import { assignmentEntry, containerEntry, policyEntries } from '../../../support/ldif.js';
 import { policyOf, withOtherIds } from '../../support.js';
@@ -215,4 +222,20 @@ describe('how a directory is asked', () => {
       return true;
     });
   });
+});
+
+test('rules that refer to one another without end are no trouble', () => {
+  const { id } = policyOf('-w REG -p Servers -r "To A" -f 0+198.51.100.1 -n BLOCK');
+  const rules = Array.from({ length: 100_000 }, (_, i) => derivedGuid(id, `rule ${i}`));
+  const to = (i: number) => ({ class: 'ipsecNFA' as const, id: rules[i % rules.length] ?? id });
+  const objects: StoredObject[] = [
+    { class: 'ipsecPolicy', id, where: 'policy', owners: [], references: { ipsecNFAReference: [to(0)] } },
+    ...rules.map((_, i) => ({
+      ...to(i),
+      where: `rule ${i}`,
+      owners: [],
+      references: { ipsecNFAReference: [to(i + 1)] },
+    })),
+  ];
+  assert.equal(partsOfPolicy(objects, id).objects.length, objects.length);
 });
