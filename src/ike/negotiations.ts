@@ -3,15 +3,18 @@
  * a time for the same peer and traffic; what becomes of those exchanges decides how it goes on.
  */
 import type { FilterId, PairId } from '../driver/api.js';
-import type {
-  AcquireRequest,
-  ConnectRequest,
-  FailureReason,
-  MainModePolicy,
-  NegotiationFailure,
-} from './api.js';
-import { isSameWay, mayCarry } from './auth/binding.js';
-import { authenticationOffers, nothingToOffer } from './auth/offers.js';
+import type { AcquireRequest, ConnectRequest, FailureReason, NegotiationFailure } from './api.js';
+import {
+  type Hosts,
+  isBehindNat,
+  isPending,
+  pendingCarrier,
+  policyOf,
+  readyCarrier,
+  renewMainMode,
+  requireUsable,
+  suits,
+} from './carrier.js';
 import { closedDuringSession, isClient, startClientSession } from './client-session.js';
 import { Connections } from './connections.js';
 import type { Context, ExchangeListener } from './context.js';
@@ -22,10 +25,9 @@ import { startKeepalives } from './keepalive.js';
 import { initiatorSoftLife } from './lifetimes.js';
 import { casualtiesOf, endDead, endForgotten } from './lost-peer.js';
 import { type EstablishedMainMode, isReady, type MainMode } from './main-mode.js';
-import { isFirstContact, startMainMode } from './main-mode-initiator.js';
 import { auditFailure, closeMainMode } from './main-mode-life.js';
-import { natPort, passableMethods } from './nat-traversal.js';
-import { type PeerPlace, placeOf } from './peer-place.js';
+import { passableMethods } from './nat-traversal.js';
+import { placeOf } from './peer-place.js';
 import type { PairRecord, QuickMode } from './quick-mode.js';
 import { startQuickMode } from './quick-mode-initiator.js';
 import { explainSilence } from './undelivered.js';
@@ -42,33 +44,6 @@ const doubtfulRetransmission = 3;
 
 /** The retransmission at which such a quick mode goes on under another main mode, if there is one. */
 const crossedRetransmission = 2;
-
-type Hosts = Pick<MainMode, 'local' | 'peer'>;
-
-/** Quick modes cannot begin yet. */
-function isPending(mainMode: MainMode): boolean {
-  return !isReady(mainMode) && mainMode.state.stage !== 'closed';
-}
-
-/** A NAT lets in what answers that client: a main mode from us would reach another one, or nobody. */
-function isBehindNat({ peerPort }: PeerPlace): boolean {
-  return peerPort !== undefined && peerPort !== natPort;
-}
-
-/** Whether a main mode can be begun under a policy, or why not. */
-function mayStart(
-  { peer }: Hosts,
-  policy: MainModePolicy | undefined,
-): { readonly policy: MainModePolicy } | { readonly reason: FailureReason; readonly text: string } {
-  if (policy === undefined) return { reason: 'no-policy', text: `no rule covers ${peer}` };
-  if (authenticationOffers(policy).length === 0) {
-    const { reason, text } = nothingToOffer(policy);
-    return { reason, text: `the rule for ${peer} cannot be used: ${text}` };
-  }
-  if (policy.methods.length === 0)
-    return { reason: 'no-proposal-chosen', text: `the rule for ${peer} has no security method` };
-  return { policy };
-}
 
 export class Negotiations implements ExchangeListener {
   readonly #context: Context;
@@ -89,15 +64,14 @@ export class Negotiations implements ExchangeListener {
   connect(request: ConnectRequest): void {
     const context = this.#context;
     const ready = newestMainMode(context, request, mainMode => !mainMode.retired && isReady(mainMode));
-    const [policy] = context.environment.policy.mainModes(request.local, request.peer);
-    const there = ready ?? (policy && this.#negotiating(request, policy));
-    if (there !== undefined) {
-      this.#connections.add(request, there);
+    if (ready !== undefined) {
+      this.#connections.add(request, ready);
       return;
     }
-    const start = mayStart(request, policy);
-    if ('reason' in start) this.#connections.refuse(request, start.reason, start.text);
-    else this.#connections.add(request, this.#startMainMode(request, start.policy));
+    const [first] = context.environment.policy.mainModes(request.local, request.peer);
+    const usable = requireUsable(request, first);
+    if ('reason' in usable) this.#connections.refuse(request, usable.reason, usable.text);
+    else this.#connections.add(request, pendingCarrier(context, request, usable.policy));
   }
 
   acquire({ id, ...request }: AcquireRequest): void {
@@ -200,11 +174,11 @@ export class Negotiations implements ExchangeListener {
     context.schedule(mainMode, expiresAtMs, () => deleteMainMode(context, mainMode, 'its lifetime is over'));
     if (mainMode.role !== 'initiator') return;
     const softMs = initiatorSoftLife(expiresAtMs - establishedAtMs, context.jitter());
-    context.schedule(mainMode, establishedAtMs + softMs, () => this.#renewMainMode(mainMode));
+    context.schedule(mainMode, establishedAtMs + softMs, () => renewMainMode(context, mainMode));
   }
 
   mainModeWornOut(mainMode: EstablishedMainMode): void {
-    this.#renewMainMode(mainMode);
+    renewMainMode(this.#context, mainMode);
     deleteMainMode(this.#context, mainMode, 'it has used all the message ids that are remembered');
   }
 
@@ -212,11 +186,11 @@ export class Negotiations implements ExchangeListener {
     this.#connections.ready(mainMode);
     for (const wanted of this.#wanted.under(mainMode)) {
       if (wanted.quickMode !== undefined && wanted.mainMode !== mainMode) continue;
-      const suits = this.#mayCarry(mainMode, wanted.request);
+      const isSuited = suits(this.#context, mainMode, wanted.request);
       // One that the peer has begun need not be for this.
-      if (!suits && wanted.mainMode !== mainMode) continue;
-      if (!suits) delete wanted.mainMode;
-      if (suits && !mainMode.retired) this.#start(wanted, mainMode);
+      if (!isSuited && wanted.mainMode !== mainMode) continue;
+      if (!isSuited) delete wanted.mainMode;
+      if (isSuited && !mainMode.retired) this.#start(wanted, mainMode);
       else this.#advance(wanted.request);
     }
   }
@@ -306,9 +280,8 @@ export class Negotiations implements ExchangeListener {
         'main mode',
         'the peer seems to have lost it: starting anew',
       );
-      const policy = this.#policyOf(wanted.request) ?? mainMode.policy;
-      wanted.mainMode =
-        this.#negotiating(wanted.request, policy) ?? this.#startMainMode(wanted.request, policy);
+      const policy = policyOf(this.#context, wanted.request) ?? mainMode.policy;
+      wanted.mainMode = pendingCarrier(this.#context, wanted.request, policy);
     }
   }
 
@@ -324,7 +297,7 @@ export class Negotiations implements ExchangeListener {
   #advance(request: PairRequest): void {
     const wanted = this.#wanted.want(request);
     if (wanted.quickMode !== undefined || (wanted.mainMode && isPending(wanted.mainMode))) return;
-    const established = this.#usable(request);
+    const established = readyCarrier(this.#context, request);
     if (established) {
       this.#start(wanted, established);
       return;
@@ -335,55 +308,11 @@ export class Negotiations implements ExchangeListener {
       this.#fail(wanted, this.#failure(wanted, 'no-response', text));
       return;
     }
-    const policy = this.#policyOf(request);
-    const negotiating = policy && this.#negotiating(request, policy);
-    if (negotiating) {
-      wanted.mainMode = negotiating;
-      return;
-    }
-    const start = mayStart(request, policy);
-    if ('reason' in start) this.#refuse(wanted, start.reason, start.text);
+    const usable = requireUsable(request, policyOf(this.#context, request));
+    if ('reason' in usable) this.#refuse(wanted, usable.reason, usable.text);
     else if (request.quickMode.methods.length === 0)
       this.#refuse(wanted, 'no-proposal-chosen', `the rule for ${request.peer} has no security method`);
-    else wanted.mainMode = this.#startMainMode(request, start.policy);
-  }
-
-  /** The newest main mode that a quick mode can begin under, but not this one. */
-  #usable(request: PairRequest, but?: EstablishedMainMode): EstablishedMainMode | undefined {
-    return newestMainMode(
-      this.#context,
-      request,
-      mainMode =>
-        mainMode !== but && !mainMode.retired && isReady(mainMode) && this.#mayCarry(mainMode, request),
-    );
-  }
-
-  /** How phase 1 is negotiated for the rule of this traffic. */
-  #policyOf({ quickMode }: PairRequest): MainModePolicy | undefined {
-    return this.#context.environment.policy.mainModeOf(quickMode.filterId);
-  }
-
-  /** Whether a main mode has authenticated the peer as the rule of this traffic wants it. */
-  #mayCarry(mainMode: EstablishedMainMode, request: PairRequest): boolean {
-    const policy = this.#policyOf(request);
-    return policy !== undefined && mayCarry(this.#context, mainMode, policy);
-  }
-
-  #startMainMode({ local, peer }: Hosts, policy: MainModePolicy): MainMode {
-    return startMainMode(this.#context, local, peer, policy, isFirstContact(this.#context, { local, peer }));
-  }
-
-  /** Our own main mode with this peer, for such a policy, that is still being negotiated. */
-  #negotiating({ local, peer }: Hosts, policy: MainModePolicy): MainMode | undefined {
-    return this.#context.mainModes
-      .ofPeer(peer)
-      .find(
-        mainMode =>
-          mainMode.role === 'initiator' &&
-          mainMode.local === local &&
-          isPending(mainMode) &&
-          isSameWay(mainMode.policy, policy),
-      );
+    else wanted.mainMode = pendingCarrier(this.#context, request, usable.policy);
   }
 
   #start(wanted: Wanted, mainMode: EstablishedMainMode): void {
@@ -410,7 +339,7 @@ export class Negotiations implements ExchangeListener {
 
   /** Of two main modes that have crossed, the peer may have forgotten one because of INITIAL-CONTACT in the other. */
   #startUnderAnother(wanted: Wanted, silent: EstablishedMainMode): void {
-    const other = this.#usable(wanted.request, silent);
+    const other = readyCarrier(this.#context, wanted.request, silent);
     if (other === undefined) return;
     this.#start(wanted, other);
     deleteMainMode(this.#context, silent, 'the peer does not answer under it');
@@ -480,19 +409,6 @@ export class Negotiations implements ExchangeListener {
   #failure({ request, quickMode }: Wanted, reason: FailureReason, text: string): NegotiationFailure {
     const { local, peer } = request;
     return failure({ mode: quickMode ? 'quick' : 'main', local, peer, point: 'me', reason, text });
-  }
-
-  /** A new main mode takes over before the old one ends, if there is anything to take over. */
-  #renewMainMode(mainMode: EstablishedMainMode): void {
-    const context = this.#context;
-    const { local, peer } = mainMode;
-    const inUse = context.pairs.ofPeer(peer).some(({ pair }) => pair.local === local);
-    if (mainMode.retired || !inUse || (mainMode.nat.peer && isBehindNat(mainMode))) return;
-    const isAlike = (other: Pick<MainMode, 'policy'>) => isSameWay(other.policy, mainMode.policy);
-    if (newestMainMode(context, mainMode, isAlike) !== mainMode) return;
-    const policy = context.environment.policy.mainModes(local, peer).find(now => isAlike({ policy: now }));
-    if (policy !== undefined && authenticationOffers(policy).length > 0)
-      startMainMode(context, local, peer, policy, false);
   }
 
   /** A pair that has been replaced receives a little longer, then it goes. */
