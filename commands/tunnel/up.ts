@@ -24,7 +24,7 @@ import { refuseLockout } from '../../src/cli/tunnel-lockout.js';
 import { vendorProfileFlag } from '../../src/cli/vendor-profile-flag.js';
 import { askUser } from '../../src/cli/xauth-prompt.js';
 import { tunDeviceName } from '../../src/driver/userspace/tun.js';
-import type { QuickModeInfo } from '../../src/ike/api.js';
+import type { QuickModeInfo } from '../../src/ike/info.js';
 import type { VendorProfile } from '../../src/ike/vendor-profile.js';
 import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { IpseckitError } from '../../src/report/errors.js';

@@ -15,16 +15,13 @@ import type {
   FetchedCrl,
   IkeEffect,
   IkeOptions,
-  IkeStatistics,
-  MainModeInfo,
-  MainModePolicy,
   NegotiationFailure,
   NegotiationStep,
   PromptField,
-  QuickModeInfo,
   UserPrompt,
 } from '../ike/api.js';
 import { IkeEngine } from '../ike/engine.js';
+import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../ike/info.js';
 import { type ExpansionNote, expandPolicies } from '../policy/expand.js';
 import { IpseckitError } from '../report/errors.js';
 import { addressFamily, type IpAddress } from '../wire/ip/address.js';
@@ -35,6 +32,7 @@ import type { Clock } from './clock.js';
 import { DriverFilters } from './driver-filters.js';
 import { type DropTrace, dropTrace, pairOnCalendar } from './drop-trace.js';
 import { ClearFallback, type SoftAssociationInfo } from './fallback.js';
+import { ikeEnvironment } from './ike-environment.js';
 import { type LastMessage, LastSent } from './last-sent.js';
 import { LostAddresses } from './lost-addresses.js';
 import { type PolicyPlan, planOf } from './plan.js';
@@ -75,9 +73,6 @@ export type AgentEvent =
 
 export type Reconfigured = IkeEffect & { readonly kind: 'reconfigured' };
 
-/** A pair without traffic for so long ends, unless the options say otherwise: what Windows does without `SAIdleTime`. */
-const defaultIdleSeconds = 300;
-
 /** Longest wait for deletes to leave before the sockets close. */
 const farewellMs = 200;
 
@@ -97,7 +92,6 @@ export class Agent {
   readonly #requests = new Requests();
   #cancelWake: () => void = () => {};
   readonly #lastSent = new LastSent();
-  #activity = { readAtMs: 0, byPair: new Map<PairId, PairStatistics>() };
   #running = false;
   /** Until it has sources to put in force, the driver keeps what an earlier, killed run left. */
   #hasSources = false;
@@ -105,25 +99,13 @@ export class Agent {
 
   constructor(deps: AgentDependencies) {
     this.#deps = deps;
-    this.#ike = new IkeEngine({
-      policy: {
-        mainModes: (local, peer) =>
-          this.#policy.mainModes(local, peer).map(policy => this.#withCredentials(policy)),
-        mainModeOf: filterId => {
-          const policy = this.#policy.mainModeOf(filterId);
-          return policy && this.#withCredentials(policy);
-        },
-        quickMode: request => this.#policy.quickMode(request),
-      },
-      random: length => deps.random(length),
-      lastInboundAtMs: pairId => this.#activityOf(pairId)?.lastInboundAtMs,
-      lastOutboundAtMs: pairId => this.#activityOf(pairId)?.lastOutboundAtMs,
-      calendarMs: atMs => deps.clock.calendarMs(atMs),
-      options: ikeOptions(
-        { ...deps.ike, fetchCrls: deps.fetchCrls !== undefined },
+    this.#ike = new IkeEngine(
+      ikeEnvironment(
+        deps,
+        () => this.#policy,
         () => this.#keyWatchers.size > 0,
       ),
-    });
+    );
     this.#surroundings = new Surroundings({
       clock: deps.clock,
       sources: deps,
@@ -300,22 +282,6 @@ export class Agent {
     return this.#lastSent.to(peer);
   }
 
-  /** IKE asks for one pair after the other, so all are read at once, at most once a second. */
-  #activityOf(pairId: PairId): PairStatistics | undefined {
-    if (this.#now() - this.#activity.readAtMs >= 1_000)
-      this.#activity = {
-        readAtMs: this.#now(),
-        byPair: new Map(this.#deps.driver.pairStatistics().map(pair => [pair.pairId, pair])),
-      };
-    return this.#activity.byPair.get(pairId);
-  }
-
-  /** A rule's own, or this machine's. */
-  #withCredentials(policy: MainModePolicy): MainModePolicy {
-    const credentials = policy.credentials ?? this.#deps.credentials?.();
-    return credentials === undefined ? policy : { ...policy, credentials };
-  }
-
   #now(): number {
     return this.#deps.clock.nowMs();
   }
@@ -477,15 +443,4 @@ export class Agent {
       error: error instanceof Error ? error : new IpseckitError('INTERNAL', String(error)),
     });
   }
-}
-
-/** The options as given; keys are exported while somebody watches them, too. */
-function ikeOptions(given: IkeOptions, isWatched: () => boolean): IkeOptions {
-  return {
-    idleSeconds: defaultIdleSeconds,
-    ...given,
-    get exportKeys() {
-      return given.exportKeys === true || isWatched();
-    },
-  };
 }

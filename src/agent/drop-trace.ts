@@ -8,7 +8,7 @@ import type {
   PairStatistics,
   SaPair,
 } from '../driver/api.js';
-import type { QuickModeInfo } from '../ike/api.js';
+import type { QuickModeInfo } from '../ike/info.js';
 import type { Selector } from '../wire/ip/selector.js';
 import type { ActiveFilter } from './active-policy.js';
 import { onCalendar } from './calendar.js';

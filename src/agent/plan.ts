@@ -1,5 +1,5 @@
 /** What a change of the policies in force comes to, for people who want to know before. Pure. */
-import type { MainModeInfo, QuickModeInfo } from '../ike/api.js';
+import type { MainModeInfo, QuickModeInfo } from '../ike/info.js';
 import { printSecurityMethod } from '../policy/proposals.js';
 import type { IpAddress } from '../wire/ip/address.js';
 import { printSelector } from '../wire/ip/selector.js';

@@ -7,7 +7,8 @@ import { localAddresses } from '../agent/local-addresses.js';
 import { bringUp, bringUpAnew, type Patience } from '../agent/one-shot.js';
 import type { TunnelSpec } from '../agent/tunnel.js';
 import type { Driver } from '../driver/api.js';
-import type { IkeOptions, QuickModeInfo, UserPrompt } from '../ike/api.js';
+import type { IkeOptions, UserPrompt } from '../ike/api.js';
+import type { QuickModeInfo } from '../ike/info.js';
 import { IpseckitError } from '../report/errors.js';
 import type { Configuration } from '../wire/isakmp/transaction.js';
 

@@ -2,7 +2,8 @@ import type { AgentEvent } from '../agent/agent.js';
 import { printAuditEvent } from '../agent/audit-text.js';
 import { describeConfiguration } from '../agent/gateway-client.js';
 import { printPolicyEvent } from '../agent/policy-events.js';
-import type { NegotiationFailure, NegotiationStep, QuickModeInfo } from '../ike/api.js';
+import type { NegotiationFailure, NegotiationStep } from '../ike/api.js';
+import type { QuickModeInfo } from '../ike/info.js';
 import { printSecurityMethod } from '../policy/proposals.js';
 import { printSelector } from '../wire/ip/selector.js';
 

@@ -15,11 +15,8 @@ import type {
   FetchedCrl,
   IkeEffect,
   IkeEnvironment,
-  IkeStatistics,
-  MainModeInfo,
   PolicyChange,
   PromptField,
-  QuickModeInfo,
   UnknownSpi,
 } from './api.js';
 import { CrlsWanted, WaitingForCrls } from './auth/revocation.js';
@@ -27,6 +24,7 @@ import { Context } from './context.js';
 import { endPair, endTogether } from './deletion.js';
 import { wholeMessage } from './fragments.js';
 import type { Incoming } from './incoming.js';
+import type { IkeStatistics, MainModeInfo, QuickModeInfo } from './info.js';
 import { receiveInformational } from './informational-receive.js';
 import { refuseWithoutState } from './informational-send.js';
 import { endAddress } from './lost-peer.js';

@@ -1,5 +1,5 @@
 import type { DriverStatistics } from '../driver/api.js';
-import type { IkeStatistics } from '../ike/api.js';
+import type { IkeStatistics } from '../ike/info.js';
 
 /** A counter with its label in `netsh ipsec dynamic show stats` and where to read it. */
 export interface StatisticsLine<Statistics> {

@@ -6,15 +6,8 @@
  * nobody is there. This table is the contract of server, client and tests.
  */
 import type { DriverFilter, DriverStatistics, PairStatistics } from '../../driver/api.js';
-import type {
-  IkeStatistics,
-  MainModeInfo,
-  NegotiationFailure,
-  NegotiationStep,
-  PromptField,
-  QuickModeInfo,
-  UserPrompt,
-} from '../../ike/api.js';
+import type { NegotiationFailure, NegotiationStep, PromptField, UserPrompt } from '../../ike/api.js';
+import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../ike/info.js';
 import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { FilterAction, KeyExchangeSettings } from '../../policy/model.js';
 import type { DirectoryStatus } from '../directory-follower.js';

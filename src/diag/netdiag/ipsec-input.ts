@@ -2,7 +2,7 @@ import type { FilterInfo } from '../../agent/control/protocol.js';
 import type { DirectoryStatus } from '../../agent/directory-follower.js';
 import type { SoftAssociationInfo } from '../../agent/fallback.js';
 import type { DriverStatistics, PairStatistics } from '../../driver/api.js';
-import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../ike/api.js';
+import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../ike/info.js';
 import type { ExemptionLevel } from '../../policy/exemptions.js';
 import type { KeyExchangeSettings } from '../../policy/model.js';
 

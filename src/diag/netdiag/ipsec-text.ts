@@ -3,7 +3,7 @@
  * labels are those of the published samples; the rest is in their style.
  */
 import type { DriverFilter, PairStatistics } from '../../driver/api.js';
-import type { MainModeInfo, QuickModeInfo } from '../../ike/api.js';
+import type { MainModeInfo, QuickModeInfo } from '../../ike/info.js';
 import { dropReasonNames } from '../../monitor/drop-reasons.js';
 import {
   ikeStatisticsLines,

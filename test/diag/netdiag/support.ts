@@ -3,7 +3,7 @@ import type { IpsecFilter, IpsecTestInput } from '../../../src/diag/netdiag/ipse
 import type { Probes } from '../../../src/diag/netdiag/probes.js';
 import type { DriverStatistics, FilterId, PairId, Spi } from '../../../src/driver/api.js';
 import { noDrops } from '../../../src/driver/no-drops.js';
-import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../../src/ike/api.js';
+import type { IkeStatistics, MainModeInfo, QuickModeInfo } from '../../../src/ike/info.js';
 import { defaultKeyExchange } from '../../../src/policy/build.js';
 import { expandPolicies } from '../../../src/policy/expand.js';
 import type { Policy } from '../../../src/policy/model.js';
