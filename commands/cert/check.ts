@@ -63,6 +63,7 @@ export default class CertCheckCommand extends IpseckitCommand<Check> {
       own === undefined
         ? (await readCredentials(args.certificate, flags['passphrase-file'])).certificates
         : [own.certificate, ...own.chain];
+    for (const problem of stored.problems) this.logToStderr(`note: ${problem.message}`);
     const leaf = requireOne(args.certificate, 'certificate', certificates);
     const files = await Promise.all(
       [...(flags.ca ?? []), ...(flags.crl ?? [])].map(path => readCredentials(path)),

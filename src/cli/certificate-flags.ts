@@ -115,6 +115,14 @@ export function alternativeNames(flags: {
   ];
 }
 
+/** Attributes that are no UTF-8 in a certificate (RFC 5280 appendix A). */
+const asciiAttributes: readonly string[] = ['C', 'SERIALNUMBER', 'E', 'DC'];
+
+function isOid(text: string): boolean {
+  const [root = 3, second = 0] = text.split('.').map(Number);
+  return /^\d(\.\d{1,9})+$/.test(text) && root <= 2 && (root === 2 || second < 40);
+}
+
 /** The DER of a subject. Throws `IpseckitError` (USAGE). */
 export function subjectDer(text: string): Uint8Array {
   const attributes = parseNameText(text);
@@ -122,11 +130,20 @@ export function subjectDer(text: string): Uint8Array {
     throw new IpseckitError('USAGE', `--subject: "${text}" is not a distinguished name`, {
       next: 'write it as "C=US, O=Example, CN=gw"',
     });
-  const unknown = attributes.find(({ type }) => !attributeOids.has(type) && !/^\d+(\.\d+)+$/.test(type));
-  if (unknown !== undefined)
-    throw new IpseckitError('USAGE', `--subject: "${unknown.type}" is not a known attribute`, {
-      next: `known: ${[...attributeOids.keys()].join(' ')}, or a dotted identifier`,
-    });
+  for (const { type, value } of attributes) {
+    const refuse = (problem: string, next: string) => {
+      throw new IpseckitError('USAGE', `--subject: ${problem}`, { next });
+    };
+    if (!attributeOids.has(type) && !isOid(type))
+      refuse(
+        `"${type}" is not a known attribute`,
+        `known: ${[...attributeOids.keys()].join(' ')}, or a dotted identifier`,
+      );
+    if (value === '') refuse(`${type} is empty`, 'leave it out, or give it a value');
+    if (asciiAttributes.includes(type) && !/^[\x20-\x7e]+$/.test(value))
+      refuse(`${type} takes printable ASCII characters only`, 'write it with those');
+    if (type === 'C' && value.length !== 2) refuse('C is a country of two letters', 'write C=US');
+  }
   return encodeName(attributes);
 }
 

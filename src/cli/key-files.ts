@@ -1,8 +1,9 @@
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExportedKeys } from '../ike/api.js';
 import { type KeyTable, wiresharkLines } from '../monitor/wireshark-keys.js';
 import { fileError } from '../policy/stores/file-error.js';
+import { IpseckitError } from '../report/errors.js';
 
 /** Wireshark's key tables in a folder; copied into a Wireshark profile they decrypt a capture. */
 export class KeyFiles {
@@ -26,10 +27,28 @@ export class KeyFiles {
     for (const { table, line } of lines) {
       const path = join(this.#folder, table);
       try {
-        appendFileSync(path, `${line}\n`, { mode: 0o600 });
+        append(path, `${line}\n`);
       } catch (error) {
         throw fileError('write', path, error);
       }
     }
+  }
+}
+
+/** Throws `IpseckitError` (ACCESS_DENIED) for a file that was there and that others may read. */
+function append(path: string, text: string): void {
+  const file = openSync(path, 'a', 0o600);
+  try {
+    if ((fstatSync(file).mode & 0o077) !== 0)
+      throw new IpseckitError(
+        'ACCESS_DENIED',
+        `others may read or change ${path}: no keys are written into it`,
+        {
+          next: `chmod 600 ${path}`,
+        },
+      );
+    appendFileSync(file, text);
+  } finally {
+    closeSync(file);
   }
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
 import { Agent, type AgentEvent, type PromptAnswers } from '../agent/agent.js';
 import { systemClock } from '../agent/clock.js';
 import { CrlFetcher } from '../agent/crl-fetcher.js';
@@ -92,7 +93,7 @@ export function runCommand(command: readonly string[]): Promise<number> {
     });
     child.once('exit', (code, signal) => {
       done();
-      resolve(code ?? 128 + (signal === 'SIGINT' ? 2 : signal === 'SIGKILL' ? 9 : 15));
+      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
   });
 }

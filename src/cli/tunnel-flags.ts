@@ -198,8 +198,8 @@ async function resolveName(name: string) {
 }
 
 function protocolNumber(text: string): number {
-  const number = protocolNumbers[text.toLowerCase()] ?? Number(text);
-  if (!Number.isInteger(number) || number < 0 || number > 255)
+  const number = protocolNumbers[text.toLowerCase()] ?? (/^\d{1,3}$/.test(text) ? Number(text) : Number.NaN);
+  if (!(number <= 255))
     throw new IpseckitError('USAGE', `protocol: "${text}" is not a protocol`, {
       next: 'tcp, udp, icmp or a number from 0 to 255',
     });

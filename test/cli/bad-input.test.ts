@@ -99,6 +99,13 @@ const cases: readonly (readonly [string, readonly string[], number, RegExp])[] =
   ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--remote-net', '10.0.0.0/99'], 1, /10\.0\.0\.0\/99/],
   ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--remote-port', '80'], 2, /ports need/],
   ['ipseckit', [...up, ...psk, '--local', '192.0.2.1', '--protocol', 'tpc'], 1, /tpc/],
+  [
+    'ipseckit',
+    [...up, ...psk, '--local', '192.0.2.1', '--protocol', ''],
+    1,
+    /protocol: "" is not a protocol/,
+  ],
+  ['ipseckit', ['events', '--peer', 'gw'], 1, /--peer: 'gw' is no IP address/],
   ['ipseckit', [...up, ...psk, '--persist', 'x', '--', 'true'], 2, /--persist/],
   ['ipsecpol', ['-w', 'REG', '-f', '0+*'], 2, /error.*-p/],
   ['ipsecpol', ['-f', '0+*::NOTAPROTOCOL'], 1, /error.*NOTAPROTOCOL/],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { toHex, WireError } from '../../src/wire/bytes.js';
 import { DerReader, derTags, parseDer, readOid, readTime } from '../../src/wire/der/der.js';
-import { derInteger, derOctetString, derOid, derTime } from '../../src/wire/der/der-writer.js';
+import { derInteger, derOctetString, derOid, derTime, derValue } from '../../src/wire/der/der-writer.js';
 import {
   encodeName,
   nameMatchesText,
@@ -38,6 +38,8 @@ describe('DER', () => {
       () => new DerReader(Buffer.from('020100', 'hex')).next('number', derTags.SEQUENCE),
       /number: type 0x02 where 0x30 belongs/,
     );
+    const early = derValue(derTags.GeneralizedTime, Buffer.from('00500228235959Z'));
+    assert.equal(new Date(readTime(parseDer(early, 't'), 't')).toISOString(), '0050-02-28T23:59:59.000Z');
     for (const time of ['260230000000Z', '261301000000Z', '26010100000Z', '260101000000+0100'])
       assert.throws(
         () => readTime(parseDer(Buffer.from([0x17, time.length, ...Buffer.from(time)]), 't'), 't'),
@@ -61,6 +63,7 @@ describe('distinguished names', () => {
     ])
       assert.equal(roundTrip(text).text, text);
     assert.equal(roundTrip('ST=Bavaria,CN=x').text, 'S=Bavaria, CN=x');
+    assert.equal(roundTrip('CN=Gr\\C3\\BC\\C3\\9fe\\, alle').text, 'CN="Grüße, alle"');
     assert.equal(roundTrip('CN=bell\\07').text, 'CN=bell\\x07');
   });
 

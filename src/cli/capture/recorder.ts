@@ -49,6 +49,9 @@ const sideNames: Readonly<Record<CaptureSide, string>> = {
   inner: 'inside: before encryption and after decryption',
 };
 
+/** Pairs of addresses remembered for their later fragments; anyone can send from any address. */
+const mostIkePairs = 10_000;
+
 export class CaptureRecorder {
   readonly #write: (block: Uint8Array) => void;
   readonly #filter: CaptureFilter;
@@ -119,8 +122,11 @@ export class CaptureRecorder {
     if (flow.protocol !== ipProtocol.udp) return true;
     // Later fragments have no ports: those between two that speak IKE belong to it.
     const pair = `${flow.source} ${flow.destination}`;
-    if (!flow.laterFragment) this.#ikePairs.add(pair);
-    return this.#ikePairs.has(pair);
+    if (flow.laterFragment) return this.#ikePairs.has(pair);
+    this.#ikePairs.add(pair);
+    const [oldest] = this.#ikePairs;
+    if (this.#ikePairs.size > mostIkePairs && oldest !== undefined) this.#ikePairs.delete(oldest);
+    return true;
   }
 
   #isWantedInside({ source, destination, protocol }: PacketFlow): boolean {

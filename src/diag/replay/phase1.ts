@@ -124,7 +124,7 @@ export class Phase1Replay {
       } else if (isLast && message.encrypted) this.established = true;
       return;
     }
-    this.vendors[message.from].push(...vendorNames(chain));
+    addNew(this.vendors[message.from], vendorNames(chain));
     this.#look(message, datagram, chain);
     this.#proposals(message, chain);
     this.#detectNat(message, chain, datagram);
@@ -207,7 +207,10 @@ export class Phase1Replay {
     if (id !== undefined) message.decisions.push(`says it is ${printId(id.payload)}`);
     const asked = findPayloads(chain, 'certreq').map(({ payload }) => authorityName(payload.authority));
     for (const name of asked) message.decisions.push(`asks for a certificate${name && ` under ${name}`}`);
-    side.authorities.push(...asked.filter(name => name !== ''));
+    addNew(
+      side.authorities,
+      asked.filter(name => name !== ''),
+    );
     try {
       const { certificates } = receivedCertificates(chain);
       if (certificates.length > 0) side.certificates = certificates;
@@ -272,6 +275,13 @@ export class Phase1Replay {
         );
     }
   }
+}
+
+/** Names of one kind that are kept of a side; a side can repeat phase 1 as often as it likes. */
+const mostNames = 200;
+
+function addNew(list: string[], names: readonly string[]): void {
+  for (const name of names) if (list.length < mostNames && !list.includes(name)) list.push(name);
 }
 
 /** The name in a certificate request; empty where it leaves the choice to the other side. */

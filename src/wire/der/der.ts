@@ -218,8 +218,9 @@ export function readTime({ tag, content, contentOffset }: DerValue, what: string
     .slice(1)
     .map(part => Number(part ?? 0));
   const fullYear = short ? year + (year < 50 ? 2000 : 1900) : year;
-  const time = Date.UTC(fullYear, month - 1, day, hour, minute, second);
-  const date = new Date(time);
+  const date = new Date(Date.UTC(2000, month - 1, day, hour, minute, second));
+  // `Date.UTC` takes the years 0 to 99 for those of the last century.
+  date.setUTCFullYear(fullYear, month - 1, day);
   if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day || hour > 23 || minute > 59) throw fail();
-  return time;
+  return date.getTime();
 }

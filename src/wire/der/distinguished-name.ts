@@ -128,8 +128,9 @@ export function parseNameText(text: string): NameAttribute[] | undefined {
 function unquoteValue(written: string): string {
   const raw = written.trim();
   if (raw.startsWith('"')) return raw.slice(1, -1).replaceAll('""', '"');
-  return raw.replace(/\\([\da-fA-F]{2}|.)/g, (_, escaped: string) =>
-    escaped.length === 2 ? String.fromCharCode(Number.parseInt(escaped, 16)) : escaped,
+  // Pairs of digits are octets of UTF-8 (RFC 4514 2.4).
+  return raw.replace(/((?:\\[\da-fA-F]{2})+)|\\(.)/g, (_, octets?: string, escaped?: string) =>
+    octets === undefined ? (escaped ?? '') : Buffer.from(octets.replaceAll('\\', ''), 'hex').toString('utf8'),
   );
 }
 

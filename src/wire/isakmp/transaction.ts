@@ -161,9 +161,9 @@ const secretTypes: ReadonlySet<number> = new Set([
 export function printTransactionAttributes(attributes: readonly DataAttribute[]): string[] {
   return attributes.map(attribute => {
     const name = nameOf(types, attribute.type);
-    if (attribute.form === 'tv') return `${name} ${attribute.value}`;
-    if (attribute.bytes.length === 0) return `${name} (empty)`;
-    return `${name} ${secretTypes.has(attribute.type) ? '(not shown)' : toHex(attribute.bytes)}`;
+    if (attribute.form === 'tlv' && attribute.bytes.length === 0) return `${name} (empty)`;
+    if (secretTypes.has(attribute.type)) return `${name} (not shown)`;
+    return `${name} ${attribute.form === 'tv' ? attribute.value : toHex(attribute.bytes)}`;
   });
 }
 

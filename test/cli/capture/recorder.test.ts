@@ -60,6 +60,17 @@ describe('what a capture takes', () => {
     ]);
   });
 
+  test('a flood from forged addresses is not remembered for ever', () => {
+    const from = (source: string, fragmentOffset = 0) =>
+      ipPacket({ source, destination: us, header: { fragmentOffset } }, 17, new Uint8Array(8));
+    recorded({}, recorder => {
+      const forged = (i: number) => `10.1.${i >> 8}.${i & 0xff}`;
+      for (let i = 0; i < 12_000; i++) recorder.add('wire', seen(from(forged(i))));
+      assert.ok(!recorder.add('wire', seen(from(forged(0), 8))));
+      assert.ok(recorder.add('wire', seen(from(forged(11_999), 8))));
+    });
+  });
+
   test('later fragments of those who speak IKE, and nothing twice on the loopback device', () => {
     const fragment = ipPacket(
       { source: us, destination: peer, header: { fragmentOffset: 8 } },

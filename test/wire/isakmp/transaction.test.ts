@@ -108,10 +108,12 @@ describe('configuration of a gateway', () => {
       tv(types.XAUTH_TYPE, 0),
       tlv(types.XAUTH_USER_NAME, Buffer.from('ann')),
       tlv(types.XAUTH_USER_PASSWORD, Buffer.from('secret')),
+      tv(types.XAUTH_PASSCODE, 12_345),
     ];
     const dump = payloadLines([{ kind: 'attributes', messageType: 2, identifier: 7, attributes }]).join('\n');
     assert.match(dump, /XAUTH_USER_NAME 616e6e/);
     assert.match(dump, /XAUTH_USER_PASSWORD \(not shown\)/);
-    assert.doesNotMatch(dump, /736563726574/);
+    assert.match(dump, /XAUTH_PASSCODE \(not shown\)/);
+    assert.doesNotMatch(dump, /736563726574|12345/);
   });
 });

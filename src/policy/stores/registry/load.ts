@@ -157,7 +157,13 @@ function loadPolicy(object: StoredObject, store: Objects, parent: NoteBook): Pol
   const { pollingSeconds } = decode(object, policyData);
   if (pollingSeconds % 60 !== 0)
     book.add('changed', `its polling interval of ${pollingSeconds} seconds is kept in whole minutes`);
+  const seen = new Set<string>();
   const rules = (object.references.ipsecNFAReference ?? []).flatMap((reference, i) => {
+    if (seen.has(objectKey(reference))) {
+      book.add('changed', `its rule ${objectKey(reference)} is referred to twice, and counts once`);
+      return [];
+    }
+    seen.add(objectKey(reference));
     const rule = store.follow(reference, 'ipsecNFA');
     if (rule === undefined) {
       book.add('dropped', `its rule ${objectKey(reference)} is not there`);

@@ -221,6 +221,13 @@ describe('what is missing or wrong in a store', () => {
     assert.equal(load(changed).collection.policies[0]?.rules.length, 1);
   });
 
+  test('a rule that is referred to twice counts once', () => {
+    const rule = `${windows10.path}\\ipsecNFA${nfa}`;
+    const twice = text.replace(/"ipsecNFAReference"=.*/, () => `"ipsecNFAReference"=${multi(rule, rule)}`);
+    assert.equal(load(twice).collection.policies[0]?.rules.length, 1);
+    assert.match(notesOf(twice).join('\n'), /its rule ipsecNFA\{.*\} is referred to twice, and counts once/);
+  });
+
   test('a damaged blob names key, value and offset', () => {
     for (const [from, to, message] of [
       ['63,21,20,22', '63,21,20,23', /ipsecPolicy\{.*\}, value ipsecData: .*the type is \{23.*offset 0\)/],
