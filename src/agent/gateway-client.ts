@@ -58,7 +58,8 @@ export function configuredTunnel(tunnel: TunnelSpec, configuration: Configuratio
   if (tunnel.modeConfig === undefined || tunnel.traffic.mode !== 'tunnel') return tunnel;
   const { remoteNetworks: asked, excludedNetworks } = tunnel.traffic;
   const addresses = assignedAddresses(configuration);
-  if (addresses.length === 0) throw unassigned(tunnel, 'no address');
+  if (addresses.length === 0)
+    throw new IpseckitError('NEGOTIATION_FAILED', `${tunnel.peer} assigned no address`);
   const named = asked.length > 0 ? asked : configuration.networks;
   // A gateway that names no network takes all traffic.
   const remoteNetworks =
@@ -70,9 +71,10 @@ export function configuredTunnel(tunnel: TunnelSpec, configuration: Configuratio
   const apart = remoteNetworks.filter(network => !localNetworks.some(sameFamily(network)));
   const [stranded] = asked.length > 0 || localNetworks.length === 0 ? apart : [];
   if (stranded !== undefined)
-    throw unassigned(
-      tunnel,
-      `no IPv${addressFamily(stranded.address)} address for ${stranded.address}/${stranded.prefixLength}`,
+    throw new IpseckitError(
+      'NEGOTIATION_FAILED',
+      `${tunnel.peer} assigned no IPv${addressFamily(stranded.address)} address for ${stranded.address}/${stranded.prefixLength}`,
+      { next: 'ask it for networks of a family that it has addresses for: --remote-net' },
     );
   return {
     ...tunnel,
@@ -94,12 +96,6 @@ const isOf =
   (family: Family) =>
   ({ address }: Subnet) =>
     addressFamily(address) === family;
-
-function unassigned({ peer }: TunnelSpec, what: string): IpseckitError {
-  return new IpseckitError('NEGOTIATION_FAILED', `${peer} assigned ${what}`, {
-    next: 'ask the gateway for networks of the families it has addresses for: --remote-net',
-  });
-}
 
 /** The addresses for the driver to give this host. */
 export function assignedToHost({ traffic, configuration }: TunnelSpec): readonly AssignedAddress[] {

@@ -9,7 +9,7 @@ import { mainModeDelete } from './deletion.js';
 import { sendProtected } from './informational-send.js';
 import type { EstablishedMainMode, MainMode } from './main-mode.js';
 import { failMainMode, mainModeFailure } from './main-mode-life.js';
-import { requestConfiguration } from './mode-config.js';
+import { acceptConfiguration, requestConfiguration } from './mode-config.js';
 import type { Retransmission } from './retransmission.js';
 import type { Timer } from './timers.js';
 import type { TransactionRequest } from './transaction.js';
@@ -55,7 +55,9 @@ export function startClientSession(context: Context, mainMode: EstablishedMainMo
 export function afterXauth(context: Context, mainMode: EstablishedMainMode, client: ClientSession): void {
   const { modeConfig } = mainMode.policy;
   client.stage = 'mode-config';
-  if (modeConfig === undefined || client.configuration !== undefined) finish(context, mainMode, client);
+  if (modeConfig === undefined) finish(context, mainMode, client);
+  else if (client.configuration !== undefined)
+    acceptConfiguration(context, mainMode, client, client.configuration);
   else if (modeConfig.kind === 'pull') requestConfiguration(context, mainMode, client);
   else waitForGateway(context, mainMode, client, 'no-address', 'it assigned no address');
 }

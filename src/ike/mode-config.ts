@@ -70,7 +70,7 @@ export function receiveReply(
 ): void {
   if (client.stage !== 'mode-config') return;
   try {
-    take(context, mainMode, client, readConfiguration(attributes));
+    acceptConfiguration(context, mainMode, client, readConfiguration(attributes));
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     // Only the gateway itself can have said it, and it will not say anything else.
@@ -94,26 +94,22 @@ export function receiveSet(
   const configuration = readConfiguration(request.payload.attributes);
   const acknowledged = request.payload.attributes.map(({ type }) => tlv(type, new Uint8Array(0)));
   answer(context, mainMode, client, request, acknowledged);
-  if (client.stage === 'mode-config') take(context, mainMode, client, configuration);
+  if (client.stage === 'mode-config') acceptConfiguration(context, mainMode, client, configuration);
   // Some gateways set before they say that the user is accepted.
   else if (client.stage === 'xauth' && assignedAddresses(configuration).length > 0)
     client.configuration = configuration;
 }
 
-function take(
+/** Uses what the gateway gives, unless nobody could. */
+export function acceptConfiguration(
   context: Context,
   mainMode: EstablishedMainMode,
   client: ClientSession,
   configuration: Configuration,
 ): void {
-  const { peer } = mainMode;
-  const addresses = assignedAddresses(configuration);
-  const unusable = addresses.find(address => !isUsable(address) || address === peer);
-  if (addresses.length === 0 || unusable !== undefined) {
-    const text =
-      unusable === undefined
-        ? `${peer} assigned no address`
-        : `${peer} assigned ${unusable}, which no host can have`;
+  const refusal = whyUnusable(mainMode, configuration);
+  if (refusal !== undefined) {
+    const text = `${mainMode.peer} assigned ${refusal}`;
     failSession(context, mainMode, client, {
       point: 'peer',
       reason: 'no-address',
@@ -123,10 +119,26 @@ function take(
   } else {
     client.configuration = configuration;
     const servers = configuration.dnsServers.join(' ');
-    const detail = `address ${addresses.join(' and ')}${servers === '' ? '' : `, DNS ${servers}`}`;
-    context.progress(peer, 'note', 'mode-config', detail);
+    const addresses = assignedAddresses(configuration).join(' and ');
+    const detail = `address ${addresses}${servers === '' ? '' : `, DNS ${servers}`}`;
+    context.progress(mainMode.peer, 'note', 'mode-config', detail);
     finish(context, mainMode, client);
   }
+}
+
+/** What is wrong with the addresses assigned; `undefined` when nothing is. */
+function whyUnusable(
+  { peer, policy }: EstablishedMainMode,
+  configuration: Configuration,
+): string | undefined {
+  const addresses = assignedAddresses(configuration);
+  if (addresses.length === 0) return 'no address';
+  const unusable = addresses.find(address => !isUsable(address) || address === peer);
+  if (unusable !== undefined) return `${unusable}, which no host can have`;
+  // What goes through the tunnel by now must not begin to go past it.
+  const families = addresses.map(addressFamily);
+  const missing = policy.modeConfig?.inUse?.find(used => !families.includes(addressFamily(used)));
+  return missing && `no IPv${addressFamily(missing)} address in the place of ${missing}`;
 }
 
 /** Whether a host can have an address as its own everywhere: no wildcard, loopback, multicast, reserved or link-local one. */

@@ -196,6 +196,9 @@ describe('a client of a gateway', () => {
     assert.deepEqual(scene.connected, [configuration]);
     scene.run(1_000);
     assert.equal(scene.gateway.acknowledged, 2);
+    const early = new Scene(1, policy, { configuration, pushes: 'first' }).connect();
+    assert.ok(early.run(5_000, () => early.connected.length > 0));
+    assert.deepEqual(early.connected, [configuration]);
   });
 
   test('XAUTH alone', () => {
@@ -266,7 +269,19 @@ describe('a client of a gateway', () => {
         'no-address',
       ],
     );
+    const push = clientPolicy('right', { modeConfig: { kind: 'push', families: [4, 6] } });
+    const loopback = { ...configuration, address6: ipAddress('::1') };
+    const usedBoth = clientPolicy('right', {
+      modeConfig: {
+        ...{ kind: 'pull', families: [4, 6] },
+        inUse: [ipAddress('10.3.0.7'), ipAddress('fd03::7')],
+      },
+    });
     const cases: readonly [MainModePolicy, GatewayOptions, string][] = [
+      // Set before it says that it takes the user.
+      [push, { configuration: loopback, pushes: 'first' }, 'no-address'],
+      // What goes through a tunnel by now must not begin to go past it.
+      [usedBoth, { configuration }, 'no-address'],
       ...noHost,
       ...noHost6,
       [pull, { silent: true }, 'xauth-failed'],

@@ -44,8 +44,8 @@ export interface GatewayOptions {
   /** Whether an answer is right; by default the password is `right`. */
   readonly accepts?: (answers: ReadonlyMap<number, string>, question: number) => boolean;
   readonly configuration?: Configuration;
-  /** Sets the configuration without being asked. */
-  readonly pushes?: boolean;
+  /** Sets the configuration without being asked: after it has accepted the user, or before anything else. */
+  readonly pushes?: boolean | 'first';
   /** Never says a word of its own. */
   readonly silent?: boolean;
 }
@@ -163,8 +163,13 @@ export class Gateway {
   }
 
   #begin(mainMode: EstablishedMainMode): void {
-    if (this.#options.silent) return;
-    this.#question(mainMode, 0);
+    const { silent, pushes, configuration } = this.#options;
+    if (silent) return;
+    if (pushes !== 'first' || configuration === undefined) this.#question(mainMode, 0);
+    else
+      this.#ask(mainMode, transactionTypes.SET, writeConfiguration(configuration), () =>
+        this.#question(mainMode, 0),
+      );
   }
 
   #question(mainMode: EstablishedMainMode, number: number): void {
@@ -188,7 +193,7 @@ export class Gateway {
     this.#ask(mainMode, transactionTypes.SET, [tv(types.XAUTH_STATUS, accepted ? 1 : 0)], () => {
       this.acknowledged++;
       const { pushes = false, configuration } = this.#options;
-      if (!accepted || !pushes || configuration === undefined) return;
+      if (!accepted || pushes !== true || configuration === undefined) return;
       this.#ask(mainMode, transactionTypes.SET, writeConfiguration(configuration), () => this.acknowledged++);
     });
   }
