@@ -2,6 +2,9 @@ import { sentNumbers } from './extended-sequence.js';
 
 const bitsPerWord = 32;
 
+/** After so many failures in a row, and then after each pause, a packet is tried so many times 2^32 further on. */
+const resynchronisation = { patience: 64, pause: 16, rounds: 3 } as const;
+
 /** What makes a window other than that of a new SA with numbers of 32 bits. */
 export interface ReplayWindowOptions {
   /** Numbers have 64 bits, of which packets tell 32. Needs a size. */
@@ -14,14 +17,16 @@ export interface ReplayWindowOptions {
  * The anti-replay window of one inbound SA (RFC 4303 3.4.3 and appendix A). Bits live in a ring of 32-bit words, one word
  * more than the window needs, so that moving forward clears whole words. Extended numbers are exact up to 2^53.
  *
- * `numberOf` what a packet says; `check` that before the ICV is verified, `accept` it after: only genuine packets move the
- * window.
+ * `numberOf` what a packet says; `check` that before the ICV is verified, `accept` it after, or hear
+ * `numbersAfterFailure`: only genuine packets move the window.
  */
 export class ReplayWindow {
   readonly #size: number;
   readonly #extended: boolean;
   readonly #words: Uint32Array;
   #top = 0;
+  /** Packets in a row that were not genuine. */
+  #failures = 0;
 
   /** `size` in packets; 0 switches the check off. */
   constructor(size: number, { extended = false, top = 0 }: ReplayWindowOptions = {}) {
@@ -38,7 +43,8 @@ export class ReplayWindow {
 
   /**
    * The whole number of a packet that says `sent`: with extended numbers the smallest with these low bits that is not older
-   * than the window (RFC 4303 A2.1). It is wrong when 2^32 packets in a row, less those of the window, were lost.
+   * than the window (RFC 4303 A2.1). It is wrong when 2^32 packets in a row, less those of the window, were lost:
+   * `numbersAfterFailure`.
    */
   numberOf(sent: number): number {
     if (!this.#extended) return sent;
@@ -58,8 +64,21 @@ export class ReplayWindow {
     return (word & this.#bitOf(sequence)) === 0;
   }
 
+  /**
+   * Notes that a packet is not genuine under this number, and says which others to try, nearest first; mostly none. Only
+   * where many in a row are not, 2^32 packets or more may have been lost (RFC 4303 A3), and forged ones must cost little.
+   */
+  numbersAfterFailure(number: number): readonly number[] {
+    if (!this.#extended) return [];
+    this.#failures++;
+    const { patience, pause, rounds } = resynchronisation;
+    if (this.#failures < patience || (this.#failures - patience) % pause !== 0) return [];
+    return Array.from({ length: rounds }, (_, i) => number + (i + 1) * sentNumbers);
+  }
+
   /** Records a genuine packet. Returns whether it is the newest so far. The number must have passed `check`. */
   accept(sequence: number): boolean {
+    this.#failures = 0;
     const newest = sequence > this.#top;
     if (newest) this.#advance(sequence);
     if (this.#size !== 0) {

@@ -140,6 +140,28 @@ describe('replay window with extended sequence numbers', () => {
     assert.equal(window.check(2 ** 32 + 1), false);
   });
 
+  test('after many wrong ICVs in a row a few packets are tried further on, and one that is genuine ends that', () => {
+    const window = new ReplayWindow(64, { extended: true, top: 1000 });
+    const tried = Array.from({ length: 200 }, (_, i) =>
+      window.numbersAfterFailure(2000).length > 0 ? [i] : [],
+    );
+    assert.deepEqual(tried.flat(), [63, 79, 95, 111, 127, 143, 159, 175, 191]);
+    for (let i = 0; i < 7; i++) window.numbersAfterFailure(2000);
+    assert.deepEqual(window.numbersAfterFailure(2000), [
+      2000 + 2 ** 32,
+      2000 + 2 * 2 ** 32,
+      2000 + 3 * 2 ** 32,
+    ]);
+    window.accept(2000 + 2 ** 32);
+    for (let i = 0; i < 63; i++) assert.deepEqual(window.numbersAfterFailure(3000), []);
+    assert.equal(window.numbersAfterFailure(3000).length, 3);
+  });
+
+  test('numbers of 32 bits mean nothing else', () => {
+    const window = new ReplayWindow(64, { top: 1000 });
+    for (let i = 0; i < 200; i++) assert.deepEqual(window.numbersAfterFailure(2000), []);
+  });
+
   test('the most that may be lost: 2^32 packets less those of the window', () => {
     const window = new ReplayWindow(64, { extended: true, top: 1000 });
     assert.equal(window.numberOf(1000 - 64), 2 ** 32 + 1000 - 64);

@@ -13,7 +13,7 @@ import {
 import { smallestIpv6Mtu } from '../../wire/ip/ipv6.js';
 import { ipProtocol } from '../../wire/ip/packet.js';
 import type { DriverEvent, DropReason, Endpoint, Spi } from '../api.js';
-import { sequenceHigh } from '../extended-sequence.js';
+import { openFurtherOn, sequenceHigh } from '../extended-sequence.js';
 import type { InboundEsp, InstalledPair } from '../installed-pair.js';
 import type { NatClients } from '../nat-client.js';
 import { answersToQuoted, type Flow, flowOf, matchesFlow, mirrorFlow } from '../packet-selector.js';
@@ -150,15 +150,16 @@ export class InboundPath {
       return this.#unknownSpi('ah', ah.spi, about);
     if (pair.lifetime.isOver) return this.#drop('expired', about, pair);
     const { transform, window } = inbound;
-    const sequence = window.numberOf(ah.sequence);
-    if (!window.check(sequence)) return this.#drop('replay', about, pair);
+    const told = window.numberOf(ah.sequence);
+    if (!window.check(told)) return this.#drop('replay', about, pair);
     const start = upperStart(header);
-    const high = sequenceHigh(sequence);
-    const genuine =
-      transform.verify(packet, header.totalLength, start, high) && ah.icv.length >= transform.icvBytes;
-    if (!genuine)
+    const isGenuine = (number: number) =>
+      transform.verify(packet, header.totalLength, start, sequenceHigh(number)) &&
+      ah.icv.length >= transform.icvBytes;
+    const sequence = isGenuine(told) ? told : window.numbersAfterFailure(told).find(isGenuine);
+    if (sequence === undefined)
       return this.#notAuthenticated(pair, about, transform.icvBytes, () =>
-        transform.otherIcvBytes(packet, header.totalLength, start, high),
+        transform.otherIcvBytes(packet, header.totalLength, start, sequenceHigh(told)),
       );
     window.accept(sequence);
     this.#markUsed(pair, nowMs);
@@ -197,16 +198,21 @@ export class InboundPath {
       arrivals.map(({ packet }) => packet),
       arrivals.map(({ sequence }) => sequenceHigh(sequence)),
     );
-    arrivals.forEach((arrival, i) => {
+    const take = (arrival: EspArrival, plaintext: Uint8Array) => {
+      if (this.#recordGenuine(pair, esp, arrival, nowMs))
+        this.#openTrailerSafely(pair, plaintext, arrival.envelope, nowMs);
+    };
+    for (const [i, arrival] of arrivals.entries()) {
       const { packet, envelope, sequence } = arrival;
       const plaintext = opened[i];
-      if (plaintext === undefined)
+      const found = plaintext === undefined ? openFurtherOn(esp, packet, sequence) : undefined;
+      if (plaintext !== undefined) take(arrival, plaintext);
+      else if (found !== undefined) take({ ...arrival, sequence: found.sequence }, found.plaintext);
+      else
         this.#notAuthenticated(pair, { envelope, nowMs }, esp.layout.icvBytes, () =>
           esp.opener.otherIcvBytes(packet, sequenceHigh(sequence)),
         );
-      else if (this.#recordGenuine(pair, esp, arrival, nowMs))
-        this.#openTrailerSafely(pair, plaintext, envelope, nowMs);
-    });
+    }
   }
 
   /** Whatever a peer put into it, the other packets of the vector come in. */
