@@ -2,7 +2,7 @@
  * `ipsecpol` from its argument list to its exit code. Start-up time counts here: whatever only some command lines
  * need is imported when it is needed.
  */
-import { applyToPolicy, buildDynamicPolicy, policyNotFound } from '../policy/build.js';
+import { applyToPolicy, type BuildContext, buildDynamicPolicy, policyNotFound } from '../policy/build.js';
 import { policyToDocument } from '../policy/document.js';
 import { changesPolicy, type DynamicCommand, type StaticCommand } from '../policy/ipsecpol/command.js';
 import { parseIpsecpol } from '../policy/ipsecpol/parse.js';
@@ -77,33 +77,25 @@ async function runDynamic(command: DynamicCommand): Promise<IpsecpolResult> {
   const policy =
     command.filters.length === 0 ? undefined : buildDynamicPolicy(command, await buildContextFor(command));
   const notes = policy === undefined ? [] : checkedPolicy(policy, true);
-  const removed = command.deleteDynamic ? (await agentCall('clearDynamic', {})).removed : undefined;
-  const added =
-    policy === undefined
-      ? undefined
-      : (await agentCall('addDynamic', { policy: policyToDocument(policy) })).rules;
+  // One step: rules that are deleted do not stay deleted because the new ones are refused.
+  const { removed, rules } = await agentCall('changeDynamic', {
+    clear: command.deleteDynamic,
+    policies: policy === undefined ? [] : [policyToDocument(policy)],
+  });
   return {
     text: success,
     notes,
-    ...(removed === undefined ? {} : { dynamicRulesRemoved: removed }),
-    ...(added === undefined ? {} : { dynamicRulesAdded: added }),
+    ...(command.deleteDynamic ? { dynamicRulesRemoved: removed } : {}),
+    ...(policy === undefined ? {} : { dynamicRulesAdded: rules }),
   };
 }
 
 async function runStatic(command: StaticCommand): Promise<IpsecpolResult> {
   requireLocalStore(command.store.kind);
   const context = await buildContextFor(command);
-  const removed = command.deleteDynamic ? (await agentCall('clearDynamic', {})).removed : undefined;
-  const result = await localStore().exclusively(async store => {
-    const current = await store.read(command.policyName);
-    if (current === undefined && (command.unassign || command.delete) && !changesPolicy(command))
-      return { notes: [`note: policy '${command.policyName}' is not there, nothing to do`] };
-    const policy = applyToPolicy(current, command, context);
-    const notes = command.delete || command.unassign ? [] : checkedPolicy(policy, command.assign);
-    if (changesPolicy(command)) await store.write(policy);
-    await changeAssignment(store, command);
-    return command.delete ? { notes } : { notes, policy };
-  });
+  const { notes, policy, removed } = await localStore().exclusively(store =>
+    changeStored(store, command, context),
+  );
   // The agent watches the store; asking makes the change hold when the command returns.
   const agent = await agentCallIfRunning('reload', {});
   const waiting =
@@ -112,10 +104,31 @@ async function runStatic(command: StaticCommand): Promise<IpsecpolResult> {
       : [];
   return {
     text: success,
-    notes: [...result.notes, ...waiting],
-    ...(result.policy === undefined ? {} : { policy: summary(result.policy) }),
+    notes: [...notes, ...waiting],
+    ...(policy === undefined ? {} : { policy: summary(policy) }),
     ...(removed === undefined ? {} : { dynamicRulesRemoved: removed }),
   };
+}
+
+/** Dynamic rules (-u) go only when everything else is in order. */
+async function changeStored(
+  store: PolicyStore,
+  command: StaticCommand,
+  context: BuildContext,
+): Promise<{ readonly notes: readonly string[]; readonly policy?: Policy; readonly removed?: number }> {
+  const clear = async () => (command.deleteDynamic ? agentCall('clearDynamic', {}) : {});
+  const current = await store.read(command.policyName);
+  if (current === undefined && (command.unassign || command.delete) && !changesPolicy(command))
+    return {
+      notes: [`note: policy '${command.policyName}' is not there, nothing to do`],
+      ...(await clear()),
+    };
+  const policy = applyToPolicy(current, command, context);
+  const notes = command.delete || command.unassign ? [] : checkedPolicy(policy, command.assign);
+  const cleared = await clear();
+  if (changesPolicy(command)) await store.write(policy);
+  await changeAssignment(store, command);
+  return { notes, ...(command.delete ? {} : { policy }), ...cleared };
 }
 
 async function changeAssignment(store: PolicyStore, command: StaticCommand): Promise<void> {

@@ -1,5 +1,4 @@
 /** `netdiag` from its argument list to its exit code. */
-import { writeFileSync } from 'node:fs';
 import { gatherHost } from '../diag/netdiag/gather-host.js';
 import { type NetdiagOptions, netdiagUsage, parseNetdiag } from '../diag/netdiag/options.js';
 import { renderReport } from '../diag/netdiag/render.js';
@@ -7,6 +6,7 @@ import { exitCodeOf, type NetdiagReport } from '../diag/netdiag/report.js';
 import { runNetdiag } from '../diag/netdiag/run.js';
 import { systemProbes } from '../diag/netdiag/system-probes.js';
 import { ipseckitHome } from '../policy/stores/home.js';
+import { writeWholeFile } from '../policy/stores/whole-file.js';
 import { IpseckitError } from '../report/errors.js';
 import { forTerminal } from '../report/terminal.js';
 import { asIpseckitError, describeError } from './errors.js';
@@ -59,7 +59,8 @@ export async function netdiag(
 
 function writeLog(text: string): void {
   try {
-    writeFileSync(logFile, text);
+    // Also in a folder of others: a link there is replaced, not followed.
+    writeWholeFile(logFile, text, 0o644);
   } catch (error) {
     throw new IpseckitError(
       'ACCESS_DENIED',

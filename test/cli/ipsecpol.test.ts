@@ -182,7 +182,7 @@ describe('with an agent', () => {
       tunnelDown: unused,
       stop: unused,
       reload: answer('reload', {}),
-      addDynamic: answer('addDynamic', { rules: 2 }),
+      addDynamic: unused,
       plan: unused,
       changeDynamic: answer('changeDynamic', { removed: 3, rules: 2 }),
       clearDynamic: answer('clearDynamic', { removed: 3 }),
@@ -196,19 +196,28 @@ describe('with an agent', () => {
     await succeeds('-f (0:80+*::TCP) [0+*]');
     assert.deepEqual(
       calls.map(({ method }) => method),
-      ['addDynamic'],
+      ['changeDynamic'],
     );
-    const document = calls[0]?.params;
-    assert.ok(typeof document === 'object' && document !== null && 'policy' in document);
+    const change = calls[0]?.params;
+    assert.ok(typeof change === 'object' && change !== null && 'policies' in change);
+    assert.ok(Array.isArray(change.policies));
     assert.deepEqual(
-      policyFromDocument(document.policy).rules.map(({ action }) => action.kind),
+      policyFromDocument(change.policies[0]).rules.map(({ action }) => action.kind),
       ['permit', 'block'],
     );
     calls.length = 0;
     await succeeds('-u');
+    assert.deepEqual(calls, [{ method: 'changeDynamic', params: { clear: true, policies: [] } }]);
+  });
+
+  test('dynamic rules stay when the rest of the command is refused', async () => {
+    await fails('-u -w REG -p P -x', 6, /policy 'P' not found/);
+    await fails('-u -w REG -p P -r R -f 0+* -t 192.0.2.1', 2, /.*/);
+    assert.deepEqual(calls, []);
+    await succeeds('-u -w REG -p P -r R -f 0+* -n PASS');
     assert.deepEqual(
       calls.map(({ method }) => method),
-      ['clearDynamic'],
+      ['clearDynamic', 'reload'],
     );
   });
 
