@@ -4,8 +4,8 @@
  */
 import { addressFamily } from '../wire/ip/address.js';
 import type { AssignedAddress } from './api.js';
-import { type AssignedDevice, assignment } from './assigned-routes.js';
-import { run } from './host-programs.js';
+import { type AssignedDevice, assignedAdditions, assignment } from './assigned-routes.js';
+import { ipBatch, run } from './host-programs.js';
 import { steeringNames } from './kernel-names.js';
 import { configureTun } from './userspace/tun.js';
 
@@ -50,9 +50,12 @@ export class AssignedAddresses {
     before: readonly AssignedAddress[],
     after: readonly AssignedAddress[],
   ): Promise<void> {
-    const { remove } = assignment(family, before, after, this.#device);
-    if (remove.length > 0)
-      await run('ip', [`-${family}`, '-force', '-batch', '-'], `${remove.join('\n')}\n`, { mayFail: true });
+    await ipBatch(family, assignment(family, before, after, this.#device).remove);
+  }
+
+  /** Lines for `ip -force -batch` that add what is missing of rules and routes; each fails where it is there. */
+  additions(family: 4 | 6): readonly string[] {
+    return assignedAdditions(family, this.#assigned, this.#device);
   }
 }
 

@@ -96,16 +96,14 @@ export function assignment(
   device: AssignedDevice,
 ): { readonly add: readonly string[]; readonly remove: readonly string[] } {
   const { bits, addressOptions, rules, deadEndRemoval, lastAddressTakesRoutes } = ways[family];
-  const own = (list: readonly AssignedAddress[]) =>
-    list.filter(({ address }) => addressFamily(address) === family);
   const addresses = (list: readonly AssignedAddress[]) => [
-    ...new Set(own(list).map(({ address }) => address)),
+    ...new Set(ofFamily(family, list).map(({ address }) => address)),
   ];
   const [old, wanted] = [addresses(before), addresses(after)];
   const added = wanted.filter(address => !old.includes(address));
   const gone = old.filter(address => !wanted.includes(address));
-  const oldRoutes = assignedRoutes(family, own(before), device);
-  const wantedRoutes = assignedRoutes(family, own(after), device);
+  const oldRoutes = assignedRoutes(family, before, device);
+  const wantedRoutes = assignedRoutes(family, after, device);
   const stale = [...oldRoutes].filter(([key]) => !wantedRoutes.has(key)).map(([key]) => `route del ${key}`);
   const routes = [...wantedRoutes].map(([key, rest]) => `route replace ${key}${rest}`);
   const takenAlong = [...device.otherRoutes.map(route => `route replace ${route}`), ...routes];
@@ -125,6 +123,22 @@ export function assignment(
   };
 }
 
+/** Lines for `ip -force -batch` that add rules and routes of these; each fails where it is there. */
+export function assignedAdditions(
+  family: 4 | 6,
+  assigned: readonly AssignedAddress[],
+  device: AssignedDevice,
+): readonly string[] {
+  const routes = [...assignedRoutes(family, assigned, device)].map(
+    ([key, rest]) => `route add ${key}${rest}`,
+  );
+  return routes.length === 0 ? [] : [...routes, ...ways[family].rules.add];
+}
+
+function ofFamily(family: 4 | 6, list: readonly AssignedAddress[]): readonly AssignedAddress[] {
+  return list.filter(({ address }) => addressFamily(address) === family);
+}
+
 /** What tells each route from the others, and the rest of it. The dead ends stay when the device has gone. */
 function assignedRoutes(
   family: 4 | 6,
@@ -138,7 +152,7 @@ function assignedRoutes(
   const add = (key: string, rest = '') => routes.has(key) || routes.set(key, rest);
   const text = ({ address, prefixLength }: Subnet) =>
     `${subnetRange(address, prefixLength).first}/${prefixLength}`;
-  for (const { address, networks, excluded } of assigned) {
+  for (const { address, networks, excluded } of ofFamily(family, assigned)) {
     for (const network of networks) {
       add(`${deadEnd(text(network))} ${table}`);
       add(`${text(network)} dev ${name} ${table}`, ` src ${address}${mtu}`);

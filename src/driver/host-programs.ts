@@ -1,17 +1,40 @@
 /** The programs `nft` and `ip`, which change what the kernel does with packets. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { IpseckitError } from '../report/errors.js';
 
 export type HostProgram = 'nft' | 'ip';
 
-/** Runs a program to its end and returns its output. Throws `IpseckitError` when it fails, unless it may. */
-export async function run(
+/** Runs a program to its end and returns its output. Throws `IpseckitError` when it fails. */
+export async function run(program: HostProgram, args: readonly string[], input: string): Promise<string> {
+  const { status, stdout, stderr } = await execute(program, args, input);
+  if (status === 0) return stdout;
+  throw failed(program, stderr);
+}
+
+/** Like `run` where it may fail, or may not be installed: what it has printed until then. */
+export async function attempt(program: HostProgram, args: readonly string[], input: string): Promise<string> {
+  return execute(program, args, input).then(
+    ({ stdout }) => stdout,
+    () => '',
+  );
+}
+
+/** Has `ip` do the lines of a batch for one family, going on where one fails; returns how many it has done. */
+export async function ipBatch(family: 4 | 6, lines: readonly string[]): Promise<number> {
+  if (lines.length === 0) return 0;
+  const args = [`-${family}`, '-force', '-batch', '-'];
+  return execute('ip', args, `${lines.join('\n')}\n`).then(
+    ({ stderr }) => lines.length - (stderr.match(/^Command failed/gm)?.length ?? 0),
+    () => 0,
+  );
+}
+
+async function execute(
   program: HostProgram,
   args: readonly string[],
   input: string,
-  { mayFail = false }: { mayFail?: boolean } = {},
-): Promise<string> {
+): Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }> {
   const child = spawn(program, args, { env: programEnvironment() });
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', text => {
@@ -25,16 +48,9 @@ export async function run(
   try {
     await once(child, 'close');
   } catch (error) {
-    if (mayFail) return '';
     throw cannotRun(program, error);
   }
-  if (child.exitCode === 0 || mayFail) return output.stdout;
-  throw failed(program, output.stderr);
-}
-
-/** Like `run`, for exit paths that cannot wait; whether it succeeds is not looked at. */
-export function runSync(program: HostProgram, args: readonly string[], input: string): void {
-  spawnSync(program, args, { stdio: ['pipe', 'ignore', 'ignore'], env: programEnvironment(), input });
+  return { status: child.exitCode, ...output };
 }
 
 /** They live in folders that an ordinary user's PATH lacks. */

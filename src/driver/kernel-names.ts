@@ -5,12 +5,12 @@ export const steeringNames = {
   softSets: { 4: 'soft', 6: 'soft6' },
   /** Ports of peers that stand for others of clients behind a NAT: address, protocol, port. */
   translatedSets: { 4: 'translated', 6: 'translated6' },
-  /** Of the firewall mark only these bits are used, so that others may use theirs. */
+  /** Of the firewall mark only these bits are used on what is steered, so that others may change theirs on the way. */
   markMask: 0x3000_0000,
   /** To be secured: goes to the TUN device. */
   secureMark: 0x1000_0000,
-  /** Sent by the engine itself: not looked at. */
-  bypassMark: 0x2000_0000,
+  /** Sent by the engine itself: not looked at. The whole mark, for others use the same bits (Mullvad 0x6d6f6c65). */
+  bypassMark: 0x2b69_7073,
   /** Opened by the engine: came in through the TUN device. */
   openedMark: 0x3000_0000,
   /** Where marked packets are routed (ESP 50, AH 51). */

@@ -21,10 +21,10 @@ import { ikePort, natTraversalPort } from '../ike-ports.js';
 import { steeringNames } from '../kernel-names.js';
 import { removeXfrmLeftovers } from '../xfrm/leftovers.js';
 import { PacketEngine, type PacketEngineOptions } from './engine.js';
-import { KernelSteering, removeRouting, removeSteeringSync } from './kernel-steering.js';
+import { KernelSteering, removeRouting } from './kernel-steering.js';
 import { KernelSockets } from './sockets.js';
 import { type NoDefaultExempt, softElement } from './steering.js';
-import { TableGuard } from './table-guard.js';
+import { SteeringGuard } from './steering-guard.js';
 import { KernelTun, tunDeviceName } from './tun.js';
 import { nowMs, WakeTimer } from './wake-timer.js';
 
@@ -105,7 +105,7 @@ export class UserspaceDriver implements Driver {
     this.#running = undefined;
     if (running === undefined) return;
     running.timer.cancel();
-    running.watch.close();
+    for (const guard of running.guards) guard.close();
     running.sockets.close();
     try {
       await running.steering.stop();
@@ -113,18 +113,6 @@ export class UserspaceDriver implements Driver {
     } finally {
       running.tun.close();
     }
-  }
-
-  /** Like `stop`, for exit paths that cannot wait; never throws. */
-  stopSync(): void {
-    const running = this.#running;
-    this.#running = undefined;
-    if (running === undefined) return;
-    running.timer.cancel();
-    running.watch.close();
-    running.sockets.close();
-    removeSteeringSync();
-    running.tun.close();
   }
 
   async setFilters(filters: readonly DriverFilter[]): Promise<void> {
@@ -279,8 +267,11 @@ export class UserspaceDriver implements Driver {
     });
     sockets.believeAbout((sa, destination) => engine.sendsWith(sa, destination));
     sockets.onUndelivered(undelivered => emit({ kind: 'undelivered', ...undelivered }));
-    const watch = new TableGuard(steering, fail);
-    return { tun, sockets, steering, engine, timer, watch };
+    const guards = [
+      new SteeringGuard('table', () => steering.restoreTable(), fail),
+      new SteeringGuard('routing', () => steering.restoreRouting(), fail),
+    ];
+    return { tun, sockets, steering, engine, timer, guards };
   }
 
   /** What fits the narrowest way to a peer, whatever protects it. */
@@ -306,7 +297,7 @@ interface Running {
   readonly steering: KernelSteering;
   readonly engine: PacketEngine;
   readonly timer: WakeTimer;
-  readonly watch: TableGuard;
+  readonly guards: readonly SteeringGuard[];
 }
 
 /** What the adapter that has an address counts as. */

@@ -4,16 +4,15 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { subnetRange } from '../../wire/ip/selector.js';
-import type { AssignedAddress, DriverFilter, FilterId, SoftSa } from '../api.js';
+import type { AssignedAddress, DriverFilter, SoftSa } from '../api.js';
 import { AssignedAddresses } from '../assigned-addresses.js';
-import { run, runSync } from '../host-programs.js';
+import { attempt, ipBatch, run } from '../host-programs.js';
 import { steeringNames } from '../kernel-names.js';
 import { steadyClock } from '../steady-clock.js';
 import { Turns } from '../turns.js';
 import type { SteeredPort } from './client-ports.js';
 import { hasIpv6 } from './sockets.js';
 import {
-  filterComment,
   generationChain,
   nftRemoval,
   nftRuleset,
@@ -21,9 +20,21 @@ import {
   type SteeringOptions,
   softElement,
   softSetOf,
-  translatedComment,
 } from './steering.js';
-import { fallbackRoutes, routingRemoval, routingSetup, secureRoute } from './steering-routes.js';
+import {
+  addCounters,
+  countersOf,
+  noCounters,
+  type SteeringCounters,
+  softCountersOf,
+} from './steering-counters.js';
+import {
+  fallbackRoutes,
+  routingAdditions,
+  routingRemoval,
+  routingSetup,
+  secureRoute,
+} from './steering-routes.js';
 import { configureTun } from './tun.js';
 
 /** What does not change while the driver runs. */
@@ -41,15 +52,6 @@ export type KernelSteeringOptions = Omit<
   readonly assignedMtuBytes: number;
 };
 
-/** Packets that nftables counted, over all rule sets since the start. */
-export interface SteeringCounters {
-  readonly filters: ReadonlyMap<FilterId, number>;
-  /** Of these, dropped ones, by filters that dropped any. */
-  readonly drops: ReadonlyMap<FilterId, number>;
-  readonly blocked: number;
-  readonly clearButSecured: number;
-}
-
 /** The nftables table and the policy routing in force. */
 export class KernelSteering {
   readonly #options: KernelSteeringOptions;
@@ -58,16 +60,14 @@ export class KernelSteering {
   #translatedPorts: readonly SteeredPort[] = [];
   /** Soft SAs, by filter and hosts. */
   readonly #soft = new Map<string, SoftSa>();
-  /** Of the rules in force; none yet when absent. */
-  #generation: string | undefined;
+  /** The table as it was after our last change to it; none yet when absent. */
+  #inForce: { readonly generation: string; listing: string } | undefined;
+  /** Routes towards tunnelled networks, and whether there is any policy routing yet. */
+  #fallbackRoutes: Readonly<Record<4 | 6, readonly string[]>> = { 4: [], 6: [] };
+  #routed = false;
   readonly #assigned: AssignedAddresses;
   /** Counted under rule sets that have been replaced. */
-  #earlier: SteeringCounters = {
-    filters: new Map(),
-    drops: new Map(),
-    blocked: 0,
-    clearButSecured: 0,
-  };
+  #earlier: SteeringCounters = noCounters;
   #latest: SteeringCounters = this.#earlier;
   #readAtMs = Number.NEGATIVE_INFINITY;
   /** One `nft` at a time: counters are read between two rule sets, not during the change. */
@@ -89,8 +89,8 @@ export class KernelSteering {
     const { tun, tunMtuBytes } = this.#options;
     configureTun(tun);
     const setup = `${routingSetup(tun, tunMtuBytes).join('\n')}\n`;
-    await run('ip', ['-4', '-batch', '-'], setup);
-    if (carriesIpv6(tun)) await run('ip', ['-6', '-batch', '-'], setup);
+    for (const family of routedFamilies(tun)) await run('ip', [`-${family}`, '-batch', '-'], setup);
+    this.#routed = true;
   }
 
   /** Puts filters in force, all at once, with the ports of `steer` that are wanted still; when that fails, those before stay. */
@@ -105,18 +105,41 @@ export class KernelSteering {
   /** Leads what this host sends to a translated port to the engine, and drops what comes from there in clear. */
   steer(port: SteeredPort): Promise<void> {
     return this.#turns.next(async () => {
-      await run('nft', ['-f', '-'], nftTranslatedPort(port));
+      await this.#change(nftTranslatedPort(port));
       this.#translatedPorts = [...this.#translatedPorts, port];
     });
   }
 
-  /** Puts the filters back in force if somebody has removed or replaced their table; says whether that was so. */
-  restore(): Promise<boolean> {
+  /** Puts the filters back in force if somebody has removed or changed their table; says whether that was so. */
+  restoreTable(): Promise<boolean> {
     return this.#turns.next(async () => {
-      if (this.#generation === undefined || (await isInForce(this.#generation))) return false;
+      if (this.#inForce === undefined) return false;
+      const { generation, listing } = this.#inForce;
+      if (listing.includes(generationChain(generation)) && listing === (await listTable())) return false;
       await this.#replace(this.#filters, this.#innerMtuBytes, this.#translatedPorts);
       return true;
     });
+  }
+
+  /** Adds what is missing of the policy routing; says whether something was. */
+  restoreRouting(): Promise<boolean> {
+    return this.#turns.next(async () => {
+      if (!this.#routed) return false;
+      let restored = 0;
+      for (const family of routedFamilies(this.#options.tun))
+        restored += await ipBatch(family, [
+          ...routingAdditions(this.#options.tun),
+          ...this.#fallbackRoutes[family].map(route => `route add ${route}`),
+          ...this.#assigned.additions(family),
+        ]);
+      return restored > 0;
+    });
+  }
+
+  /** One change to the table that is in force. */
+  async #change(text: string): Promise<void> {
+    await run('nft', ['-f', '-'], text);
+    if (this.#inForce !== undefined) this.#inForce.listing = await listTable();
   }
 
   async #replace(
@@ -137,12 +160,13 @@ export class KernelSteering {
     this.#filters = filters;
     this.#innerMtuBytes = innerMtuBytes;
     this.#translatedPorts = translatedPorts;
-    this.#generation = generation;
-    for (const family of ipFamilies()) {
-      const routes = fallbackRoutes(filters, options, family).map(route => `route replace ${route}\n`);
-      const flush = `route flush table ${steeringNames.fallbackRouteTable}\n`;
-      await run('ip', [`-${family}`, '-force', '-batch', '-'], flush + routes.join(''), { mayFail: true });
-    }
+    this.#inForce = { generation, listing: await listTable() };
+    this.#fallbackRoutes = { 4: fallbackRoutes(filters, options, 4), 6: fallbackRoutes(filters, options, 6) };
+    for (const family of ipFamilies())
+      await ipBatch(family, [
+        `route flush table ${steeringNames.fallbackRouteTable}`,
+        ...this.#fallbackRoutes[family].map(route => `route replace ${route}`),
+      ]);
   }
 
   /** Lets clear packets between the hosts of a soft SA pass the inbound filters that allow fallback. */
@@ -162,7 +186,7 @@ export class KernelSteering {
   /** Clear packets that passed, by `softElement`, since the soft SA began or filters were last replaced. */
   clearReceived(): Promise<ReadonlyMap<string, number>> {
     return this.#turns.next(async () => {
-      if (this.#generation === undefined) return new Map();
+      if (this.#inForce === undefined) return new Map();
       const counters = new Map<string, number>();
       for (const set of Object.values(steeringNames.softSets)) {
         const json = await run('nft', ['-j', 'list', 'set', 'inet', steeringNames.table, set], '');
@@ -176,9 +200,9 @@ export class KernelSteering {
   async #changeSoftSet(change: 'add' | 'delete', soft: SoftSa): Promise<void> {
     const element = softElement(soft);
     const shared = [...this.#soft.values()].some(other => softElement(other) === element);
-    if (shared || this.#generation === undefined) return;
+    if (shared || this.#inForce === undefined) return;
     const { table } = steeringNames;
-    await run('nft', ['-f', '-'], `${change} element inet ${table} ${softSetOf(soft)} { ${element} }\n`);
+    await this.#change(`${change} element inet ${table} ${softSetOf(soft)} { ${element} }\n`);
   }
 
   /** Gives this host exactly these addresses inside networks of gateways. */
@@ -207,7 +231,8 @@ export class KernelSteering {
   stop(): Promise<void> {
     return this.#turns.next(async () => {
       await this.#keepCounters();
-      this.#generation = undefined;
+      this.#inForce = undefined;
+      this.#routed = false;
       await removeSteering();
     });
   }
@@ -219,7 +244,7 @@ export class KernelSteering {
 
   async #readCounters(): Promise<void> {
     this.#readAtMs = steadyClock.nowMs();
-    if (this.#generation === undefined) return;
+    if (this.#inForce === undefined) return;
     const json = await run('nft', ['-j', 'list', 'table', 'inet', steeringNames.table], '');
     this.#latest = addCounters(this.#earlier, countersOf(json, this.#filters));
   }
@@ -232,106 +257,25 @@ export async function removeSteering(options: { readonly mayFail?: boolean } = {
 }
 
 /** Removes the filters: what they stopped passes. */
-export async function removeTable(options: { readonly mayFail?: boolean } = {}): Promise<void> {
-  await run('nft', ['-f', '-'], nftRemoval(), options);
+export async function removeTable({ mayFail = false }: { readonly mayFail?: boolean } = {}): Promise<void> {
+  await (mayFail ? attempt : run)('nft', ['-f', '-'], nftRemoval());
 }
 
 /** Removes rules and routes. What a table that is still there marks is dropped then. */
 export async function removeRouting(): Promise<void> {
-  for (const family of ipFamilies())
-    await run('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval(family).join('\n')}\n`, {
-      mayFail: true,
-    });
-}
-
-/** Removes every trace of the driver from the kernel, for exit paths that cannot wait; never throws. */
-export function removeSteeringSync(): void {
-  runSync('nft', ['-f', '-'], nftRemoval());
-  for (const family of ipFamilies())
-    runSync('ip', [`-${family}`, '-force', '-batch', '-'], `${routingRemoval(family).join('\n')}\n`);
-}
-
-/** Counts per filter from what `nft -j list table` printed about the rules of `filters`. */
-export function countersOf(json: string, filters: readonly DriverFilter[]): SteeringCounters {
-  const indexes = new Map(filters.map((_, index) => [filterComment(index), index]));
-  const counts = new Map<FilterId, number>();
-  const dropped = new Map<FilterId, number>();
-  let blocked = 0;
-  let clearButSecured = 0;
-  for (const { comment, packets, drops } of countedRules(JSON.parse(json))) {
-    if (comment === translatedComment) clearButSecured += packets;
-    const filter = filters[indexes.get(comment) ?? -1];
-    if (filter === undefined) continue;
-    counts.set(filter.id, (counts.get(filter.id) ?? 0) + packets);
-    if (!drops || packets === 0) continue;
-    dropped.set(filter.id, (dropped.get(filter.id) ?? 0) + packets);
-    if (filter.direction === 'inbound' && filter.action === 'secure') clearButSecured += packets;
-    else blocked += packets;
-  }
-  return { filters: counts, drops: dropped, blocked, clearButSecured };
-}
-
-/** Packets counted by each element of the soft set, from what `nft -j list set` printed. */
-export function softCountersOf(json: string): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const item of arrayIn(JSON.parse(json), 'nftables'))
-    for (const element of arrayIn(memberOf(item, 'set'), 'elem')) {
-      const detail = memberOf(element, 'elem');
-      const [peer, local] = arrayIn(memberOf(detail, 'val'), 'concat');
-      const packets = memberOf(memberOf(detail, 'counter'), 'packets');
-      if (typeof packets === 'number') counts.set(`${peer} . ${local}`, packets);
-    }
-  return counts;
-}
-
-function* countedRules(listing: unknown): Generator<{ comment: string; packets: number; drops: boolean }> {
-  for (const item of arrayIn(listing, 'nftables')) {
-    const rule = memberOf(item, 'rule');
-    const comment = memberOf(rule, 'comment');
-    const statements = arrayIn(rule, 'expr');
-    const counter = statements
-      .map(statement => memberOf(statement, 'counter'))
-      .find(value => value !== undefined);
-    const packets = memberOf(counter, 'packets');
-    if (typeof comment !== 'string' || typeof packets !== 'number') continue;
-    yield { comment, packets, drops: statements.some(statement => hasMember(statement, 'drop')) };
-  }
-}
-
-function hasMember(value: unknown, name: string): value is object {
-  return typeof value === 'object' && value !== null && name in value;
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return hasMember(value, name) ? new Map<string, unknown>(Object.entries(value)).get(name) : undefined;
-}
-
-function arrayIn(value: unknown, name: string): readonly unknown[] {
-  const member = memberOf(value, name);
-  return Array.isArray(member) ? member : [];
+  for (const family of ipFamilies()) await ipBatch(family, routingRemoval(family));
 }
 
 function softKey(soft: SoftSa): string {
   return `${soft.filterId} ${softElement(soft)}`;
 }
 
-function addCounters(a: SteeringCounters, b: SteeringCounters): SteeringCounters {
-  return {
-    filters: addCounts(a.filters, b.filters),
-    drops: addCounts(a.drops, b.drops),
-    blocked: a.blocked + b.blocked,
-    clearButSecured: a.clearButSecured + b.clearButSecured,
-  };
-}
-
-function addCounts(a: SteeringCounters['filters'], b: SteeringCounters['filters']): Map<FilterId, number> {
-  const sums = new Map(a);
-  for (const [id, packets] of b) sums.set(id, (sums.get(id) ?? 0) + packets);
-  return sums;
-}
-
 function ipFamilies(): readonly (4 | 6)[] {
   return hasIpv6() ? [4, 6] : [4];
+}
+
+function routedFamilies(tun: string): readonly (4 | 6)[] {
+  return carriesIpv6(tun) ? [4, 6] : [4];
 }
 
 /** Not where IPv6 is off and we may not switch it on: then no packet of it leaves either, for want of a route. */
@@ -360,10 +304,7 @@ function hostAddresses(): { localAddresses: IpAddress[]; broadcastAddresses: IpA
   return { localAddresses: [...local].sort(), broadcastAddresses: [...broadcast].sort() };
 }
 
-async function isInForce(generation: string): Promise<boolean> {
-  const chain = generationChain(generation);
-  const listed = await run('nft', ['list', 'chain', 'inet', steeringNames.table, chain], '', {
-    mayFail: true,
-  });
-  return listed.includes(chain);
+/** The table without what it has counted; empty when there is none. */
+async function listTable(): Promise<string> {
+  return attempt('nft', ['--stateless', 'list', 'table', 'inet', steeringNames.table], '');
 }

@@ -14,9 +14,13 @@ const { markMask, secureMark, openedMark } = steeringNames;
 
 /** Lines for `ip -4 -batch` and `ip -6 -batch`: sets up the device and the routing of marked packets. */
 export function routingSetup(tun: string, mtuBytes: number): string[] {
+  return [`link set dev ${tun} mtu ${mtuBytes} txqueuelen 1000 up`, ...routingAdditions(tun)];
+}
+
+/** Of these, the lines that add routes and rules; each fails where it is there. */
+export function routingAdditions(tun: string): string[] {
   const { secureRouteTable, fallbackRouteTable, rulePreferences } = steeringNames;
   return [
-    `link set dev ${tun} mtu ${mtuBytes} txqueuelen 1000 up`,
     `route add ${secureRoute(tun)}`,
     `route add unreachable default metric ${lastMetric} table ${secureRouteTable}`,
     `rule add pref ${rulePreferences.secure} fwmark ${hex(secureMark)}/${hex(markMask)} lookup ${secureRouteTable}`,

@@ -183,7 +183,7 @@ function exemptRules({ noDefaultExempt }: SteeringOptions): string[] {
 
 function outputRules({ ikePort, natTraversalPort }: SteeringOptions): string[] {
   return [
-    `${isMarked(bypassMark)} accept`,
+    `meta mark ${hex(bypassMark)} accept`,
     'oifname "lo" accept',
     ...translatedRules('destination', `${keepOthersMark(secureMark)} accept`),
     `udp sport { ${ikePort}, ${natTraversalPort} } accept`,

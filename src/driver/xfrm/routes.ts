@@ -5,7 +5,7 @@
 import { addressFamily, type IpAddress } from '../../wire/ip/address.js';
 import { prefixLengthOf, rangeContains } from '../../wire/ip/selector.js';
 import type { DriverFilter } from '../api.js';
-import { run } from '../host-programs.js';
+import { attempt, ipBatch } from '../host-programs.js';
 import { hex, steeringNames } from '../kernel-names.js';
 import { localAddresses } from './host.js';
 
@@ -34,7 +34,8 @@ export class TunnelRoutes {
         const route = device === undefined ? undefined : routeOf(filter, device, localAddresses());
         if (route !== undefined) lines.push(route);
       }
-      await batch(family, lines);
+      // In the place of all that is there. Without `ip` there are no such routes.
+      await ipBatch(family, [ruleRemoval, `route flush table ${table}`, ...lines]);
       if (own.length === 0) this.#families.delete(family);
       else this.#families.add(family);
     }
@@ -43,12 +44,6 @@ export class TunnelRoutes {
   async remove(): Promise<void> {
     await this.set([]);
   }
-}
-
-/** Puts `lines` in the place of all that is there. */
-async function batch(family: 4 | 6, lines: readonly string[]): Promise<void> {
-  const all = [ruleRemoval, `route flush table ${table}`, ...lines];
-  await ip([`-${family}`, '-force', '-batch', '-'], `${all.join('\n')}\n`);
 }
 
 const ruleRemoval = `rule del pref ${rulePreferences.fallback} lookup ${table}`;
@@ -68,10 +63,6 @@ export function routeOf(
 
 /** Past the routes from assigned addresses, whose networks may contain the peer. */
 async function deviceTowards(peer: IpAddress): Promise<string | undefined> {
-  return / dev (\S+)/.exec(await ip(['-o', 'route', 'get', peer, 'mark', hex(bypassMark)], ''))?.[1];
-}
-
-/** What `ip` prints; that there is nothing to remove, or no route, is no error. Without `ip` there are no such routes. */
-async function ip(args: readonly string[], input: string): Promise<string> {
-  return run('ip', args, input, { mayFail: true });
+  const route = await attempt('ip', ['-o', 'route', 'get', peer, 'mark', hex(bypassMark)], '');
+  return / dev (\S+)/.exec(route)?.[1];
 }

@@ -23,6 +23,11 @@ export interface NetlinkMessage {
   readonly payload: Uint8Array;
 }
 
+/** One that came: `port` is that of who asked for it, mostly a process id; 0 the kernel itself. */
+export interface ReceivedNetlink extends NetlinkMessage {
+  readonly port: number;
+}
+
 export interface NetlinkAttribute {
   readonly type: number;
   readonly value: Uint8Array;
@@ -39,10 +44,10 @@ export function encodeNetlink(message: NetlinkMessage, littleEndian = hostIsLitt
 }
 
 /** All messages in `bytes`. Throws `WireError` when one is cut. */
-export function decodeNetlink(bytes: Uint8Array, littleEndian = hostIsLittleEndian): NetlinkMessage[] {
-  const messages: NetlinkMessage[] = [];
+export function decodeNetlink(bytes: Uint8Array, littleEndian = hostIsLittleEndian): ReceivedNetlink[] {
+  const messages: ReceivedNetlink[] = [];
   for (let at = 0; at < bytes.length; ) {
-    const { length, type, flags, sequence } = decodeLayout(
+    const { length, type, flags, sequence, port } = decodeLayout(
       header,
       bytes.subarray(at),
       littleEndian,
@@ -50,7 +55,8 @@ export function decodeNetlink(bytes: Uint8Array, littleEndian = hostIsLittleEndi
     );
     if (length < header.bytes || at + length > bytes.length)
       throw new WireError('bad-length', at, `netlink message of ${length} bytes`);
-    messages.push({ type, flags, sequence, payload: bytes.subarray(at + header.bytes, at + length) });
+    const payload = bytes.subarray(at + header.bytes, at + length);
+    messages.push({ type, flags, sequence, port, payload });
     at += alignTo(length, alignment);
   }
   return messages;

@@ -27,7 +27,7 @@ async function sendUdp(host: Host, address: string, port: number, bytes = 8): Pr
   return (await host.execute(process.execPath, ['-e', script])).stdout.trim();
 }
 
-describe('user-space driver on one host', { skip, timeout: 120_000 }, () => {
+describe('user-space driver on one host', { skip, timeout: 300_000 }, () => {
   let hosts: HostPair;
   before(async () => {
     hosts = await createPair({ prefix: 'drv1', a: [`${one}/24`], b: [`${other}/24`] });
@@ -177,6 +177,68 @@ describe('user-space driver on one host', { skip, timeout: 120_000 }, () => {
     );
     assert.equal((await ping(hosts.a, other, { count: 1 }).catch(() => ({ received: 0 }))).received, 0);
     assert.equal((await driver.events())[0]?.kind, 'failed');
+    await driver.stop();
+  });
+
+  test('rules and sets that are deleted out of our table come back, and that is told', async () => {
+    const driver = await DriverOnHost.start(hosts.a);
+    const filter = { ...secureFilter('s', 'outbound', selector(one, other)), action: 'block' as const };
+    await driver.setFilters([filter]);
+    const table = () =>
+      hosts.a.run('nft', '-s', 'list', 'table', 'inet', 'ipseckit').replace(/generation_\w+/, '');
+    const whole = table();
+    await driver.events();
+    for (const deletion of [
+      ['flush', 'chain', 'inet', 'ipseckit', 'outbound'],
+      ['delete', 'element', 'inet', 'ipseckit', 'groups', '{ 224.0.0.0/4 }'],
+    ] as const) {
+      hosts.a.run('nft', ...deletion);
+      await waitFor(`what "${deletion.join(' ')}" took away`, () => table() === whole);
+      const event = await waitFor('the event', async () => (await driver.events())[0]);
+      assert.ok(event.kind === 'failed');
+      assert.match(JSON.stringify(event), /removed the nftables table ipseckit, or a part of it/);
+    }
+    await driver.setFilters([]);
+    assert.deepEqual(await driver.events(), [], 'its own changes are no removal');
+    await driver.stop();
+  });
+
+  test('a firewall mark that another program uses for its own ends passes no filter', async () => {
+    const driver = await DriverOnHost.start(hosts.a);
+    const filter = { ...secureFilter('s', 'outbound', selector(one, other)), action: 'block' as const };
+    await driver.setFilters([filter]);
+    // Mullvad's.
+    const mark = String(0x6d6f6c65);
+    const { stdout } = await hosts.a.execute('ping', ['-n', '-c', '1', '-W', '1', '-m', mark, other]);
+    assert.doesNotMatch(stdout, /1 received/);
+    await driver.stop();
+  });
+
+  test('policy routing that another program deletes comes back, and that is told', async () => {
+    const driver = await DriverOnHost.start(hosts.a);
+    const filters = [{ ...secureFilter('t', 'outbound', insides), tunnelEndpoint: other }];
+    await driver.setFilters(filters);
+    const routing = () =>
+      ['-4 rule', '-6 rule', '-4 route show table all', '-6 route show table 50051']
+        .map(command => hosts.a.run('ip', ...command.split(' ')))
+        .join('');
+    const whole = routing();
+    await driver.events();
+    for (const deletion of [
+      ['rule', 'del', 'pref', '50'],
+      ['-6', 'rule', 'del', 'pref', '32800'],
+      ['route', 'flush', 'table', '50051'],
+      ['route', 'del', '10.72.0.0/24', 'table', '50052'],
+    ]) {
+      hosts.a.run('ip', ...deletion);
+      await waitFor(`what "ip ${deletion.join(' ')}" took away`, () => routing() === whole);
+      const event = await waitFor('the event', async () => (await driver.events())[0]);
+      assert.ok(event.kind === 'failed');
+      assert.match(JSON.stringify(event), /removed routing rules or routes of ipseckit/);
+    }
+    await driver.setFilters([]);
+    await driver.setFilters(filters);
+    assert.deepEqual(await driver.events(), [], 'its own changes are no removal');
     await driver.stop();
   });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DriverFilter, FilterId } from '../../../src/driver/api.js';
-import { countersOf, softCountersOf } from '../../../src/driver/userspace/kernel-steering.js';
+import { countersOf, softCountersOf } from '../../../src/driver/userspace/steering-counters.js';
 import { ipAddress } from '../../../src/wire/ip/address.js';
 import { hostRange } from '../../../src/wire/ip/selector.js';
 
