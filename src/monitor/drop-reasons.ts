@@ -17,8 +17,9 @@ export const dropReasons: Readonly<Record<DropReason, DropReasonText>> = {
     next: 'See that the peer has a rule for this traffic too, or let the rule accept unsecured communication. What leaves here must not be changed by NAT of this host first: exempt it there.',
   },
   'no-sa-queue-full': {
-    meaning: 'More packets waited for a negotiation than are kept for a filter and peer.',
-    next: 'Nothing once the negotiation succeeds: senders repeat. Otherwise "ipseckit events --id 547" says why it does not.',
+    meaning:
+      'More packets waited for a negotiation than are kept: for a filter and peer, where the flow with most gives way, or over all, where the filter with most does.',
+    next: 'Nothing once the negotiation succeeds: senders repeat. Otherwise look for a program that sends to many addresses, and "ipseckit events --id 547" says why it does not.',
   },
   'negotiation-failed': {
     meaning: 'A packet waited for SAs, and their negotiation failed.',

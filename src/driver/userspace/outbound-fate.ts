@@ -142,9 +142,14 @@ export class OutboundFate {
     if (this.#parts.soft.passesOutbound(rule.filter, flow))
       return this.#parts.path.sendClear(packet, header, nowMs);
     const whole = packet.subarray(0, header.totalLength);
-    const { kept, ask } = this.#parts.queue.add(rule.filter.id, peer, whole, nowMs);
-    if (!kept)
-      this.#parts.counters.drop({ reason: 'no-sa-queue-full', direction: 'outbound', atMs: nowMs, packet });
+    const { dropped, ask } = this.#parts.queue.add(rule.filter.id, peer, flowKey(flow), whole, nowMs);
+    for (const one of dropped)
+      this.#parts.counters.drop({
+        reason: 'no-sa-queue-full',
+        direction: 'outbound',
+        atMs: nowMs,
+        packet: one,
+      });
     if (ask) this.#ask(rule, peer, flow);
   }
 
@@ -211,4 +216,8 @@ export class OutboundFate {
     this.#parts.path.protect(pair, known, header, nowMs, original);
     this.#parts.used(pair, nowMs);
   }
+}
+
+function flowKey({ source, destination, protocol, sourcePort, destinationPort }: Flow): string {
+  return `${protocol} ${source} ${sourcePort} ${destination} ${destinationPort}`;
 }
