@@ -4,6 +4,7 @@ import type { Driver } from '../driver/api.js';
 import { UserspaceDriver } from '../driver/userspace/driver.js';
 import { XfrmDriver } from '../driver/xfrm/driver.js';
 import { probeKernel } from '../driver/xfrm/probe.js';
+import { ipseckitHome } from '../policy/stores/home.js';
 
 /** What can be asked for. */
 export const driverChoices = [
@@ -30,7 +31,10 @@ export async function chooseDriver({
   noDefaultExempt,
   driver: wanted = 'auto',
 }: AgentSettings = {}): Promise<{ readonly driver: Driver; readonly reason: string }> {
-  const options = noDefaultExempt === undefined ? {} : { noDefaultExempt };
+  const options = {
+    ...(noDefaultExempt === undefined ? {} : { noDefaultExempt }),
+    runtimeFolder: ipseckitHome().runtime,
+  };
   if (wanted === 'userspace') return { driver: new UserspaceDriver(options), reason: 'asked for' };
   const lacking = probeKernel();
   if (wanted === 'xfrm') {

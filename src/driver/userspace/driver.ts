@@ -34,6 +34,8 @@ export interface UserspaceDriverOptions {
   readonly tunName?: string;
   readonly noDefaultExempt?: NoDefaultExempt;
   readonly engine?: PacketEngineOptions;
+  /** Where the kernel's engine remembers what must outlive a kill; nothing is when absent. */
+  readonly runtimeFolder?: string;
 }
 
 /**
@@ -217,7 +219,7 @@ export class UserspaceDriver implements Driver {
   /** Once: the filters of the other engine, should it have been killed, stay until ours are in force. */
   #removeOtherEngines(): void {
     if (this.#isAlone) return;
-    removeXfrmLeftovers();
+    removeXfrmLeftovers(this.#options.runtimeFolder);
     this.#isAlone = true;
   }
 

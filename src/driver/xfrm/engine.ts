@@ -21,10 +21,11 @@ import { expiryCause } from './events.js';
 import type { XfrmHost } from './exemptions.js';
 import { FirstUses } from './first-uses.js';
 import { GatewayAddresses } from './gateway-addresses.js';
-import { letPacketsWait, localAddresses, readHost, readXfrmCounters } from './host.js';
+import { localAddresses, readHost, readXfrmCounters } from './host.js';
 import type { IkeSockets } from './ike-sockets.js';
 import { KernelPairs } from './kernel-pairs.js';
 import { deleteStates, forgetAcquire, ourStates, stateReports } from './kernel-states.js';
+import { letPacketsWait } from './larval-drop.js';
 import { ourPolicies, removeOurs } from './leftovers.js';
 import { filterNumberOf, isOurUser } from './marks.js';
 import type { XfrmSocket } from './netlink.js';
@@ -39,6 +40,8 @@ import { byRequestId, dropsSince } from './statistics.js';
 
 export interface XfrmEngineOptions {
   readonly noDefaultExempt?: XfrmHost['noDefaultExempt'];
+  /** Where what must outlive a kill is remembered; nothing is when absent. */
+  readonly runtimeFolder?: string;
 }
 
 /** How long what a failed negotiation leaves waiting is refused, for the kernel to throw it away. */
@@ -111,7 +114,7 @@ export class XfrmEngine {
       () => this.#reporting(() => this.#resync()),
       error => this.#emit({ kind: 'failed', error }),
     );
-    this.#stopWaiting = letPacketsWait();
+    this.#stopWaiting = letPacketsWait(this.#options.runtimeFolder);
     this.#refused.open();
   }
 

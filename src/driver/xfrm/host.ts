@@ -1,10 +1,11 @@
-/** What XFRM policies need to know of this host, and the settings of its kernel that they go with. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+/** What XFRM policies need to know of this host. */
+import { existsSync, readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
 import { isLinkLocal } from '../../wire/ip/ip.js';
 import { subnetRange } from '../../wire/ip/selector.js';
 import type { XfrmHost } from './exemptions.js';
+import { readText } from './host-files.js';
 
 /** Adapters and broadcast addresses as they are now. */
 export function readHost(noDefaultExempt: XfrmHost['noDefaultExempt']): XfrmHost {
@@ -41,18 +42,6 @@ function broadcastAddresses(): XfrmHost['broadcastAddresses'] {
   return [...new Set(found)].sort();
 }
 
-/**
- * 1: packets that need an SA are dropped until there is one. 0: they wait, as in the user-space engine.
- */
-const larvalDrop = '/proc/sys/net/core/xfrm_larval_drop';
-
-/** Lets packets wait for their SA; returns what puts the setting back. Where it cannot be changed, first packets are lost. */
-export function letPacketsWait(): () => void {
-  const before = readText(larvalDrop);
-  if (before === undefined || before === '0') return () => {};
-  return writeText(larvalDrop, '0') ? () => void writeText(larvalDrop, before) : () => {};
-}
-
 /** The kernel's count of packets it dropped for IPsec, by its own names; empty where it does not count. */
 export function readXfrmCounters(): ReadonlyMap<string, number> {
   const lines = (readText('/proc/self/net/xfrm_stat') ?? '').split('\n');
@@ -62,21 +51,4 @@ export function readXfrmCounters(): ReadonlyMap<string, number> {
       return [name, Number(count ?? 0)];
     }),
   );
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function writeText(path: string, text: string): boolean {
-  try {
-    writeFileSync(path, text);
-    return true;
-  } catch {
-    return false; // Read-only in some containers.
-  }
 }

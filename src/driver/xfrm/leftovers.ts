@@ -2,6 +2,7 @@
 import { xfrmRequests } from '../../wire/netlink/xfrm.js';
 import type { XfrmPolicy } from '../../wire/netlink/xfrm-policy.js';
 import { deleteStates, ourStates } from './kernel-states.js';
+import { putBackLarvalDrop } from './larval-drop.js';
 import { isOurUser } from './marks.js';
 import { XfrmSocket } from './netlink.js';
 import { PolicyTable } from './policy-table.js';
@@ -23,8 +24,9 @@ export function removeOurs(socket: XfrmSocket, policies: PolicyTable): void {
   );
 }
 
-/** The same for an engine that does not use them. A kernel without XFRM has none; never throws. */
-export function removeXfrmLeftovers(): void {
+/** The same for an engine that does not use them, and settings put back. A kernel without XFRM has none; never throws. */
+export function removeXfrmLeftovers(runtimeFolder: string | undefined): void {
+  putBackLarvalDrop(runtimeFolder);
   let socket: XfrmSocket | undefined;
   try {
     socket = new XfrmSocket();
