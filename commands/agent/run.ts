@@ -57,7 +57,8 @@ export default class AgentRunCommand extends IpseckitCommand<{ stopped: true }> 
         ...(settings.saIdleSeconds === undefined ? {} : { idleSeconds: settings.saIdleSeconds }),
       },
       onEvent: event => {
-        if (event.kind === 'keys') keyFiles?.write(event.keys);
+        if (event.kind === 'keys')
+          keyFiles?.write(event.keys, error => this.logToStderr(`error: ${error.message}`));
         else if (event.kind !== 'step' || flags.verbose) this.logToStderr(describeEvent(event));
       },
     });

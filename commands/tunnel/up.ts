@@ -180,7 +180,7 @@ Without --local-net and --remote-net the traffic between this host and the peer 
         if (event.kind === 'reconfigured') show(describeEvent(event));
         if (event.kind === 'error') show(`error: ${event.error.message}`);
         if (event.kind === 'keys') {
-          keyFiles?.write(event.keys);
+          keyFiles?.write(event.keys, error => show(`error: ${error.message}`));
           capture?.addKeys(event.keys);
         }
       },

@@ -1,7 +1,7 @@
-import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExportedKeys } from '../ike/api.js';
-import { type KeyTable, wiresharkLines } from '../monitor/wireshark-keys.js';
+import { type KeyTable, keyTables, wiresharkLines } from '../monitor/wireshark-keys.js';
 import { fileError } from '../policy/stores/file-error.js';
 import { IpseckitError } from '../report/errors.js';
 
@@ -9,6 +9,7 @@ import { IpseckitError } from '../report/errors.js';
 export class KeyFiles {
   readonly #folder: string;
 
+  /** Throws `IpseckitError`: ACCESS_DENIED also where a table is there that others may read, STORE. */
   constructor(folder: string) {
     this.#folder = folder;
     try {
@@ -16,10 +17,17 @@ export class KeyFiles {
     } catch (error) {
       throw fileError('write', folder, error);
     }
+    for (const table of keyTables) refuseOpenFile(join(folder, table));
   }
 
-  write(keys: ExportedKeys): void {
-    this.writeLines(wiresharkLines(keys));
+  /** Writes keys; what goes wrong goes to `complain` and nothing else stops for it. */
+  write(keys: ExportedKeys, complain: (error: IpseckitError) => void): void {
+    try {
+      this.writeLines(wiresharkLines(keys));
+    } catch (error) {
+      if (!(error instanceof IpseckitError)) throw error;
+      complain(error);
+    }
   }
 
   /** Throws `IpseckitError` (ACCESS_DENIED, STORE). */
@@ -27,7 +35,7 @@ export class KeyFiles {
     for (const { table, line } of lines) {
       const path = join(this.#folder, table);
       try {
-        append(path, `${line}\n`);
+        appendFileSync(path, `${line}\n`, { mode: 0o600 });
       } catch (error) {
         throw fileError('write', path, error);
       }
@@ -35,20 +43,9 @@ export class KeyFiles {
   }
 }
 
-/** Throws `IpseckitError` (ACCESS_DENIED) for a file that was there and that others may read. */
-function append(path: string, text: string): void {
-  const file = openSync(path, 'a', 0o600);
-  try {
-    if ((fstatSync(file).mode & 0o077) !== 0)
-      throw new IpseckitError(
-        'ACCESS_DENIED',
-        `others may read or change ${path}: no keys are written into it`,
-        {
-          next: `chmod 600 ${path}`,
-        },
-      );
-    appendFileSync(file, text);
-  } finally {
-    closeSync(file);
-  }
+function refuseOpenFile(path: string): void {
+  if (!existsSync(path) || (statSync(path).mode & 0o077) === 0) return;
+  throw new IpseckitError('ACCESS_DENIED', `others may read or change ${path}: no keys are written into it`, {
+    next: `chmod 600 ${path}`,
+  });
 }

@@ -5,7 +5,8 @@ import { toHex } from '../wire/bytes.js';
 import { addressFamily, type IpAddress } from '../wire/ip/address.js';
 
 /** The two tables of a Wireshark profile that decrypt IKEv1 and ESP, by file name. */
-export type KeyTable = 'ikev1_decryption_table' | 'esp_sa';
+export const keyTables = ['ikev1_decryption_table', 'esp_sa'] as const;
+export type KeyTable = (typeof keyTables)[number];
 
 const wiresharkCiphers: Readonly<Record<EncryptionId, string>> = {
   des: 'DES-CBC [RFC2405]',

@@ -1,13 +1,26 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { KeyFiles } from '../../src/cli/key-files.js';
 import { runCommand } from '../../src/cli/one-shot.js';
+import { ipAddress } from '../../src/wire/ip/address.js';
+import { staticEnds } from '../support/static-pair.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ipseckit-key-files-'));
 after(() => rmSync(folder, { recursive: true }));
+
+const staticPair = {
+  kind: 'sa',
+  pair: staticEnds(
+    {
+      ...{ name: 'pair', mode: 'tunnel', esp: { encryption: 'aes128', hash: 'sha1' } },
+      ...{ one: ipAddress('192.0.2.1'), other: ipAddress('192.0.2.2') },
+    },
+    1,
+  ).one.pair,
+} as const;
 
 test('keys go only where nobody else reads them', () => {
   const files = new KeyFiles(folder);
@@ -18,14 +31,15 @@ test('keys go only where nobody else reads them', () => {
   const path = join(folder, 'esp_sa');
   assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\n');
   assert.equal(statSync(path).mode & 0o777, 0o600);
-  const other = join(folder, 'ikev1_decryption_table');
-  writeFileSync(other, '');
-  chmodSync(other, 0o644);
-  assert.throws(() => add('ikev1_decryption_table', 'key'), {
-    code: 'ACCESS_DENIED',
-    message: /others may read/,
-  });
-  assert.equal(readFileSync(other, 'utf8'), '');
+  const complaints: string[] = [];
+  rmSync(path);
+  mkdirSync(path);
+  files.write(staticPair, error => complaints.push(error.message));
+  assert.match(complaints.join(), /cannot write .*esp_sa/);
+  rmSync(path, { recursive: true });
+  writeFileSync(path, '');
+  chmodSync(path, 0o644);
+  assert.throws(() => new KeyFiles(folder), { code: 'ACCESS_DENIED', message: /others may read/ });
   assert.throws(() => new KeyFiles(path), { code: 'STORE', message: /cannot write/ });
 });
 
