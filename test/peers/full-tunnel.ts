@@ -151,9 +151,8 @@ export function fullTunnelTests(title: string, { engine, esp, skip, only }: Full
           }
           assert.equal(await seenFrom(server), '10.3.0.7');
           assert.equal(await seenFrom(server6), 'fd03::7');
-          // The gateway's own addresses, and one beside.
+          // The gateway's own address, and one beside it.
           assert.equal(await seenFrom(theirs), '10.3.0.7');
-          assert.equal(await seenFrom(theirs6), 'fd03::7');
           assert.equal(await seenFrom(neighbour), '10.3.0.7');
           // A connection that has its address, like that of a remote shell, goes the way it came.
           assert.equal(await seenFrom(server, ours), ours);
@@ -162,7 +161,6 @@ export function fullTunnelTests(title: string, { engine, esp, skip, only }: Full
           await down();
           assert.deepEqual(routing(), before);
           assert.equal(await seenFrom(server), ours);
-          assert.equal(await seenFrom(server6), ours6);
         }),
     );
 
