@@ -8,7 +8,7 @@ import { finding, type PolicyFinding } from '../findings.js';
 import type { Rule } from '../model.js';
 import { type Check, type LintInput, placeOf } from './check.js';
 
-/** Two addresses compared at most; policies with thousands of filters for as many peers are not compared to the end. */
+/** Pairs of filters compared at most; policies with thousands of filters for as many peers are not compared to the end. */
 const mostComparisons = 2_000_000;
 
 /** Hosts between which a rule negotiates. */
@@ -23,14 +23,14 @@ interface Ends {
 export const samePeersCheck: Check = {
   name: 'same-peers',
   run(input) {
-    const ways = new Map(input.policy.rules.map(rule => [rule, waysOf(rule)]));
-    if (new Set([...ways.values()].map(way => [...way].sort().join())).size < 2) return [];
+    const ways = waysByRule(input.policy.rules);
+    if (new Set(ways.values()).size < 2) return [];
     const before: Ends[] = [];
     const found = new Map<Rule, PolicyFinding>();
     let comparisons = 0;
     for (const { filter, rule } of input.traffic().expansion.filters) {
       const own = ways.get(rule);
-      if (!isOutbound(filter) || own === undefined || own.size === 0) continue;
+      if (!isOutbound(filter) || own === undefined) continue;
       const ends = { rule, ways: own, ...endsOf(filter) };
       const earlier = found.has(rule) ? undefined : before.find(other => isApart(other, ends));
       comparisons += before.length;
@@ -64,14 +64,26 @@ function haveSamePeer(one: Ends, other: Ends): boolean {
 }
 
 /** What a rule authenticates by, of what there is an engine for. */
-function waysOf({ action, authentication }: Rule): ReadonlySet<string> {
-  if (action.kind !== 'negotiate') return new Set();
-  return new Set(
-    authentication.flatMap(method => {
-      if (method.kind === 'preshared') return [`preshared ${method.key.reveal()}`];
-      return method.kind === 'certificate' ? [`certificate ${method.authority}`] : [];
-    }),
-  );
+function waysOf({ action, authentication }: Rule): readonly string[] {
+  if (action.kind !== 'negotiate') return [];
+  return authentication.flatMap(method => {
+    if (method.kind === 'preshared') return [`preshared ${method.key.reveal()}`];
+    return method.kind === 'certificate' ? [`certificate ${method.authority}`] : [];
+  });
+}
+
+/** The same set for all rules that authenticate in the same ways; none for those that do not. */
+function waysByRule(rules: readonly Rule[]): ReadonlyMap<Rule, ReadonlySet<string>> {
+  const sets = new Map<string, ReadonlySet<string>>();
+  const byRule = new Map<Rule, ReadonlySet<string>>();
+  for (const rule of rules) {
+    const ways = [...new Set(waysOf(rule))].sort();
+    const key = JSON.stringify(ways);
+    const known = sets.get(key) ?? new Set(ways);
+    sets.set(key, known);
+    if (ways.length > 0) byRule.set(rule, known);
+  }
+  return byRule;
 }
 
 /** Whether what authenticates a peer for the earlier rule need not be enough for the later one. */

@@ -7,8 +7,10 @@ import { quickModeSa } from '../../../src/ike/quick-mode-proposal.js';
 import { expandPolicies } from '../../../src/policy/expand.js';
 import { Explainer, filtersOfPolicy } from '../../../src/policy/explain.js';
 import { findingKinds, type PolicyFinding } from '../../../src/policy/findings.js';
+import { lintInput } from '../../../src/policy/lint/check.js';
 import { mainModeMessageBytes, quickModeMessageBytes } from '../../../src/policy/lint/first-message.js';
 import { lintPolicy } from '../../../src/policy/lint/lint.js';
+import { samePeersCheck } from '../../../src/policy/lint/same-peers.js';
 import type { Policy } from '../../../src/policy/model.js';
 import { type Packet, printPacket } from '../../../src/policy/packet.js';
 import { type IpAddress, ipAddress } from '../../../src/wire/ip/address.js';
@@ -190,6 +192,25 @@ describe('first message sizes are those that IKE sends', () => {
       payload(32) + payload(encodePayloadBody(sa).length) + payload(32) + payload(256) + 2 * (8 + 8);
     assert.equal(quickModeMessageBytes(action.methods, keyExchange.methods), 28 + Math.ceil(body / 16) * 16);
   });
+});
+
+test('many rules that authenticate alike, beside some that do not authenticate, cost no comparisons', () => {
+  const rules = [
+    '-r Pass -f 0+10.9.9.9 -n PASS',
+    ...Array.from({ length: 3 }, (_, i) => `-r R${i} -f 0+10.1.0.${i} -a PRESHARE:k`),
+  ];
+  const base = policyOf(...rules.map(rule => `-w REG -p P ${rule}`));
+  const [, first] = base.rules;
+  const filter = first?.filterList?.filters[0];
+  assert.ok(first?.filterList && filter);
+  const filters = Array.from({ length: 2_500 }, (_, i) => ({
+    ...filter,
+    destination: { kind: 'host' as const, address: ipAddress(`10.2.${i >> 8}.${i & 255}`) },
+  }));
+  const many = { ...first, filterList: { ...first.filterList, filters } };
+  const policy = { ...base, rules: base.rules.map(rule => (rule === first ? many : rule)) };
+  const input = lintInput(policy, context);
+  assert.deepEqual(samePeersCheck.run(input), []);
 });
 
 test('two rules for one tunnel gateway that want different keys: a peer can have only those of the first', () => {
