@@ -1,11 +1,9 @@
 /** Applies `steering.ts` to the kernel of this network namespace, with the programs `nft` and `ip`. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
-import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
-import { subnetRange } from '../../wire/ip/selector.js';
 import type { AssignedAddress, DriverFilter, SoftSa } from '../api.js';
 import { AssignedAddresses } from '../assigned-addresses.js';
+import { hostAddresses } from '../host-addresses.js';
 import { attempt, ipBatch, run } from '../host-programs.js';
 import { steeringNames } from '../kernel-names.js';
 import { steadyClock } from '../steady-clock.js';
@@ -285,23 +283,6 @@ function carriesIpv6(tun: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Addresses of this host, and the IPv4 broadcast addresses of its subnets. */
-function hostAddresses(): { localAddresses: IpAddress[]; broadcastAddresses: IpAddress[] } {
-  const local = new Set<IpAddress>();
-  const broadcast = new Set<IpAddress>();
-  for (const { family, address: text, cidr } of Object.values(networkInterfaces()).flatMap(
-    list => list ?? [],
-  )) {
-    const address = parseIpAddress(text);
-    const prefixLength = Number(cidr?.split('/')[1] ?? 32);
-    if (address === undefined) continue;
-    local.add(address);
-    if (family === 'IPv4' && prefixLength < 31 && !text.startsWith('127.'))
-      broadcast.add(subnetRange(address, prefixLength).last);
-  }
-  return { localAddresses: [...local].sort(), broadcastAddresses: [...broadcast].sort() };
 }
 
 /** The table without what it has counted; empty when there is none. */

@@ -1,9 +1,8 @@
 /** What XFRM policies need to know of this host. */
 import { existsSync, readdirSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
-import { type IpAddress, parseIpAddress } from '../../wire/ip/address.js';
+import type { IpAddress } from '../../wire/ip/address.js';
 import { isLinkLocal } from '../../wire/ip/ip.js';
-import { subnetRange } from '../../wire/ip/selector.js';
+import { hostAddresses } from '../host-addresses.js';
 import type { XfrmHost } from './exemptions.js';
 import { readText } from './host-files.js';
 
@@ -14,7 +13,7 @@ export function readHost(noDefaultExempt: XfrmHost['noDefaultExempt']): XfrmHost
       const index = Number(readText(`/sys/class/net/${name}/ifindex`));
       return index > 0 ? [{ name, index }] : [];
     }),
-    broadcastAddresses: broadcastAddresses(),
+    broadcastAddresses: hostAddresses().broadcastAddresses,
     noDefaultExempt,
     ipv6: existsSync('/proc/sys/net/ipv6'),
   };
@@ -22,24 +21,7 @@ export function readHost(noDefaultExempt: XfrmHost['noDefaultExempt']): XfrmHost
 
 /** This host's addresses, without those of one link. */
 export function localAddresses(): IpAddress[] {
-  return Object.values(networkInterfaces()).flatMap(list =>
-    (list ?? []).flatMap(({ address: text }) => {
-      const address = parseIpAddress(text);
-      return address === undefined || isLinkLocal(address) ? [] : [address];
-    }),
-  );
-}
-
-function broadcastAddresses(): XfrmHost['broadcastAddresses'] {
-  const found = Object.values(networkInterfaces()).flatMap(list =>
-    (list ?? []).flatMap(({ family, address: text, cidr }) => {
-      const address = parseIpAddress(text);
-      const prefixLength = Number(cidr?.split('/')[1] ?? 32);
-      const hasBroadcast = family === 'IPv4' && prefixLength < 31 && !text.startsWith('127.');
-      return address === undefined || !hasBroadcast ? [] : [subnetRange(address, prefixLength).last];
-    }),
-  );
-  return [...new Set(found)].sort();
+  return hostAddresses().localAddresses.filter(address => !isLinkLocal(address));
 }
 
 /** The kernel's count of packets it dropped for IPsec, by its own names; empty where it does not count. */
