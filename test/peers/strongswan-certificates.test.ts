@@ -8,7 +8,7 @@ import { NegotiationError } from '../../src/agent/failure.js';
 import type { TunnelDocument } from '../../src/agent/tunnel.js';
 import { ipAddress } from '../../src/wire/ip/address.js';
 import { needs } from '../lab/needs.js';
-import type { PeerCertificates } from '../lab/peer-connection.js';
+import type { PeerCertificates, PeerConnection } from '../lab/peer-connection.js';
 import type { Charon } from '../lab/strongswan.js';
 import { ping } from '../lab/traffic.js';
 import type { AgentOnHost } from '../support/agent-host.js';
@@ -77,7 +77,7 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
 
   after(() => lab?.stop());
 
-  const load = (
+  const connection = (
     chain: Chain,
     {
       localId,
@@ -90,21 +90,22 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
       fragmentation?: 'no' | 'force';
     } = {},
     proposals = ['aes256-sha256-ecp256', 'aes128-sha1-ecp384', 'aes128-sha512-modp2048'],
-  ) =>
-    charon.load({
-      ...{ name: 'peer', local: theirs, remote: ours, mode: 'tunnel', encapsulate: true },
-      ike: proposals,
-      esp: ['aes128-sha256'],
-      ...(fragmentation === undefined ? {} : { extra: { fragmentation } }),
-      ...(localId === undefined ? {} : { localId }),
-      ...(remoteId === undefined ? {} : { remoteId }),
-      certificates: {
-        own: certificatePem(chain.theirs),
-        privateKey: keyPem(chain.theirs),
-        authorities: [certificatePem(chain.root), certificatePem(chain.intermediate)],
-        ...certificates,
-      },
-    });
+  ): PeerConnection => ({
+    ...{ name: 'peer', local: theirs, remote: ours, mode: 'tunnel', encapsulate: true },
+    ike: proposals,
+    esp: ['aes128-sha256'],
+    ...(fragmentation === undefined ? {} : { extra: { fragmentation } }),
+    ...(localId === undefined ? {} : { localId }),
+    ...(remoteId === undefined ? {} : { remoteId }),
+    certificates: {
+      own: certificatePem(chain.theirs),
+      privateKey: keyPem(chain.theirs),
+      authorities: [certificatePem(chain.root), certificatePem(chain.intermediate)],
+      ...certificates,
+    },
+  });
+
+  const load = (...of: Parameters<typeof connection>) => charon.load(connection(...of));
 
   const logged = (work: () => Promise<void>) => withLogs(lab, work);
 
@@ -227,6 +228,29 @@ describe('strongSwan by certificates', { skip: needs('charon', 'nft', 'ping') },
       } finally {
         rmSync(folder, { recursive: true });
       }
+    }));
+
+  test('a tunnel by certificate and one by preshared key to the same peer, each under a main mode of its own', () =>
+    logged(async () => {
+      const networks = { localNetworks: ['10.68.1.0/24'], remoteNetworks: [`${theirs}/32`] };
+      const { certificates: _, ...keyed } = connection(chain);
+      await charon.load(connection(chain), {
+        ...{ ...keyed, name: 'keyed', psk: 'one of a pair' },
+        remoteSelector: '10.68.1.0/24',
+      });
+      const { certificate: _1, privateKey: _2, authorities: _3, ...byKey } = tunnel(chain, networks);
+      await agent.tunnelUp(tunnel(chain));
+      await agent.tunnelUp({ ...byKey, name: 'keyed', presharedKey: 'one of a pair' });
+      const { mainModes, quickModes } = await agent.call('associations', {});
+      assert.deepEqual(mainModes.map(({ authentication }) => authentication).sort(), [
+        'certificate',
+        'preshared',
+      ]);
+      assert.equal(quickModes.length, 2);
+      assert.deepEqual(await ping(lab.ours, theirs, { count: 2 }), { sent: 2, received: 2 });
+      await agent.call('tunnelDown', { name: 'keyed' });
+      await agent.call('tunnelDown', { name: 'peer' });
+      assert.deepEqual(await charon.listSas(), []);
     }));
 
   test('another subject than expected is refused', () =>
