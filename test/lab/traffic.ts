@@ -1,6 +1,7 @@
 /** Traffic between two hosts, and what became of it. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from './command.js';
 import type { LabHost } from './lab-host.js';
 
@@ -9,7 +10,10 @@ export interface PingResult {
   readonly received: number;
 }
 
-/** Pings `address` from `host`; never throws for lost packets. Waits for the last answers `waitSeconds`, 5 unless said otherwise. */
+/**
+ * Pings `address` from `host`; never throws for lost packets. Waits `waitSeconds` for each answer, 5 unless said otherwise.
+ * Several are a program each: one that sends several gives up on the last as soon as a busy machine makes it late.
+ */
 export async function ping(
   host: LabHost,
   address: string,
@@ -20,26 +24,29 @@ export async function ping(
     readonly waitSeconds?: number;
   },
 ): Promise<PingResult> {
-  const interval = options.intervalSeconds ?? 0.2;
-  const result = await host.execute(
-    'ping',
-    [
-      ...['-n', '-q', '-c', String(options.count), '-i', String(interval)],
-      ...['-W', String(options.waitSeconds ?? 5)],
-      ...(options.bytes === undefined ? [] : ['-s', String(options.bytes)]),
-      address,
-    ],
-    { timeoutMs: (options.count * interval + 20) * 1000 },
-  );
-  const match = /(\d+) packets transmitted, (\d+) received/.exec(result.stdout);
-  if (match === null) throw new Error(`ping said: ${result.stdout}${result.stderr}`);
-  return { sent: Number(match[1]), received: Number(match[2]) };
+  const { count, intervalSeconds = 0.2, bytes, waitSeconds = 5 } = options;
+  const once = ['ping', '-n', '-q', '-c', '1', '-W', String(waitSeconds)];
+  if (bytes !== undefined) once.push('-s', String(bytes));
+  const several = `for i in $(seq ${count}); do [ $i = 1 ] || sleep ${intervalSeconds}; "$@" & done; wait`;
+  const [program = '', ...args] = count === 1 ? once : ['sh', '-c', several, 'sh', ...once];
+  const result = await host.execute(program, [...args, address], {
+    timeoutMs: (count * intervalSeconds + waitSeconds + 20) * 1000,
+  });
+  const answers = [...result.stdout.matchAll(/1 packets transmitted, ([01]) received/g)];
+  if (answers.length !== count) throw new Error(`ping said: ${result.stdout}${result.stderr}`);
+  return { sent: count, received: answers.filter(([, received]) => received === '1').length };
+}
+
+interface StreamResult {
+  readonly sent: number;
+  readonly lost: readonly number[];
 }
 
 /** Fifty pings a second until it is stopped. */
 export class PingStream {
   readonly #child: ChildProcess;
   #said = '';
+  #ended: Promise<StreamResult> | undefined;
 
   constructor(host: LabHost, address: string) {
     this.#child = host.spawn('ping', ['-n', '-i', '0.02', address], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -49,17 +56,33 @@ export class PingStream {
   }
 
   /**
-   * Ends it, the first time. `lost` are the numbers, from 1, of those that were not answered; what was still under way does
-   * not count: at most the last ten.
+   * Ends it. `lost` are the numbers, from 1, of those that were not answered; what was sent after it was
+   * to stop does not count, as long as answers come.
    */
-  async stop(): Promise<{ readonly sent: number; readonly lost: readonly number[] }> {
+  stop(): Promise<StreamResult> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  async #end(): Promise<StreamResult> {
+    const upTo = this.#lastAnswered();
+    const deadlineMs = Date.now() + 5_000;
+    while (this.#lastAnswered() < upTo + 10 && this.#child.exitCode === null && Date.now() < deadlineMs)
+      await sleep(20);
+    const flows = this.#lastAnswered() >= upTo + 10;
     if (this.#child.kill('SIGINT')) await once(this.#child, 'close');
-    const answered = new Set(
-      [...this.#said.matchAll(/ icmp_seq=(\d+) ttl=/g)].map(([, number]) => Number(number)),
-    );
     const sent = Number(/(\d+) packets transmitted/.exec(this.#said)?.[1]);
-    const numbers = Array.from({ length: Math.max(sent - 10, ...answered) }, (_, index) => index + 1);
+    const answered = this.#answered();
+    const numbers = Array.from({ length: flows ? upTo : sent }, (_, index) => index + 1);
     return { sent, lost: numbers.filter(number => !answered.has(number)) };
+  }
+
+  #answered(): Set<number> {
+    return new Set([...this.#said.matchAll(/ icmp_seq=(\d+) ttl=/g)].map(([, number]) => Number(number)));
+  }
+
+  #lastAnswered(): number {
+    return Math.max(0, ...this.#answered());
   }
 }
 
