@@ -19,7 +19,15 @@ import {
 } from './exported.js';
 import { type FlowAddress, type FlowEnd, flowFamily, flowPrefix } from './flow.js';
 import { type PlannedChild, type PlannedConnection, type PlannedShunt, planPolicy } from './plan.js';
-import { groupName, isModp, lifetimeOf, noteExtendedSequence, oneProtocol, pfsGroup } from './proposals.js';
+import {
+  groupName,
+  isModp,
+  lifetimeOf,
+  noteExtendedSequence,
+  noteKilobytes,
+  oneProtocol,
+  pfsGroup,
+} from './proposals.js';
 
 /** What libreswan 4 has: neither single DES nor the groups that anyone can break. */
 const ciphers: Readonly<Partial<Record<EncryptionId, string>>> = {
@@ -124,6 +132,7 @@ function childSettings(
 ): Settings {
   const { protocol, methods } = oneProtocol(child.methods, book);
   noteExtendedSequence(methods, 'libreswan', book);
+  noteKilobytes(methods, 'libreswan', book);
   const lifetime = lifetimeOf(methods, book);
   const usable = { ...settings, methods: settings.methods.filter(({ group }) => hasPfsGroup(group)) };
   const groups = new Set(methods.map(method => pfsGroup(method, usable, book)));

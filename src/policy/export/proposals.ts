@@ -52,6 +52,12 @@ export function noteExtendedSequence(
     book.add('dropped', `extended sequence numbers: ${daemon} has none in IKEv1`);
 }
 
+/** Says that a daemon's SAs end by time alone, where a method wants them to end by bytes, too. */
+export function noteKilobytes(methods: readonly SecurityMethod[], daemon: string, book: NoteBook): void {
+  if (methods.some(({ lifetimeKilobytes }) => lifetimeKilobytes !== undefined))
+    book.add('dropped', `lifetimes in kilobytes: ${daemon} ends SAs by time alone`);
+}
+
 /** When to begin replacing what lives so long. */
 export function rekeyAt(limit: number): number {
   return Math.max(1, Math.floor(limit * 0.9));

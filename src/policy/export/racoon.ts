@@ -8,7 +8,7 @@ import { NoteBook } from '../note.js';
 import { commentText, type Exported, type ExportOptions, keyBytes, keyPlaceholder } from './exported.js';
 import { type Flow, type FlowAddress, type FlowEnd, flowFamily, flowPrefix } from './flow.js';
 import { type PlannedChild, type PlannedConnection, planPolicy } from './plan.js';
-import { isModp, lifetimeOf, noteExtendedSequence, pfsGroup } from './proposals.js';
+import { isModp, lifetimeOf, noteExtendedSequence, noteKilobytes, pfsGroup } from './proposals.js';
 import { specificityRanks } from './specificity.js';
 
 /** racoon's words (racoon.conf(5)); it knows no combined-mode ciphers. */
@@ -123,6 +123,7 @@ function remote(
 function saInfo(child: PlannedChild, pair: EndPair, settings: KeyExchangeSettings, book: NoteBook): string[] {
   const methods = likeTheFirst(child.methods, book);
   noteExtendedSequence(methods, 'racoon', book);
+  noteKilobytes(methods, 'racoon', book);
   const lifetime = lifetimeOf(methods, book);
   const groups = new Set(methods.map(method => pfsGroup(method, settings, book)));
   if (groups.size > 1) book.add('changed', 'all its security methods have the PFS of the first');
