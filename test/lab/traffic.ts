@@ -12,7 +12,8 @@ export interface PingResult {
 
 /**
  * Pings `address` from `host`; never throws for lost packets. Waits `waitSeconds` for each answer, 5 unless said otherwise.
- * Several are a program each: one that sends several gives up on the last as soon as a busy machine makes it late.
+ * Several are a program each: one that sends several gives up on the last as soon as a busy
+ * machine makes it late.
  */
 export async function ping(
   host: LabHost,
@@ -35,6 +36,34 @@ export async function ping(
   const answers = [...result.stdout.matchAll(/1 packets transmitted, ([01]) received/g)];
   if (answers.length !== count) throw new Error(`ping said: ${result.stdout}${result.stderr}`);
   return { sent: count, received: answers.filter(([, received]) => received === '1').length };
+}
+
+/** Sent behind what counts: with any answer missing, ping waits for its last ones hardly longer than an interval. */
+const trailingSeconds = 1;
+
+/**
+ * One ping after the other, `count` of them, without the cost of a program each. A second's worth of further ones follows,
+ * which do not count: those before have that long to be answered.
+ */
+export async function pingSteadily(
+  host: LabHost,
+  address: string,
+  options: { readonly count: number; readonly intervalSeconds: number; readonly bytes?: number },
+): Promise<PingResult> {
+  const { count, intervalSeconds, bytes = 56 } = options;
+  const all = count + Math.ceil(trailingSeconds / intervalSeconds);
+  const args = ['-n', '-c', String(all), '-i', String(intervalSeconds), '-W', '5', '-s', String(bytes)];
+  const { stdout, stderr } = await host.execute('ping', [...args, address], {
+    timeoutMs: (all * intervalSeconds + 25) * 1000,
+  });
+  if (!stdout.includes(`${all} packets transmitted`)) throw new Error(`ping said: ${stdout}${stderr}`);
+  const answered = [...answeredIn(stdout)].filter(number => number <= count);
+  return { sent: count, received: answered.length };
+}
+
+/** Numbers, from 1, of the pings that were answered, by what ping printed of each. */
+function answeredIn(said: string): Set<number> {
+  return new Set([...said.matchAll(/ icmp_seq=(\d+) ttl=/g)].map(([, number]) => Number(number)));
 }
 
 interface StreamResult {
@@ -72,17 +101,13 @@ export class PingStream {
     const flows = this.#lastAnswered() >= upTo + 10;
     if (this.#child.kill('SIGINT')) await once(this.#child, 'close');
     const sent = Number(/(\d+) packets transmitted/.exec(this.#said)?.[1]);
-    const answered = this.#answered();
+    const answered = answeredIn(this.#said);
     const numbers = Array.from({ length: flows ? upTo : sent }, (_, index) => index + 1);
     return { sent, lost: numbers.filter(number => !answered.has(number)) };
   }
 
-  #answered(): Set<number> {
-    return new Set([...this.#said.matchAll(/ icmp_seq=(\d+) ttl=/g)].map(([, number]) => Number(number)));
-  }
-
   #lastAnswered(): number {
-    return Math.max(0, ...this.#answered());
+    return Math.max(0, ...answeredIn(this.#said));
   }
 }
 

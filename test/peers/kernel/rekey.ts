@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../lab/command.js';
 import type { PeerSaName } from '../../lab/strongswan.js';
-import { ping } from '../../lab/traffic.js';
+import { ping, pingSteadily } from '../../lab/traffic.js';
 import {
   configure,
   type Mode,
@@ -117,8 +117,8 @@ async function stream({ ours, theirs }: PeerLab, { mode, seconds, bytes = 56 }: 
   const count = Math.round(seconds / intervalSeconds);
   const options = { count, intervalSeconds, bytes };
   const [forth, back] = await Promise.all([
-    ping(ours, target('theirs', mode), options),
-    ping(theirs, target('ours', mode), options),
+    pingSteadily(ours, target('theirs', mode), options),
+    pingSteadily(theirs, target('ours', mode), options),
   ]);
   const all = { sent: count, received: count };
   assert.deepEqual({ forth, back }, { forth: all, back: all });

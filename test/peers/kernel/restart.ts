@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { waitFor } from '../../lab/command.js';
-import { ping } from '../../lab/traffic.js';
+import { ping, pingSteadily } from '../../lab/traffic.js';
 
 import { AgentOnHost } from '../../support/agent-host.js';
 import {
@@ -72,7 +72,7 @@ export function restartTests(hosts: () => PeerHosts): void {
         await crash(lab);
         const probesBefore = probes(lab);
         // One packet every two seconds into the void.
-        const stream = ping(lab.ours, theirAddress, { count: 50, intervalSeconds: 2 });
+        const stream = pingSteadily(lab.ours, theirAddress, { count: 50, intervalSeconds: 2 });
         const isOver = () => /dead peer/.test(lastEnd(lab));
         await waitFor('the end of the old pair', isOver, 110);
         // Thirty seconds of silence, then a question every ten seconds.
