@@ -1,42 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { callAgent } from '../../src/agent/control/client.js';
-import { AgentHost } from '../../src/agent/host.js';
 import { controlSocketPath } from '../../src/agent/paths.js';
-import { MemoryNetwork } from '../../src/driver/userspace/memory.js';
 import { policyToDocument } from '../../src/policy/document.js';
-import { ipseckitHome } from '../../src/policy/stores/home.js';
 import { dynamicPolicy } from '../policy/support.js';
-import { MemoryDriver } from '../support/memory-driver.js';
-import { VirtualClock } from '../support/virtual-clock.js';
+import { agentInMemory } from '../support/agent-in-memory.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'ipseckit-dynamic-'));
-const home = ipseckitHome({ IPSECKIT_HOME: folder });
-const host = new AgentHost({
-  home,
-  driver: new MemoryDriver(
-    new MemoryNetwork().host({ addresses: [] }),
-    new VirtualClock(),
-    length => new Uint8Array(length),
-  ),
-  driverReason: 'a test',
-  version: '0',
-  onEvent: () => {},
-});
-let running: Promise<void>;
-before(async () => {
-  await new Promise<void>(resolve => {
-    running = host.run(resolve);
-  });
-});
-after(async () => {
-  host.stop();
-  await running;
-  rmSync(folder, { recursive: true });
-});
+const { home, start, stop } = agentInMemory('dynamic');
+before(start);
+after(stop);
 
 const documents = (...specs: string[]) => specs.map(spec => policyToDocument(dynamicPolicy(`-f ${spec}`)));
 const change = (clear: boolean, policies: readonly unknown[]) =>

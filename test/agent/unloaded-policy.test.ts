@@ -1,45 +1,26 @@
 /** What an earlier, killed run left in force stays while the assigned policy cannot be loaded, whatever is asked for. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { callAgent } from '../../src/agent/control/client.js';
 import type { ControlMethod, ControlMethods } from '../../src/agent/control/protocol.js';
-import { AgentHost } from '../../src/agent/host.js';
 import { controlSocketPath } from '../../src/agent/paths.js';
-import { MemoryNetwork } from '../../src/driver/userspace/memory.js';
 import { policyToDocument } from '../../src/policy/document.js';
-import { ipseckitHome, localStoreFolder } from '../../src/policy/stores/home.js';
+import { localStoreFolder } from '../../src/policy/stores/home.js';
 import { LocalStore } from '../../src/policy/stores/local.js';
 import { dynamicPolicy, policyOf } from '../policy/support.js';
-import { MemoryDriver } from '../support/memory-driver.js';
-import { VirtualClock } from '../support/virtual-clock.js';
+import { agentInMemory } from '../support/agent-in-memory.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'ipseckit-unloaded-'));
-const home = ipseckitHome({ IPSECKIT_HOME: folder });
+const { home, driver, start, stop } = agentInMemory('unloaded');
 const store = new LocalStore(localStoreFolder(home));
 const policy = policyOf('-w REG -p Closed -r R -f 0+192.0.2.9 -n BLOCK');
-const driver = new MemoryDriver(
-  new MemoryNetwork().host({ addresses: [] }),
-  new VirtualClock(),
-  length => new Uint8Array(length),
-);
-const host = new AgentHost({ home, driver, driverReason: 'a test', version: '0', onEvent: () => {} });
-let running: Promise<void>;
 before(async () => {
   await store.write(policy);
   await store.assign('Closed');
   writeFileSync(store.path(policy), '{');
-  await new Promise<void>(resolve => {
-    running = host.run(resolve);
-  });
+  await start();
 });
-after(async () => {
-  host.stop();
-  await running;
-  rmSync(folder, { recursive: true });
-});
+after(stop);
 
 const call = <M extends ControlMethod>(method: M, params: ControlMethods[M]['params']) =>
   callAgent(controlSocketPath(home), method, params);
